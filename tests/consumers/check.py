@@ -1,0 +1,106 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Installs joinery into an empty prefix, then builds and runs programs that use it, each as its users do.
+
+pkg_config: pkg-config and the compiler; shared and static.
+cmake:      find_package(joinery); shared and static.
+meson:      joinery as a subproject.
+
+The prefix is not the one that the build was configured for, so this also shows that what was installed
+can be moved.
+"""
+import argparse
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+
+def run(*command, **environment):
+    """Runs a command; on failure prints what it said and gives up."""
+    command = [str(c) for c in command]
+    done = subprocess.run(command, env={**os.environ, **environment},
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        print("failed:", " ".join(command), *(f"{k}={v}" for k, v in environment.items()))
+        print(done.stdout)
+        sys.exit(1)
+    return done.stdout
+
+
+def option(build, name):
+    options = json.loads(run("meson", "introspect", "--buildoptions", build))
+    return next(o["value"] for o in options if o["name"] == name)
+
+
+def install(build, stage):
+    """Installs under `stage`; gives the prefix and the library folder there."""
+    shutil.rmtree(stage, ignore_errors=True)
+    run("meson", "install", "-C", build, "--no-rebuild", "--quiet", "--destdir", stage)
+    prefix = stage / option(build, "prefix").lstrip("/")
+    return prefix, prefix / option(build, "libdir")
+
+
+def pkg_config(consumer, libs, work):
+    environment = {"PKG_CONFIG_PATH": str(libs / "pkgconfig")}
+    installed = [m for m in ("joinery", "joinery-sqlite", "joinery-zmq") if (libs / f"pkgconfig/{m}.pc").exists()]
+    sources = sorted(consumer.glob("*.cpp"))
+    compiler = ["g++", "-std=c++20", "-Wall", "-Wextra", "-Werror", *sources]
+
+    flags = run("pkg-config", "--cflags", "--libs", *installed, **environment).split()
+    run(*compiler, "-o", work / "shared", *flags)
+    print(run(work / "shared", LD_LIBRARY_PATH=str(libs)), end="")
+
+    # Not ZeroMQ: Debian's libzmq.pc names a static library that Debian does not have.
+    modules = [m for m in installed if m != "joinery-zmq"]
+    flags = run("pkg-config", "--static", "--cflags", "--libs", *modules, **environment).split()
+    ours = [f"-l{m}" for m in modules]
+    flags = [f"-l:lib{f[2:]}.a" if f in ours else f for f in flags]
+    run(*compiler, "-o", work / "static", *flags)
+    print(run(work / "static"), end="")
+
+
+def cmake(consumer, prefix, libs, work):
+    components = [c for c in ("sqlite", "zmq") if (libs / f"pkgconfig/joinery-{c}.pc").exists()]
+    for kind, static in (("shared", "OFF"), ("static", "ON")):
+        build = work / kind
+        run("cmake", "-S", consumer, "-B", build, "-G", "Ninja", f"-DCMAKE_PREFIX_PATH={prefix}",
+            f"-Djoinery_USE_STATIC={static}", f"-DCOMPONENTS={';'.join(components)}")
+        run("cmake", "--build", build)
+        print(run(build / "consumer"), end="")
+
+
+def meson(consumer, source, work):
+    project = work / "project"
+    build = work / "build"
+    project.mkdir()
+    for file in consumer.iterdir():
+        shutil.copy(file, project)
+    (project / "subprojects").mkdir()
+    (project / "subprojects/joinery").symlink_to(source)
+    run("meson", "setup", build, project, "-Dbuildtype=plain")
+    run("ninja", "-C", build)
+    print(run(build / "consumer"), end="")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--source", type=pathlib.Path, required=True)
+    parser.add_argument("--build", type=pathlib.Path, required=True)
+    args = parser.parse_args()
+
+    here = args.source / "tests/consumers"
+    work = args.build / "consumers"
+    prefix, libs = install(args.build, work / "stage")
+    for name in ("pkg_config", "cmake", "meson"):
+        shutil.rmtree(work / name, ignore_errors=True)
+        (work / name).mkdir(parents=True)
+    pkg_config(here / "pkg_config", libs, work / "pkg_config")
+    cmake(here / "cmake", prefix, libs, work / "cmake")
+    meson(here / "meson", args.source, work / "meson")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Every header compiles alone, and twice, with only its own layer's include roots.
+
+Each header is a compile of its own, by g++ and, where present, by clang++, with warnings as errors. The
+first of the two includes shows that the header brings what it needs, the second that it is guarded, the
+include roots that it reaches no layer above its own. Libraries live in system folders, which no include
+root can hide, so their includes are compared with what each layer may use.
+
+A header is skipped while neither it nor anything it includes has changed since it last passed.
+"""
+import argparse
+import concurrent.futures
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+ROOTS = {
+    "include": ["include"],
+    "crdt": ["include", "crdt"],
+    "sync": ["include", "crdt", "sync"],
+    "transport": ["include", "crdt", "sync", "transport"],
+    "testing": ["include", "crdt", "testing"],
+}
+FLAGS = ["-fsyntax-only", "-std=c++20", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
+
+# Which library headers may be included where; the standard library's have no slash and no suffix.
+HEADER_LIBRARIES = re.compile(r"cereal/|tl/expected\.hpp$|joinery/")
+SOURCE_LIBRARIES = [  # library, the sources that may include it
+    (re.compile(r"sqlite3"), re.compile(r"sync/sqlite_\w+\.cpp$")),
+    (re.compile(r"zmq"), re.compile(r"transport/zmq_\w+\.cpp$")),
+]
+INCLUDE = re.compile(r"^\s*#\s*include\s*[<\"]([^>\"]+)[>\"]", re.M)
+
+
+def includes(path):
+    return INCLUDE.findall(path.read_text())
+
+
+def misplaced_includes(source):
+    """Library includes that break the layering, as messages."""
+    for layer in ROOTS:
+        for header in sorted((source / layer / "joinery").rglob("*.hpp")):
+            for name in includes(header):
+                standard = re.fullmatch(r"[a-z_0-9]+", name)
+                testing = layer == "testing" and name in ("rapidcheck.h", "doctest/doctest.h")
+                if not (standard or testing or HEADER_LIBRARIES.match(name)):
+                    yield f"{header}: includes <{name}>, which users of the header need not have"
+        for cpp in sorted((source / layer).glob("*.cpp")):
+            for name in includes(cpp):
+                for library, allowed in SOURCE_LIBRARIES:
+                    if library.match(name) and not allowed.search(str(cpp)):
+                        yield f"{cpp}: includes <{name}>, which belongs in {allowed.pattern}"
+
+
+def fresh(stamp):
+    """True if the stamp's dependency file lists only files older than the stamp."""
+    depfile = stamp.with_suffix(".d")
+    if not stamp.exists() or not depfile.exists():
+        return False
+    passed = stamp.stat().st_mtime
+    files = depfile.read_text().replace("\\\n", " ").split()[1:]
+    return all(os.path.exists(f) and os.stat(f).st_mtime < passed for f in files)
+
+
+def check(compiler, layer, header, source, build):
+    """Compiles one header; gives the compiler's complaint, empty if none."""
+    name = header.relative_to(source / layer)
+    stem = build / f"{compiler}-{layer}-{str(name).replace('/', '-').removesuffix('.hpp')}"
+    stamp = stem.with_suffix(".ok")
+    if fresh(stamp):
+        return ""
+    unit = stem.with_suffix(".cpp")
+    unit.write_text(f"#include <{name}>\n#include <{name}>\n")
+    command = [compiler, *FLAGS, "-MD", "-MF", str(stem.with_suffix(".d"))]
+    command += [f"-I{source / root}" for root in ROOTS[layer]]
+    stamp.unlink(missing_ok=True)
+    done = subprocess.run([*command, str(unit)], capture_output=True, text=True)
+    if done.returncode:
+        return f"{compiler} refuses {layer}/{name} on its own:\n{done.stderr}"
+    stamp.touch()
+    return ""
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--source", type=pathlib.Path, required=True)
+    parser.add_argument("--build", type=pathlib.Path, required=True)
+    args = parser.parse_args()
+    args.build.mkdir(parents=True, exist_ok=True)
+
+    compilers = [c for c in ("g++", "clang++") if shutil.which(c)]
+    headers = [(layer, h) for layer in ROOTS for h in sorted((args.source / layer / "joinery").rglob("*.hpp"))]
+    jobs = int(os.environ.get("JOINERY_JOBS") or os.cpu_count())
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        tasks = [pool.submit(check, c, l, h, args.source, args.build) for c in compilers for l, h in headers]
+        failures = [message for message in (t.result() for t in tasks) if message]
+    failures += misplaced_includes(args.source)
+
+    for message in failures:
+        print(message)
+    print(f"{len(headers)} headers, {' and '.join(compilers)}: {len(failures)} failures")
+    return 1 if failures or not headers else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
