@@ -49,11 +49,11 @@ def misplaced_includes(source):
                 testing = layer == "testing" and name in ("rapidcheck.h", "doctest/doctest.h")
                 if not (standard or testing or HEADER_LIBRARIES.match(name)):
                     yield f"{header}: includes <{name}>, which users of the header need not have"
-        for cpp in sorted((source / layer).glob("*.cpp")):
-            for name in includes(cpp):
+        for private in sorted((source / layer).glob("*.?pp")):
+            for name in includes(private):
                 for library, allowed in SOURCE_LIBRARIES:
-                    if library.match(name) and not allowed.search(str(cpp)):
-                        yield f"{cpp}: includes <{name}>, which belongs in {allowed.pattern}"
+                    if library.match(name) and not allowed.search(str(private)):
+                        yield f"{private}: includes <{name}>, which belongs in {allowed.pattern}"
 
 
 def fresh(stamp):
@@ -93,7 +93,7 @@ def main():
     args.build.mkdir(parents=True, exist_ok=True)
 
     compilers = [c for c in ("g++", "clang++") if shutil.which(c)]
-    headers = [(layer, h) for layer in ROOTS for h in sorted((args.source / layer / "joinery").rglob("*.hpp"))]
+    headers = [(layer, h) for layer in ROOTS for h in sorted((args.source / layer).rglob("*.hpp"))]
     jobs = int(os.environ.get("JOINERY_JOBS") or os.cpu_count())
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         tasks = [pool.submit(check, c, l, h, args.source, args.build) for c in compilers for l, h in headers]
