@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// A value under a causal context: the join-semilattice. The context says what has been seen; an entry
+// that was seen and is not there was removed. Freely copied: a copy shares nothing and can issue no dots.
+
+#include <joinery/delta.hpp>
+
+#include <cstddef>
+#include <optional>
+#include <utility>
+
+namespace joinery {
+
+template <class T> class replica;
+
+template <crdt T> class causal {
+public:
+    causal() = default;
+
+    const T& operator*() const { return value_; }
+    const T* operator->() const { return &value_; }
+
+    /// All dots seen.
+    const causal_context& context() const { return context_; }
+    /// Contiguous dots seen, per replica.
+    version_vector version() const { return context_.version(); }
+    /// Removals that are not yet known to be causally stable.
+    const removal_log& removals() const { return log_; }
+    /// What has been pruned: a peer below it needs the complete state.
+    const version_vector& horizon() const { return horizon_; }
+    /// The greatest timestamp among the entries that arrived or were written here.
+    timestamp latest() const { return latest_; }
+
+    /// False for an answer of delta_since that starts beyond this state's version.
+    bool accepts(const delta<T>& d) const { return d.since.empty() || d.since.within(version()); }
+
+    /// The least upper bound, in place. True if and only if the state grew, which is when its context grew.
+    /// What is not accepted changes nothing. O(|delta| log n).
+    bool join(const delta<T>& d, hybrid_clock* clock = nullptr);
+    bool join(const causal& other) { return join(other.whole()); }
+
+    /// Everything a peer at that version lacks, and no more; the complete state if the peer is behind the
+    /// horizon. O(|answer| log n).
+    delta<T> delta_since(const version_vector& peer) const;
+    /// The complete state as a delta. O(n).
+    delta<T> whole() const;
+    operator delta<T>() const { return whole(); }
+    /// The events in `wanted`, which must be whole edits of this state's context. O(|answer| log n).
+    delta<T> extract(const causal_context& wanted) const;
+
+    /// Forgets what every member has seen (causal stability): removal records, and tombstones by the rule
+    /// for sequences. Stability beyond this state's own version is ignored. O(log + tombstones).
+    void prune(const version_vector& stable);
+
+    /// Without an engine nobody knows what is stable; so, for types without sequences, the removal log has
+    /// a byte budget, past which the oldest records go and the horizon moves. Default 4 MiB; none = no limit.
+    void set_log_budget(std::optional<std::size_t> bytes) { log_budget_ = bytes; }
+
+    /// A digest of the context and the live content: equal for equal states. O(n).
+    std::uint64_t digest() const;
+
+    /// Equal contexts and equal live content (removal log, horizon and tombstones left out).
+    friend bool operator==(const causal& a, const causal& b) {
+        return a.context_ == b.context_ && crdt_traits<T>::equal(a.value_, b.value_);
+    }
+
+    template <class Archive> void save(Archive& ar) const { ar(whole()); }
+    template <class Archive> void load(Archive& ar) {
+        delta<T> d;
+        ar(d);
+        if (!d.since.empty()) throw decode_failure(decode_error::invalid_value);
+        *this = causal();
+        join(d);
+    }
+
+private:
+    friend class replica<T>;
+    friend struct delta<T>;
+    using traits = crdt_traits<T>;
+    static constexpr std::size_t default_log_budget = std::size_t{4} << 20;
+
+    T value_{};
+    causal_context context_;
+    removal_log log_;
+    version_vector horizon_;
+    timestamp latest_{};
+    std::optional<std::size_t> log_budget_ = default_log_budget;
+
+    void merge(const delta<T>& d, hybrid_clock* clock);
+    void trim_log();
+};
+
+// ---- implementation ----
+
+template <crdt T> bool causal<T>::join(const delta<T>& d, hybrid_clock* clock) {
+    if (!accepts(d)) return false;
+    bool grows = !context_.contains(d.covered);
+    if (grows || !d.horizon.within(horizon_)) merge(d, clock);
+    return grows;
+}
+
+template <crdt T> void causal<T>::merge(const delta<T>& d, hybrid_clock* clock) {
+    join_scope scope{context_, d.covered, log_, context_.intersects(d.covered), clock, &latest_, nullptr};
+    // An event that was seen before has had its effect. New records first, so that entries find them.
+    for (const auto& r : d.removals) {
+        if (context_.contains(r.event) || !log_.add(r, context_)) continue;
+        for (const auto& dots : r.killed.dots)
+            if (context_.intersects(dots)) traits::kill(value_, dots, scope);
+        for (const auto& run : r.killed.runs) traits::kill(value_, run, scope);
+    }
+    traits::join(value_, d.fragment, scope);
+    context_.join(d.covered);
+    log_.arrived(d.covered);
+    if (horizon_.join(d.horizon)) log_.prune(horizon_);
+    trim_log();
+}
+
+template <crdt T> delta<T> causal<T>::extract(const causal_context& wanted) const {
+    delta<T> d;
+    d.covered = context_.intersect(wanted);
+    traits::extract(value_, d.covered, d.fragment);
+    d.removals = log_.extract(d.covered);
+    return d;
+}
+
+template <crdt T> delta<T> causal<T>::whole() const {
+    delta<T> d = extract(context_);
+    d.horizon = horizon_;
+    return d;
+}
+
+template <crdt T> delta<T> causal<T>::delta_since(const version_vector& peer) const {
+    if (!horizon_.within(peer)) return whole();
+    delta<T> d = extract(context_.minus(peer));
+    d.since = peer;
+    return d;
+}
+
+template <crdt T> void causal<T>::prune(const version_vector& stable) {
+    version_vector known = stable;
+    known.meet(version());
+    auto settled = log_.prune(known);
+    traits::prune(value_, known, settled, nullptr);
+    horizon_.join(known);
+}
+
+// Moves the horizon half of the way to the version until half of the budget is free, or there is nothing
+// more that can go. Records against counter runs stay: they need true stability.
+template <crdt T> void causal<T>::trim_log() {
+    if constexpr (!traits::leaves_tombstones) {
+        if (!log_budget_ || log_.bytes() <= *log_budget_) return;
+        const version_vector all = version();
+        for (int step = 0; step < 64 && log_.bytes() > *log_budget_ / 2; ++step) {
+            version_vector next = horizon_;
+            for (const auto& [r, seq] : all) next.raise(r, horizon_[r] + (seq - horizon_[r] + 1) / 2);
+            if (next == horizon_) break;
+            horizon_ = std::move(next);
+            log_.prune_dots(horizon_);
+        }
+    }
+}
+
+template <crdt T> std::uint64_t causal<T>::digest() const {
+    return combine(joinery::digest(encode(context_)), traits::digest(value_, context_));
+}
+
+// A delta joins another by way of a state, so that there is one join rule and not two.
+template <crdt T> void delta<T>::join(const delta& other) {
+    causal<T> state;
+    state.set_log_budget(std::nullopt);
+    state.merge(*this, nullptr);
+    state.merge(other, nullptr);
+    delta sum = state.whole();
+    sum.since = since;
+    sum.since.join(other.since);
+    *this = std::move(sum);
+}
+
+} // namespace joinery

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// What makes a type a CRDT that can be replicated, nested, encoded and tested. A type has the members
+// below; a record (record.hpp) gets them from its fields.
+//
+//     struct fragment                                  what a delta carries of it: plain, encodable data
+//         bool empty() const
+//     void extract(const causal_context& wanted, fragment& out) const
+//                                                      the entries whose dots are wanted, in canonical order;
+//                                                      O(|answer| log n), never a scan
+//     void join(const fragment& f, join_scope& s)      the join rule (join_scope.hpp)
+//     void kill(const dot_range& dots, join_scope& s)  drops the entries that have these dots
+//     void clear(transaction& tx, kills& out)          an enclosing key is removed: drops all live entries,
+//                                                      adds their dots to `out`, and can be undone
+//     bool empty() const                               nothing live
+//     bool vacant() const                              nothing stored at all, tombstones included
+//     bool operator==                                  equal live content, dots included
+//     static std::string type_name()
+//
+// Optional, for types whose entries leave something behind:
+//     void kill(const run_removal& r, join_scope& s)   counters
+//     void prune(const version_vector& stable, std::span<const dot_range> settled, dot_sink* sink)
+//     fragment live(const causal_context& all) const   what of it is live, for digests
+
+#include <joinery/causal_context.hpp>
+#include <joinery/codec.hpp>
+#include <joinery/digest.hpp>
+#include <joinery/join_scope.hpp>
+#include <joinery/removal_log.hpp>
+#include <joinery/transaction.hpp>
+#include <joinery/type_name.hpp>
+
+#include <concepts>
+#include <span>
+
+namespace joinery {
+
+/// A type that has the members above.
+template <class T>
+concept crdt_members = std::default_initializable<T> && std::movable<T> && std::equality_comparable<T> &&
+    requires(T t, const T c, const typename T::fragment f, typename T::fragment out, const causal_context& wanted,
+             join_scope& scope, const dot_range& dots, transaction& tx, kills& k) {
+        { f.empty() } -> std::convertible_to<bool>;
+        c.extract(wanted, out);
+        t.join(f, scope);
+        t.kill(dots, scope);
+        t.clear(tx, k);
+        { c.empty() } -> std::convertible_to<bool>;
+        { c.vacant() } -> std::convertible_to<bool>;
+    };
+
+/// How the library reaches a type. The primary template calls its members; record.hpp adds records.
+template <class T> struct crdt_traits {
+    static constexpr bool is_crdt = false;
+};
+
+template <crdt_members T> struct crdt_traits<T> {
+    static constexpr bool is_crdt = true;
+    using fragment = typename T::fragment;
+
+    /// True if removed entries leave tombstones that only causal stability lets go (sequences).
+    static constexpr bool leaves_tombstones =
+        requires(T t, const version_vector& v, std::span<const dot_range> d, dot_sink* s) { t.prune(v, d, s); };
+
+    static void extract(const T& t, const causal_context& wanted, fragment& out) { t.extract(wanted, out); }
+    static void join(T& t, const fragment& f, join_scope& s) { t.join(f, s); }
+    static void kill(T& t, const dot_range& dots, join_scope& s) { t.kill(dots, s); }
+    static void kill(T& t, const run_removal& r, join_scope& s) {
+        if constexpr (requires { t.kill(r, s); }) t.kill(r, s);
+    }
+    static void clear(T& t, transaction& tx, kills& out) { t.clear(tx, out); }
+    static bool empty(const T& t) { return t.empty(); }
+    static bool vacant(const T& t) { return t.vacant(); }
+    static void prune(T& t, const version_vector& stable, std::span<const dot_range> settled, dot_sink* sink) {
+        if constexpr (leaves_tombstones) t.prune(stable, settled, sink);
+    }
+    static bool equal(const T& a, const T& b) { return a == b; }
+    /// A digest of the live content; `all` is the context of the state that holds it.
+    static std::uint64_t digest(const T& t, const causal_context& all) {
+        if constexpr (requires { t.digest(all); }) {
+            return t.digest(all);
+        } else if constexpr (requires { t.live(all); }) {
+            return joinery::digest(encode(t.live(all)));
+        } else {
+            fragment f;
+            t.extract(all, f);
+            return joinery::digest(encode(f));
+        }
+    }
+    static std::string type_name() { return T::type_name(); }
+};
+
+/// A type whose values can be replicated: replica<T>.
+template <class T>
+concept crdt = crdt_traits<T>::is_crdt;
+
+template <crdt T> using fragment_of = typename crdt_traits<T>::fragment;
+
+/// Two leaders whose fingerprints differ do not replicate the same type.
+template <crdt T> std::uint64_t fingerprint() { return digest(crdt_traits<T>::type_name()); }
+
+} // namespace joinery

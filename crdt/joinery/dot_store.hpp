@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// A few payloads, each under the dot that wrote it: what registers are made of, and what a type of your
+// own is most easily made of (examples/custom_crdt.cpp). A flat sorted vector: every operation is linear
+// in the number of live entries, which for registers is the number of concurrent writers.
+// Source: the "dot store" DotFun of Almeida, Shoker, Baquero (2018).
+
+#include <joinery/dot_entries.hpp>
+#include <joinery/join_scope.hpp>
+#include <joinery/transaction.hpp>
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+namespace joinery {
+
+template <class P> class dot_store {
+public:
+    using fragment = dot_entries<P>;
+
+    bool empty() const { return entries_.empty(); }
+    bool vacant() const { return entries_.empty(); }
+    std::size_t size() const { return entries_.size(); }
+    auto begin() const { return entries_.begin(); }
+    auto end() const { return entries_.end(); }
+
+    /// A write that supersedes every entry it has seen. Returns its dot.
+    dot replace(transaction& tx, P value) {
+        dot d = tx.next();
+        kills seen;
+        clear(tx, seen);
+        put(tx, d, std::move(value));
+        tx.record(d, std::move(seen));
+        return d;
+    }
+
+    /// Adds an entry beside the others.
+    dot add(transaction& tx, P value) {
+        dot d = tx.next();
+        put(tx, d, std::move(value));
+        return d;
+    }
+
+    /// Removes every entry, as an event of its own. Does nothing if there is none.
+    void remove_all(transaction& tx) {
+        if (entries_.empty()) return;
+        dot d = tx.next();
+        kills seen;
+        clear(tx, seen);
+        tx.record(d, std::move(seen));
+    }
+
+    void clear(transaction& tx, kills& out) {
+        if (entries_.empty()) return;
+        for (const auto& e : entries_) {
+            out.add(e.where);
+            tx.dropped(this, e.where);
+        }
+        tx.on_rollback([this, saved = std::move(entries_)]() mutable { entries_ = std::move(saved); });
+        entries_.clear();
+    }
+
+    void extract(const causal_context& wanted, fragment& out) const {
+        for (const auto& e : entries_)
+            if (wanted.contains(e.where)) out.push_back(e.where, e.value);
+    }
+
+    void join(const fragment& f, join_scope& s) {
+        if (s.overlapping)
+            drop_if(s, [&](const dot_entry<P>& e) { return s.covers(e.where) && !f.contains(e.where); });
+        std::size_t old = entries_.size();
+        for (const auto& e : f) {
+            if (!s.enters(e.where)) continue;
+            entries_.push_back(e);
+            s.entered(e.where);
+        }
+        std::inplace_merge(entries_.begin(), entries_.begin() + static_cast<std::ptrdiff_t>(old), entries_.end(),
+                           before);
+    }
+
+    void kill(const dot_range& dots, join_scope& s) {
+        drop_if(s, [&](const dot_entry<P>& e) { return dots.contains(e.where); });
+    }
+
+    friend bool operator==(const dot_store&, const dot_store&) = default;
+
+private:
+    static constexpr auto before = [](const dot_entry<P>& a, const dot_entry<P>& b) { return a.where < b.where; };
+    std::vector<dot_entry<P>> entries_; // sorted by dot
+
+    void put(transaction& tx, dot d, P value) {
+        dot_entry<P> e{d, std::move(value)};
+        entries_.insert(std::upper_bound(entries_.begin(), entries_.end(), e, before), std::move(e));
+        tx.on_rollback([this, d] { std::erase_if(entries_, [d](const auto& x) { return x.where == d; }); });
+        tx.entered(this, d);
+    }
+
+    template <class Pred> void drop_if(join_scope& s, Pred&& gone) {
+        std::erase_if(entries_, [&](const dot_entry<P>& e) {
+            if (!gone(e)) return false;
+            s.dropped(e.where);
+            return true;
+        });
+    }
+};
+
+} // namespace joinery

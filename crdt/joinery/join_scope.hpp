@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// What a type is told while a delta joins it. The join rule, the same for every type and depth:
+//
+//   mine goes       if the delta covers its dot without carrying it, or a removal record kills it;
+//   theirs enters   unless my context has its dot, or a removal record kills it.
+//
+// The records of both sides are merged before the entries are joined, and `kill` has then been called
+// for every dot that a new record kills and that was present.
+
+#include <joinery/causal_context.hpp>
+#include <joinery/hybrid_clock.hpp>
+#include <joinery/removal_log.hpp>
+
+namespace joinery {
+
+/// Hears which dots come to be held by a value, and which it lets go: how a container keeps its index of
+/// the dots below each key.
+class dot_sink {
+public:
+    virtual void entered(const dot_range& dots) = 0;
+    virtual void dropped(const dot_range& dots) = 0;
+
+protected:
+    ~dot_sink() = default;
+};
+
+/// One join under way, as seen by one value.
+struct join_scope {
+    const causal_context& seen;    ///< my context, before the join
+    const causal_context& covered; ///< what the delta covers
+    const removal_log& log;        ///< the records of both sides
+    bool overlapping = false;      ///< true if `seen` and `covered` have dots in common: only then can mine go
+    hybrid_clock* clock = nullptr; ///< advanced by the timestamps that arrive, where there is one
+    timestamp* latest = nullptr;   ///< the state's greatest timestamp
+    dot_sink* sink = nullptr;      ///< the enclosing container, where there is one
+
+    /// True if an arriving entry with this dot enters. (Text and counters, whose killed entries leave
+    /// something behind, ask `seen` and `log` themselves.)
+    bool enters(dot d) const { return covered.contains(d) && !seen.contains(d) && !log.kills_arriving(d); }
+    /// True if an entry of mine with this dot, which the delta does not carry, goes.
+    bool covers(dot d) const { return overlapping && covered.contains(d); }
+
+    void entered(const dot_range& dots) {
+        if (sink) sink->entered(dots);
+    }
+    void dropped(const dot_range& dots) {
+        if (sink) sink->dropped(dots);
+    }
+    void observe(timestamp t) {
+        if (clock) clock->observe(t);
+        if (latest && *latest < t) *latest = t;
+    }
+    /// The same join, as seen by a value inside a container.
+    join_scope inside(dot_sink& container) const {
+        return {seen, covered, log, overlapping, clock, latest, &container};
+    }
+};
+
+} // namespace joinery

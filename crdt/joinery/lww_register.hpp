@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Last write wins, honestly. Causality decides first: a set supersedes every sibling that it has seen,
+// whatever their timestamps. Only concurrent siblings are ordered: by hybrid clock, then replica, then
+// sequence number. The losers stay readable until a later set has seen them: nothing is lost silently.
+// (Keeping only the winner diverges: a loser may have to win once the winner is removed.)
+
+#include <joinery/dot_store.hpp>
+#include <joinery/hybrid_clock.hpp>
+#include <joinery/replica.hpp>
+
+#include <algorithm>
+#include <optional>
+#include <vector>
+
+namespace joinery {
+
+/// A value and when it was written.
+template <class V> struct stamped {
+    timestamp written;
+    V value{};
+
+    friend bool operator==(const stamped&, const stamped&) = default;
+    template <class Archive> void serialize(Archive& ar) {
+        ar(cereal::make_nvp("written", written), cereal::make_nvp("value", value));
+    }
+};
+
+template <class V> class lww_register {
+public:
+    using fragment = dot_entries<stamped<V>>;
+
+    /// Replaces every sibling seen.
+    void set(transaction& tx, V value) { store_.replace(tx, {tx.now(), std::move(value)}); }
+    /// Removes every sibling seen.
+    void reset(transaction& tx) { store_.remove_all(tx); }
+
+    /// The winner, or nothing if never set. O(#siblings).
+    std::optional<V> get() const {
+        auto it = std::max_element(store_.begin(), store_.end(), earlier);
+        return it == store_.end() ? std::nullopt : std::optional<V>(it->value.value);
+    }
+    /// All concurrent values, the winner first, then by decreasing timestamp. More than one: a conflict that
+    /// the clock decided and that the next set resolves.
+    std::vector<V> siblings() const {
+        std::vector<dot_entry<stamped<V>>> all(store_.begin(), store_.end());
+        std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return earlier(b, a); });
+        std::vector<V> out;
+        for (auto& e : all) out.push_back(std::move(e.value.value));
+        return out;
+    }
+    /// When the winner was written; zero if never set.
+    timestamp written() const {
+        auto it = std::max_element(store_.begin(), store_.end(), earlier);
+        return it == store_.end() ? timestamp{} : it->value.written;
+    }
+    bool empty() const { return store_.empty(); }
+
+    // The CRDT interface (crdt.hpp).
+    void extract(const causal_context& wanted, fragment& out) const { store_.extract(wanted, out); }
+    void join(const fragment& f, join_scope& s) {
+        for (const auto& e : f) s.observe(e.value.written);
+        store_.join(f, s);
+    }
+    void kill(const dot_range& dots, join_scope& s) { store_.kill(dots, s); }
+    void clear(transaction& tx, kills& out) { store_.clear(tx, out); }
+    bool vacant() const { return store_.vacant(); }
+    static std::string type_name() { return type_name_list<V>("lww_register"); }
+
+    friend bool operator==(const lww_register&, const lww_register&) = default;
+
+private:
+    static bool earlier(const dot_entry<stamped<V>>& a, const dot_entry<stamped<V>>& b) {
+        return a.value.written != b.value.written ? a.value.written < b.value.written : a.where < b.where;
+    }
+    dot_store<stamped<V>> store_;
+};
+
+} // namespace joinery

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// A replica is where edits are made: an identity, a state and a clock. It is the only thing that can
+// issue dots, and it is move-only, so that a copy can never issue one a second time.
+//
+//     joinery::replica<joinery::or_set<std::string>> eu{joinery::replica_id::random()};
+//     auto d = eu.edit([](auto& cart, auto& tx) { cart.add(tx, "milk"); });
+//     us.join(d);
+
+#include <joinery/causal.hpp>
+
+#include <algorithm>
+#include <functional>
+#include <stdexcept>
+#include <utility>
+
+namespace joinery {
+
+template <class T> class replica {
+    static_assert(crdt<T>, "T must have the members that crdt.hpp lists, or be a JOINERY_RECORD of such types");
+
+public:
+    /// A new, empty replica. Requires: no other replica has, or ever had, this id.
+    explicit replica(replica_id id, hybrid_clock clock = hybrid_clock()) : id_(id), clock_(std::move(clock)) {}
+
+    /// A replica restarted from its saved state. Requires: the state has every dot that it ever published.
+    replica(replica_id id, causal<T> state, hybrid_clock clock = hybrid_clock())
+        : id_(id), state_(std::move(state)), clock_(std::move(clock)) {
+        clock_.observe(state_.latest_);
+    }
+
+    replica(replica&&) = default;
+    replica& operator=(replica&&) = default;
+
+    replica_id id() const { return id_; }
+    const causal<T>& state() const { return state_; }
+    const T& operator*() const { return state_.value_; }
+    const T* operator->() const { return &state_.value_; }
+    version_vector version() const { return state_.version(); }
+    const hybrid_clock& clock() const { return clock_; }
+
+    /// Runs f(T&, transaction&) as a transaction: all of it is one delta, applied whole or not at all. If f
+    /// throws, its dots are returned, nothing has changed, and the exception goes on to the caller.
+    /// O(edit log n). Requires: f does not call back into this replica.
+    template <class F> delta<T> edit(F&& f);
+
+    /// True if and only if the state grew. What is not accepted changes nothing. O(|delta| log n).
+    bool join(const delta<T>& d) { return state_.join(d, &clock_); }
+    bool join(const causal<T>& other) { return join(other.whole()); }
+
+    /// False for an answer of delta_since that starts beyond this state's version; the deltas of edits are
+    /// always accepted.
+    bool accepts(const delta<T>& d) const { return state_.accepts(d); }
+
+    /// Everything a peer at that version lacks, and no more. O(|answer| log n).
+    delta<T> delta_since(const version_vector& peer) const { return state_.delta_since(peer); }
+
+    /// Forgets what every member has seen. Requires: `stable` is causally stable, that is at most the
+    /// version that each member has acknowledged after all it had issued by then had arrived here.
+    void prune(const version_vector& stable) { state_.prune(stable); }
+
+    void set_log_budget(std::optional<std::size_t> bytes) { state_.set_log_budget(bytes); }
+
+    /// Own dots above `seq` may yet be renamed: no entry mixes them with earlier ones. For engines that open
+    /// a storage and have not yet heard what peers know of it.
+    void hold_from(std::uint64_t seq) { confirmed_ = seq; }
+    /// Own dots are this replica's for good.
+    void confirm() { confirmed_ = UINT64_MAX; }
+
+    /// Re-issues the own dots above `seq`, which nobody else has seen, as dots 1, 2, ... of a new id, which
+    /// becomes this replica's. O(n). Requires: hold_from(seq) was in force since they were issued.
+    void rename_from(std::uint64_t seq, replica_id to);
+
+private:
+    replica_id id_;
+    causal<T> state_;
+    hybrid_clock clock_;
+    std::uint64_t confirmed_ = UINT64_MAX;
+};
+
+// ---- implementation ----
+
+template <class T> template <class F> delta<T> replica<T>::edit(F&& f) {
+    transaction tx(id_, state_.context_.greatest(id_), confirmed_, clock_);
+    try {
+        std::invoke(std::forward<F>(f), state_.value_, tx);
+    } catch (...) {
+        tx.rollback();
+        throw;
+    }
+    delta<T> d;
+    if (tx.empty()) {
+        tx.commit();
+        return d;
+    }
+    for (const auto& r : tx.removals_) state_.log_.add(r, state_.context_);
+    state_.context_.add(tx.dots());
+    d.covered.add(tx.dots());
+    state_.log_.arrived(d.covered);
+    tx.commit();
+    crdt_traits<T>::extract(state_.value_, d.covered, d.fragment);
+    d.removals = std::move(tx.removals_);
+    std::sort(d.removals.begin(), d.removals.end(),
+              [](const removal& a, const removal& b) { return a.event < b.event; });
+    if (tx.now_) state_.latest_ = std::max(state_.latest_, *tx.now_);
+    state_.trim_log();
+    return d;
+}
+
+template <class T> void replica<T>::rename_from(std::uint64_t seq, replica_id to) {
+    causal_context unsent;
+    for (const auto& [first, last] : state_.context_.ranges(id_))
+        if (last > seq) unsent.add({id_, std::max(first, seq + 1), last});
+    delta<T> kept = state_.extract(state_.context_.minus(unsent));
+    kept.horizon = state_.horizon_;
+    auto bytes = encode(state_.extract(unsent));
+    dot_renaming renaming{id_, seq, to};
+    auto renamed = decode<delta<T>>(bytes, &renaming);
+    causal<T> next;
+    next.set_log_budget(state_.log_budget_);
+    next.join(kept);
+    if (!renamed) throw std::logic_error("rename_from: own edits cannot be decoded");
+    next.join(*renamed);
+    state_ = std::move(next);
+    id_ = to;
+    confirm();
+}
+
+} // namespace joinery

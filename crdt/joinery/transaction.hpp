@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// One edit under way: it issues dots and timestamps, collects removal records, and knows how to undo.
+// Mutators take it as their first argument; replica<T>::edit makes it, and nothing else can.
+//
+//     void add(transaction& tx, E e) {
+//         dot d = tx.next();
+//         ...put the entry in...
+//         tx.on_rollback([this, d] { ...take it out... });
+//         tx.entered(this, d);
+//     }
+//
+// If the edit's callable throws, the undo steps run in reverse order, the dots are returned, and nothing
+// has changed; that costs O(edit), never a copy of the state.
+
+#include <joinery/dot.hpp>
+#include <joinery/hybrid_clock.hpp>
+#include <joinery/removal_log.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+namespace joinery {
+
+/// A container's child that is open for editing. Changes made to an object that lies inside the child
+/// (by address) are reported to the container, and so on outwards.
+class open_child {
+public:
+    virtual void entered(const dot_range& dots) = 0;
+    virtual void dropped(const dot_range& dots) = 0;
+
+protected:
+    open_child(const void* container, const void* child, std::size_t child_size)
+        : container_(container), child_(static_cast<const std::byte*>(child)), size_(child_size) {}
+    ~open_child() = default;
+
+private:
+    friend class transaction;
+    const void* container_;
+    const std::byte* child_;
+    std::size_t size_;
+};
+
+class transaction {
+public:
+    transaction(const transaction&) = delete;
+    transaction& operator=(const transaction&) = delete;
+
+    /// Who edits.
+    replica_id replica() const { return replica_; }
+
+    /// Issues the next dot, or the next n >= 1 dots. Each event takes one.
+    dot next() { return {replica_, ++last_}; }
+    dot_range next(std::uint64_t n) {
+        last_ += n;
+        return {replica_, last_ - n + 1, last_};
+    }
+    /// The edit's timestamp; the same for the whole edit.
+    timestamp now();
+
+    /// `owner` (the object that holds the entries: pass `this`) came to hold, or let go of, these dots.
+    /// Undoing the edit undoes what the containers made of it.
+    void entered(const void* owner, const dot_range& dots) {
+        if (!open_.empty()) report_entered(owner, dots);
+    }
+    void dropped(const void* owner, const dot_range& dots) {
+        if (!open_.empty()) report_dropped(owner, dots);
+    }
+
+    /// The event `d`, a dot of this edit, kills these. Nothing is recorded if there are none.
+    void record(dot d, kills killed);
+
+    /// Runs `f` if the edit is undone; the last registered runs first. `f` must not throw.
+    template <class F> void on_rollback(F&& f) { undo_.push_back(make_step(std::forward<F>(f))); }
+    /// Runs `f` once the edit is part of the state. `f` must not throw.
+    template <class F> void on_commit(F&& f) { commit_.push_back(make_step(std::forward<F>(f))); }
+
+    /// For containers: while a child is open, changes inside it are reported. Closed in reverse order.
+    void open(open_child& c) { open_.push_back(&c); }
+    void close() noexcept { open_.pop_back(); }
+
+    /// True if no dot was issued.
+    bool empty() const { return last_ == base_; }
+
+    /// Dots of this replica above this may yet be re-issued under another id, if it turns out that the
+    /// storage was restored from an old copy: no entry may mix them with earlier ones.
+    std::uint64_t confirmed() const { return confirmed_; }
+
+private:
+    template <class T> friend class replica;
+
+    struct step {
+        virtual ~step() = default;
+        virtual void run() noexcept = 0;
+    };
+    template <class F> static std::unique_ptr<step> make_step(F&& f) {
+        struct concrete final : step {
+            explicit concrete(F&& g) : f(std::forward<F>(g)) {}
+            void run() noexcept override { f(); }
+            std::decay_t<F> f;
+        };
+        return std::make_unique<concrete>(std::forward<F>(f));
+    }
+
+    transaction(replica_id r, std::uint64_t last, std::uint64_t confirmed, hybrid_clock& clock)
+        : replica_(r), base_(last), last_(last), confirmed_(confirmed), clock_(clock),
+          clock_before_(clock.latest()) {}
+
+    template <class Report> void report(const void* owner, Report&& report);
+    void report_entered(const void* owner, const dot_range& dots);
+    void report_dropped(const void* owner, const dot_range& dots);
+
+    void rollback() noexcept;
+    void commit() noexcept;
+    dot_range dots() const { return {replica_, base_ + 1, last_}; }
+
+    replica_id replica_;
+    std::uint64_t base_; // the last sequence number before this edit
+    std::uint64_t last_;
+    std::uint64_t confirmed_;
+    hybrid_clock& clock_;
+    timestamp clock_before_;
+    std::optional<timestamp> now_;
+    std::vector<removal> removals_;
+    std::vector<std::unique_ptr<step>> undo_;
+    std::vector<std::unique_ptr<step>> commit_;
+    std::vector<open_child*> open_;
+};
+
+} // namespace joinery

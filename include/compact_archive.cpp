@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <joinery/compact_archive.hpp>
+
+namespace joinery {
+
+namespace detail {
+
+constexpr std::size_t few = 12; // up to here a linear search beats hashing
+
+std::size_t dot_table::find(replica_id r) const {
+    if (entries_.size() <= few) {
+        for (std::size_t i = 0; i < entries_.size(); ++i)
+            if (entries_[i].replica == r) return i;
+        return none;
+    }
+    auto it = index_.find(r);
+    return it == index_.end() ? none : it->second;
+}
+
+std::size_t dot_table::add(replica_id r) {
+    entries_.push_back({r, 0});
+    if (entries_.size() == few + 1)
+        for (std::size_t i = 0; i < few; ++i) index_.emplace(entries_[i].replica, i);
+    if (entries_.size() > few) index_.emplace(r, entries_.size() - 1);
+    return entries_.size() - 1;
+}
+
+} // namespace detail
+
+// A replica is written as 1 + its place in the table; the first time, its eight bytes follow.
+void compact_output_archive::replica(replica_id r) {
+    std::size_t i = dots_.find(r);
+    bool known = i != detail::dot_table::none;
+    if (!known) i = dots_.add(r);
+    varint(i + 1);
+    if (known) return;
+    for (unsigned k = 0; k < 8; ++k) byte(static_cast<std::uint8_t>(r.value() >> (8 * k)));
+}
+
+void compact_output_archive::write(dot d) {
+    if (d.seq == 0) return byte(0);
+    replica(d.replica);
+    auto& last = dots_[dots_.find(d.replica)].last;
+    varint(detail::zigzag(static_cast<std::int64_t>(d.seq - last)));
+    last = d.seq;
+}
+
+void compact_output_archive::write(const dot_range& r) {
+    write(dot{r.replica, r.first});
+    varint(r.last - r.first);
+}
+
+void compact_output_archive::write(const version_vector& v) {
+    varint(v.size());
+    for (const auto& [r, seq] : v) write(dot{r, seq});
+}
+
+// Per replica: the first range, the number of further ranges, and for each of those the dots skipped
+// since the one before (at least one) and its length, less one each.
+void compact_output_archive::write(const causal_context& c) {
+    varint(c.entries().size());
+    for (const auto& e : c.entries()) {
+        write(dot_range{e.replica, e.ranges.front().first, e.ranges.front().second});
+        varint(e.ranges.size() - 1);
+        for (std::size_t i = 1; i < e.ranges.size(); ++i) {
+            varint(e.ranges[i].first - e.ranges[i - 1].second - 2);
+            varint(e.ranges[i].second - e.ranges[i].first);
+        }
+    }
+}
+
+std::size_t compact_input_archive::replica_index() {
+    std::uint64_t code = varint();
+    if (code == 0 || code > dots_.size() + 1) fail(decode_error::invalid_value);
+    if (code <= dots_.size()) return static_cast<std::size_t>(code - 1);
+    std::uint64_t value = 0;
+    for (unsigned k = 0; k < 8; ++k) value |= std::uint64_t{byte()} << (8 * k);
+    if (dots_.find(replica_id{value}) != detail::dot_table::none) fail(decode_error::non_canonical);
+    charge(64);
+    return dots_.add(replica_id{value});
+}
+
+replica_id compact_input_archive::replica() { return dots_[replica_index()].replica; }
+
+std::uint64_t compact_input_archive::sequence(std::size_t index) {
+    auto& last = dots_[index].last;
+    std::uint64_t seq = last + static_cast<std::uint64_t>(detail::unzigzag(varint()));
+    if (seq == 0 || seq > max_sequence) fail(decode_error::invalid_value);
+    last = seq;
+    return seq;
+}
+
+dot compact_input_archive::read_dot() {
+    std::size_t i = replica_index();
+    std::uint64_t seq = sequence(i);
+    dot d{dots_[i].replica, seq};
+    return renaming_ ? (*renaming_)(d) : d;
+}
+
+dot compact_input_archive::read_null_or_dot() {
+    if (remaining() > 0 && in_[pos_] == std::byte{0}) {
+        ++pos_;
+        return {};
+    }
+    return read_dot();
+}
+
+namespace {
+std::uint64_t end_of(std::uint64_t first, std::uint64_t more) {
+    if (more > max_sequence - first) compact_input_archive::fail(decode_error::invalid_value);
+    return first + more;
+}
+
+// The range under a renaming: whole, or cut where the renaming begins.
+template <class F> void renamed(const dot_range& r, const dot_renaming* renaming, F&& f) {
+    if (!renaming || r.replica != renaming->from || r.last <= renaming->after) return f(r);
+    if (r.first <= renaming->after) f(dot_range{r.replica, r.first, renaming->after});
+    std::uint64_t first = std::max(r.first, renaming->after + 1);
+    f(dot_range{renaming->to, first - renaming->after, r.last - renaming->after});
+}
+} // namespace
+
+std::vector<dot_range> compact_input_archive::read_ranges() {
+    std::size_t i = replica_index();
+    std::uint64_t first = sequence(i);
+    std::vector<dot_range> out;
+    renamed({dots_[i].replica, first, end_of(first, varint())}, renaming_,
+            [&](const dot_range& r) { out.push_back(r); });
+    return out;
+}
+
+version_vector compact_input_archive::read_version_vector() {
+    version_vector v;
+    replica_id before;
+    for (std::size_t n = count(), i = 0; i < n; ++i) {
+        charge(2 * sizeof(version_vector::value_type));
+        std::size_t k = replica_index();
+        replica_id r = dots_[k].replica;
+        if (i > 0 && r <= before) fail(decode_error::non_canonical);
+        before = r;
+        v.raise(r, sequence(k)); // a version is of what was published: a renaming does not reach it
+    }
+    return v;
+}
+
+causal_context compact_input_archive::read_causal_context() {
+    causal_context c;
+    replica_id before;
+    for (std::size_t n = count(), i = 0; i < n; ++i) {
+        charge(2 * sizeof(causal_context::entry));
+        std::size_t k = replica_index();
+        replica_id r = dots_[k].replica;
+        if (i > 0 && r <= before) fail(decode_error::non_canonical);
+        before = r;
+        std::uint64_t first = sequence(k);
+        std::uint64_t last = end_of(first, varint());
+        auto add = [&] { renamed({r, first, last}, renaming_, [&](const dot_range& part) { c.add(part); }); };
+        add();
+        for (std::size_t more = count(); more > 0; --more) {
+            charge(2 * sizeof(causal_context::range));
+            first = end_of(end_of(last, 2), varint());
+            last = end_of(first, varint());
+            add();
+        }
+    }
+    return c;
+}
+
+} // namespace joinery

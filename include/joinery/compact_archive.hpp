@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// The compact Cereal archive pair: LEB128 varints, zigzag for signed numbers, dots relative to the last
+// dot of their replica, canonical forms only. Values that are equal encode to equal bytes.
+//
+// What is read is hostile: every count is bounded by the bytes that remain before anything is allocated;
+// depth, elements and memory have budgets; a bool is 0 or 1. Bad input throws decode_failure, which
+// `decode` (codec.hpp) turns into an error value; nothing else escapes it.
+//
+// A type becomes encodable by the usual Cereal members (serialize, or save and load); the same members
+// work with Cereal's JSON and portable binary archives. Not supported, on purpose: smart pointers,
+// polymorphic types and class versions.
+
+#include <joinery/causal_context.hpp>
+#include <joinery/decode_error.hpp>
+#include <joinery/dot.hpp>
+#include <joinery/version_vector.hpp>
+
+#include <cereal/cereal.hpp>
+
+#include <bit>
+#include <cstddef>
+#include <cstring>
+#include <limits>
+#include <span>
+#include <type_traits>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+namespace joinery {
+
+class compact_output_archive;
+class compact_input_archive;
+
+template <class Archive>
+inline constexpr bool is_compact_archive_v = std::is_same_v<std::remove_cv_t<Archive>, compact_output_archive> ||
+                                             std::is_same_v<std::remove_cv_t<Archive>, compact_input_archive>;
+
+/// No sequence number from outside may exceed this, so that arithmetic on dots cannot overflow.
+inline constexpr std::uint64_t max_sequence = std::uint64_t{1} << 62;
+
+namespace detail {
+
+/// The replicas that an encoding has named so far, each with the last sequence number written for it.
+/// A replica costs eight bytes the first time and one afterwards.
+class dot_table {
+public:
+    struct entry {
+        replica_id replica;
+        std::uint64_t last = 0;
+    };
+    static constexpr std::size_t none = static_cast<std::size_t>(-1);
+
+    std::size_t find(replica_id r) const;
+    std::size_t add(replica_id r);
+    std::size_t size() const { return entries_.size(); }
+    entry& operator[](std::size_t i) { return entries_[i]; }
+    const std::vector<entry>& entries() const { return entries_; }
+
+private:
+    std::vector<entry> entries_;
+    std::unordered_map<replica_id, std::size_t> index_; // used once there are many
+};
+
+constexpr std::uint64_t zigzag(std::int64_t v) {
+    return (static_cast<std::uint64_t>(v) << 1) ^ static_cast<std::uint64_t>(v >> 63);
+}
+constexpr std::int64_t unzigzag(std::uint64_t v) {
+    return static_cast<std::int64_t>((v >> 1) ^ (~(v & 1) + 1));
+}
+
+} // namespace detail
+
+/// Appends to a byte vector.
+class compact_output_archive : public cereal::OutputArchive<compact_output_archive, cereal::AllowEmptyClassElision> {
+public:
+    explicit compact_output_archive(std::vector<std::byte>& out) : OutputArchive(this), out_(out) {}
+
+    void byte(std::uint8_t b) { out_.push_back(static_cast<std::byte>(b)); }
+    void varint(std::uint64_t v) {
+        while (v >= 0x80) {
+            byte(static_cast<std::uint8_t>(v | 0x80));
+            v >>= 7;
+        }
+        byte(static_cast<std::uint8_t>(v));
+    }
+    void raw(const void* data, std::size_t size) {
+        auto p = static_cast<const std::byte*>(data);
+        out_.insert(out_.end(), p, p + size);
+    }
+    void replica(replica_id r);
+    /// A null dot (sequence 0) is one byte.
+    void write(dot d);
+    void write(const dot_range& r);
+    void write(const version_vector& v);
+    void write(const causal_context& c);
+
+    std::vector<std::byte>& bytes() { return out_; }
+
+    /// A nested encoding that can be skipped by its length and read without what follows: it starts from
+    /// the dots named so far and names none for what follows.
+    template <class F> void section(F&& f) {
+        std::vector<std::byte> inner;
+        compact_output_archive ar(inner);
+        ar.dots_ = dots_;
+        f(ar);
+        varint(inner.size());
+        raw(inner.data(), inner.size());
+    }
+
+private:
+    std::vector<std::byte>& out_;
+    detail::dot_table dots_;
+};
+
+/// Moves the later dots of one replica to another: how edits that were never published are re-issued.
+struct dot_renaming {
+    replica_id from;
+    std::uint64_t after = 0; ///< dots of `from` above this become `to`'s 1, 2, ...
+    replica_id to;
+
+    dot operator()(dot d) const {
+        return d.replica == from && d.seq > after ? dot{to, d.seq - after} : d;
+    }
+};
+
+/// Reads from a span that outlives it.
+class compact_input_archive : public cereal::InputArchive<compact_input_archive, cereal::AllowEmptyClassElision> {
+public:
+    /// Nested values, dynamic recursion included, may be this deep.
+    static constexpr unsigned max_depth = 96;
+    /// Memory that an input may ask for: this many times its size, plus `memory_slack` bytes.
+    static constexpr std::uint64_t memory_factor = 64;
+    static constexpr std::uint64_t memory_slack = 48 * 1024;
+
+    explicit compact_input_archive(std::span<const std::byte> in, const dot_renaming* renaming = nullptr)
+        : InputArchive(this), in_(in), elements_(in.size()), memory_(in.size() * memory_factor + memory_slack),
+          renaming_(renaming) {}
+
+    [[noreturn]] static void fail(decode_error e) { throw decode_failure(e); }
+
+    std::uint8_t byte() {
+        if (pos_ == in_.size()) fail(decode_error::truncated);
+        return static_cast<std::uint8_t>(in_[pos_++]);
+    }
+    std::uint64_t varint() {
+        std::uint64_t v = 0;
+        for (unsigned shift = 0; shift < 70; shift += 7) {
+            std::uint64_t b = byte();
+            if (shift == 63 && b > 1) fail(decode_error::non_canonical);
+            v |= (b & 0x7f) << shift;
+            if (b < 0x80) {
+                if (b == 0 && shift > 0) fail(decode_error::non_canonical);
+                return v;
+            }
+        }
+        fail(decode_error::non_canonical);
+    }
+    std::span<const std::byte> raw(std::uint64_t size) {
+        if (size > remaining()) fail(decode_error::truncated);
+        auto part = in_.subspan(pos_, static_cast<std::size_t>(size));
+        pos_ += part.size();
+        return part;
+    }
+    /// A number of elements that follow: at most the bytes that remain, and within the total budget.
+    std::size_t count() {
+        std::uint64_t n = varint();
+        if (n > remaining()) fail(decode_error::truncated);
+        if (n > elements_) fail(decode_error::too_large);
+        elements_ -= n;
+        return static_cast<std::size_t>(n);
+    }
+    /// Accounts for memory about to be allocated.
+    void charge(std::uint64_t bytes) {
+        if (bytes > memory_) fail(decode_error::too_large);
+        memory_ -= bytes;
+    }
+    replica_id replica();
+    dot read_dot();
+    dot read_null_or_dot();
+    /// In order: two if the renaming cuts the range.
+    std::vector<dot_range> read_ranges();
+    version_vector read_version_vector();
+    causal_context read_causal_context();
+
+    /// Reads what `compact_output_archive::section` wrote; f must consume all of it.
+    template <class F> void section(F&& f) {
+        auto bytes = raw(varint());
+        compact_input_archive ar(bytes, renaming_);
+        ar.dots_ = dots_;
+        ar.elements_ = elements_;
+        ar.memory_ = memory_;
+        ar.depth_ = depth_;
+        f(ar);
+        if (ar.remaining() != 0) fail(decode_error::trailing_bytes);
+        elements_ = ar.elements_;
+        memory_ = ar.memory_;
+    }
+
+    /// The renaming in force, or null: what is sorted by dot must then be sorted again.
+    const dot_renaming* renaming() const { return renaming_; }
+    std::size_t remaining() const { return in_.size() - pos_; }
+    std::span<const std::byte> rest() const { return in_.subspan(pos_); }
+    void enter() {
+        if (++depth_ > max_depth) fail(decode_error::too_deep);
+    }
+    void leave() { --depth_; }
+
+private:
+    std::size_t replica_index();
+    std::uint64_t sequence(std::size_t index);
+
+    std::span<const std::byte> in_;
+    std::size_t pos_ = 0;
+    std::uint64_t elements_;
+    std::uint64_t memory_;
+    unsigned depth_ = 0;
+    detail::dot_table dots_;
+    const dot_renaming* renaming_;
+};
+
+// ---- how Cereal writes and reads the building blocks ----
+
+template <class T> requires std::is_arithmetic_v<T>
+void CEREAL_SAVE_FUNCTION_NAME(compact_output_archive& ar, const T& v) {
+    if constexpr (std::is_same_v<T, bool>) {
+        ar.byte(v ? 1 : 0);
+    } else if constexpr (std::is_floating_point_v<T>) {
+        static_assert(sizeof(T) <= 8, "long double has no portable form");
+        using bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
+        auto b = std::bit_cast<bits>(v);
+        for (std::size_t i = 0; i < sizeof(T); ++i) ar.byte(static_cast<std::uint8_t>(b >> (8 * i)));
+    } else if constexpr (sizeof(T) == 1) {
+        ar.byte(static_cast<std::uint8_t>(v));
+    } else if constexpr (std::is_signed_v<T>) {
+        ar.varint(detail::zigzag(static_cast<std::int64_t>(v)));
+    } else {
+        ar.varint(static_cast<std::uint64_t>(v));
+    }
+}
+
+template <class T> requires std::is_arithmetic_v<T>
+void CEREAL_LOAD_FUNCTION_NAME(compact_input_archive& ar, T& v) {
+    if constexpr (std::is_same_v<T, bool>) {
+        std::uint8_t b = ar.byte();
+        if (b > 1) ar.fail(decode_error::invalid_value);
+        v = b == 1;
+    } else if constexpr (std::is_floating_point_v<T>) {
+        using bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
+        bits b = 0;
+        for (std::size_t i = 0; i < sizeof(T); ++i) b |= static_cast<bits>(static_cast<bits>(ar.byte()) << (8 * i));
+        v = std::bit_cast<T>(b);
+    } else if constexpr (sizeof(T) == 1) {
+        v = static_cast<T>(ar.byte());
+    } else if constexpr (std::is_signed_v<T>) {
+        std::int64_t n = detail::unzigzag(ar.varint());
+        if (n < std::numeric_limits<T>::min() || n > std::numeric_limits<T>::max())
+            ar.fail(decode_error::invalid_value);
+        v = static_cast<T>(n);
+    } else {
+        std::uint64_t n = ar.varint();
+        if (n > std::numeric_limits<T>::max()) ar.fail(decode_error::invalid_value);
+        v = static_cast<T>(n);
+    }
+}
+
+template <class T> void CEREAL_SERIALIZE_FUNCTION_NAME(compact_output_archive& ar, cereal::NameValuePair<T>& t) {
+    ar(t.value);
+}
+template <class T> void CEREAL_SERIALIZE_FUNCTION_NAME(compact_input_archive& ar, cereal::NameValuePair<T>& t) {
+    ar(t.value);
+}
+
+template <class T> void CEREAL_SERIALIZE_FUNCTION_NAME(compact_output_archive& ar, cereal::SizeTag<T>& t) {
+    ar.varint(static_cast<std::uint64_t>(t.size));
+}
+template <class T> void CEREAL_SERIALIZE_FUNCTION_NAME(compact_input_archive& ar, cereal::SizeTag<T>& t) {
+    t.size = static_cast<std::decay_t<T>>(ar.count());
+}
+
+template <class T> void CEREAL_SAVE_FUNCTION_NAME(compact_output_archive& ar, const cereal::BinaryData<T>& d) {
+    ar.raw(d.data, static_cast<std::size_t>(d.size));
+}
+template <class T> void CEREAL_LOAD_FUNCTION_NAME(compact_input_archive& ar, cereal::BinaryData<T>& d) {
+    auto part = ar.raw(d.size);
+    if (!part.empty()) std::memcpy(d.data, part.data(), part.size());
+}
+
+// Depth is counted for everything but numbers.
+template <class T> requires(!std::is_arithmetic_v<T>) void prologue(compact_input_archive& ar, const T&) { ar.enter(); }
+template <class T> requires(!std::is_arithmetic_v<T>) void epilogue(compact_input_archive& ar, const T&) { ar.leave(); }
+
+} // namespace joinery
+
+CEREAL_REGISTER_ARCHIVE(joinery::compact_output_archive)
+CEREAL_REGISTER_ARCHIVE(joinery::compact_input_archive)
+CEREAL_SETUP_ARCHIVE_TRAITS(joinery::compact_input_archive, joinery::compact_output_archive)

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Where a node keeps its identity, its snapshots and its log. The order is always: log, sync, publish,
+// so that a dot that was ever published is never issued again. One storage belongs to one node; it holds
+// any number of collections, each a snapshot followed by the records logged since.
+
+#include <joinery/replica_id.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace joinery {
+
+/// What a `sync()` that has returned outlives.
+enum class durability : std::uint8_t {
+    none,    ///< nothing: the memory of this process
+    relaxed, ///< the end of the process, kill -9 included; not the end of the machine
+    full,    ///< the end of the machine's power
+};
+
+/// A storage that cannot be opened or written: the message names the operation, the object and the
+/// system's reason. A file that is corrupt or not ours is left untouched.
+struct storage_error : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+/// What one collection had when the storage was opened.
+struct stored_collection {
+    std::string name;
+    std::uint64_t fingerprint = 0;                 ///< of the type, as given to `attach`
+    std::vector<std::byte> snapshot;               ///< empty if there is none yet
+    std::vector<std::vector<std::byte>> records;   ///< logged since the snapshot, in order
+};
+
+struct stored_node {
+    std::optional<replica_id> id; ///< none in a new storage
+    bool clean = true;            ///< false if the last owner did not call `close`
+    std::vector<stored_collection> collections;
+};
+
+/// Not thread-safe: one thread at a time, but not always the same one.
+class storage {
+public:
+    virtual ~storage() = default;
+
+    virtual durability level() const = 0;
+
+    /// All there is. Called once, before anything else. Marks the storage as in use (see `clean`).
+    /// Throws storage_error.
+    virtual stored_node load() = 0;
+
+    /// Persists the identity (at once, durably), together with nothing else.
+    virtual void set_id(replica_id id) = 0;
+
+    /// Declares a collection; the number that the other calls take. The same name gives the same number.
+    /// Throws storage_error if the name was stored with another fingerprint.
+    virtual std::uint32_t attach(std::string_view name, std::uint64_t fingerprint) = 0;
+
+    /// Logs a record. It may be lost until `sync` returns, but never out of order.
+    virtual void append(std::uint32_t collection, std::span<const std::byte> record) = 0;
+
+    /// Makes all appended records durable at `level()`: one transaction for all of them (group commit).
+    virtual void sync() = 0;
+
+    /// Replaces the collection's snapshot and all of its records by this snapshot, atomically and durably.
+    virtual void compact(std::uint32_t collection, std::span<const std::byte> snapshot) = 0;
+
+    /// As `compact` for every collection given, together with a new identity, in one atomic step.
+    virtual void rebase(replica_id id,
+                        std::span<const std::pair<std::uint32_t, std::vector<std::byte>>> snapshots) = 0;
+
+    /// Syncs and marks the end as clean. Nothing may be called afterwards.
+    virtual void close() = 0;
+
+    /// Counters since opening: for metrics and benchmarks.
+    struct statistics {
+        std::uint64_t appends = 0, syncs = 0, compactions = 0, bytes_written = 0;
+    };
+    virtual statistics stats() const = 0;
+};
+
+/// Keeps everything in memory. A copy of the contents can be taken and opened again, which is how tests
+/// crash and restart a node, and how they restore one from an old copy.
+std::unique_ptr<storage> memory_storage();
+
+/// Opens or creates an SQLite file (WAL). `level` is relaxed or full (synchronous=FULL, a sync per group).
+/// Throws storage_error for a file that is corrupt, foreign or held by another process.
+/// In the library joinery-sqlite.
+std::unique_ptr<storage> sqlite_storage(const std::string& path, durability level = durability::full);
+
+} // namespace joinery

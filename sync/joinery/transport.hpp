@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// How a node reaches its peers. A transport carries frames (opaque bytes) and may lose, duplicate and
+// reorder them; the engine repairs all of that. There are two ways to send: `broadcast` to everybody who
+// listens (PUB/SUB), and `send` to one link (DEALER/ROUTER).
+//
+// A link is one way to one peer: either a peer that this node was told to dial, or one that dialled in.
+// What a dialled peer broadcasts arrives on the same link as its direct answers. Two nodes that dial
+// each other have two links; the engine recognises the peer behind a link by its messages.
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace joinery {
+
+using link_id = std::uint64_t;
+
+/// What a transport hands over, in order of arrival. Called only from within `poll`.
+class transport_events {
+public:
+    virtual void received(link_id link, std::span<const std::byte> frame) = 0;
+    /// The link can carry frames (again): the engine says hello.
+    virtual void connected(link_id link) = 0;
+    virtual void disconnected(link_id link) = 0;
+
+protected:
+    ~transport_events() = default;
+};
+
+/// One thread at a time calls everything but `wake`, which any thread may call at any time.
+class transport {
+public:
+    virtual ~transport() = default;
+
+    /// To every peer that listens to this node. Never blocks; what cannot be sent is dropped and counted.
+    virtual void broadcast(std::span<const std::byte> frame) = 0;
+    /// To one peer. False if it cannot be sent now (unknown link, full queue); nothing is queued then.
+    virtual bool send(link_id link, std::span<const std::byte> frame) = 0;
+
+    /// Waits for at most `timeout` for frames, changes of links or a `wake`, then hands over what has come,
+    /// at most about a megabyte a call.
+    virtual void poll(transport_events& events, std::chrono::milliseconds timeout) = 0;
+    /// Ends a `poll` that waits now, or the next one.
+    virtual void wake() = 0;
+
+    /// Dials a peer or stops doing so, while running. An address is the transport's own form of one.
+    virtual void connect(const std::string& address) = 0;
+    virtual void disconnect(const std::string& address) = 0;
+
+    /// Frames above this size must not be sent.
+    virtual std::size_t max_frame() const = 0;
+    /// Where peers can dial this node, with wildcard ports resolved; empty if nowhere.
+    virtual std::string address() const = 0;
+
+    struct statistics {
+        std::uint64_t frames_out = 0, bytes_out = 0, frames_in = 0, bytes_in = 0;
+        std::uint64_t dropped = 0, reconnects = 0;
+    };
+    virtual statistics stats() const = 0;
+};
+
+} // namespace joinery
