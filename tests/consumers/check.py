@@ -53,11 +53,9 @@ def pkg_config(consumer, libs, work):
     run(*compiler, "-o", work / "shared", *flags)
     print(run(work / "shared", LD_LIBRARY_PATH=str(libs)), end="")
 
-    # Not ZeroMQ: Debian's libzmq.pc names a static library that Debian does not have.
-    modules = [m for m in installed if m != "joinery-zmq"]
-    flags = run("pkg-config", "--static", "--cflags", "--libs", *modules, **environment).split()
-    ours = [f"-l{m}" for m in modules]
-    flags = [f"-l:lib{f[2:]}.a" if f in ours else f for f in flags]
+    # joinery alone: the static libraries of SQLite and ZeroMQ need more than Debian's packages bring.
+    flags = run("pkg-config", "--static", "--cflags", "--libs", "joinery", **environment).split()
+    flags = ["-l:libjoinery.a" if f == "-ljoinery" else f for f in flags]
     run(*compiler, "-o", work / "static", *flags)
     print(run(work / "static"), end="")
 

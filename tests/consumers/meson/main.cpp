@@ -1,12 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <joinery/version_vector.hpp>
+#include <joinery/or_set.hpp>
+#include <joinery/replica.hpp>
 
 #include <cstdio>
+#include <string>
 
 int main() {
-    joinery::version_vector eu{{joinery::replica_id{1}, 7}};
-    joinery::version_vector us{{joinery::replica_id{2}, 3}};
-    eu.join(us);
-    std::printf("%s\n", to_string(eu).c_str());
-    return us.within(eu) ? 0 : 1;
+    joinery::replica<joinery::or_set<std::string>> eu{joinery::replica_id::random()};
+    joinery::replica<joinery::or_set<std::string>> us{joinery::replica_id::random()};
+
+    auto d1 = eu.edit([](auto& cart, auto& tx) { cart.add(tx, "milk"); });
+    auto d2 = us.edit([](auto& cart, auto& tx) { cart.add(tx, "bread"); });
+
+    us.join(d1);
+    eu.join(d2);
+    us.join(d1); // any order, any number of times
+    bool converged = eu.state() == us.state() && eu->contains("bread") && us->contains("milk");
+    std::printf("%s: %s\n", to_string(eu.version()).c_str(), converged ? "converged" : "DIVERGED");
+    return converged ? 0 : 1;
 }
