@@ -17,6 +17,8 @@ import shutil
 import subprocess
 import sys
 
+COMPONENTS = ("sqlite", "zmq")  # as far as the build that is installed has them
+
 
 def run(*command, **environment):
     """Runs a command; on failure prints what it said and gives up."""
@@ -43,13 +45,13 @@ def install(build, stage):
     return prefix, prefix / option(build, "libdir")
 
 
-def pkg_config(consumer, libs, work):
+def pkg_config(consumer, libs, components, work):
     environment = {"PKG_CONFIG_PATH": str(libs / "pkgconfig")}
-    installed = [m for m in ("joinery", "joinery-sqlite", "joinery-zmq") if (libs / f"pkgconfig/{m}.pc").exists()]
+    modules = ["joinery", *(f"joinery-{c}" for c in components)]
     sources = sorted(consumer.glob("*.cpp"))
     compiler = ["g++", "-std=c++20", "-Wall", "-Wextra", "-Werror", *sources]
 
-    flags = run("pkg-config", "--cflags", "--libs", *installed, **environment).split()
+    flags = run("pkg-config", "--cflags", "--libs", *modules, **environment).split()
     run(*compiler, "-o", work / "shared", *flags)
     print(run(work / "shared", LD_LIBRARY_PATH=str(libs)), end="")
 
@@ -60,8 +62,7 @@ def pkg_config(consumer, libs, work):
     print(run(work / "static"), end="")
 
 
-def cmake(consumer, prefix, libs, work):
-    components = [c for c in ("sqlite", "zmq") if (libs / f"pkgconfig/joinery-{c}.pc").exists()]
+def cmake(consumer, prefix, components, work):
     for kind, static in (("shared", "OFF"), ("static", "ON")):
         build = work / kind
         run("cmake", "-S", consumer, "-B", build, "-G", "Ninja", f"-DCMAKE_PREFIX_PATH={prefix}",
@@ -70,7 +71,7 @@ def cmake(consumer, prefix, libs, work):
         print(run(build / "consumer"), end="")
 
 
-def meson(consumer, source, work):
+def meson(consumer, source, components, work):
     project = work / "project"
     build = work / "build"
     project.mkdir()
@@ -78,7 +79,8 @@ def meson(consumer, source, work):
         shutil.copy(file, project)
     (project / "subprojects").mkdir()
     (project / "subprojects/joinery").symlink_to(source)
-    run("meson", "setup", build, project, "-Dbuildtype=plain")
+    run("meson", "setup", build, project, "-Dbuildtype=plain", f"-Dcomponents={','.join(components)}",
+        *(f"-Djoinery:{c}={'enabled' if c in components else 'disabled'}" for c in COMPONENTS))
     run("ninja", "-C", build)
     print(run(build / "consumer"), end="")
 
@@ -95,9 +97,10 @@ def main():
     for name in ("pkg_config", "cmake", "meson"):
         shutil.rmtree(work / name, ignore_errors=True)
         (work / name).mkdir(parents=True)
-    pkg_config(here / "pkg_config", libs, work / "pkg_config")
-    cmake(here / "cmake", prefix, libs, work / "cmake")
-    meson(here / "meson", args.source, work / "meson")
+    components = [c for c in COMPONENTS if (libs / f"pkgconfig/joinery-{c}.pc").exists()]
+    pkg_config(here / "pkg_config", libs, components, work / "pkg_config")
+    cmake(here / "cmake", prefix, components, work / "cmake")
+    meson(here / "meson", args.source, components, work / "meson")
 
 
 if __name__ == "__main__":
