@@ -46,9 +46,6 @@ public:
     /// The complete state as a delta. O(n).
     delta<T> whole() const;
     operator delta<T>() const { return whole(); }
-    /// The events in `wanted`, which must be whole edits of this state's context. O(|answer| log n).
-    delta<T> extract(const causal_context& wanted) const;
-
     /// Forgets what every member has seen (causal stability): removal records, and tombstones by the rule
     /// for sequences. Stability beyond this state's own version is ignored. O(log + tombstones).
     void prune(const version_vector& stable);
@@ -87,6 +84,7 @@ private:
     timestamp latest_{};
     std::optional<std::size_t> log_budget_ = default_log_budget;
 
+    delta<T> extract(const causal_context& wanted) const;
     void merge(const delta<T>& d, hybrid_clock* clock);
     void trim_log();
 };

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Hashing of elements and keys, and a table from hashes to slots. Any encodable type can be an element:
+// one without std::hash is hashed through its encoding.
+
+#include <joinery/codec.hpp>
+#include <joinery/digest.hpp>
+
+#include <concepts>
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+namespace joinery::detail {
+
+template <class E> std::uint32_t hash_of(const E& e) {
+    std::uint64_t h = 0;
+    if constexpr (requires { { std::hash<E>{}(e) } -> std::convertible_to<std::size_t>; })
+        h = std::hash<E>{}(e);
+    else
+        h = digest(encode(e));
+    h *= 0x9e3779b97f4a7c15u; // std::hash of numbers is the identity
+    return static_cast<std::uint32_t>(h >> 32);
+}
+
+/// Open addressing, linear probing, backward-shift deletion; eight bytes a place, at most 7/8 full. It
+/// holds slot numbers; what is equal is for the caller to say.
+class slot_table {
+public:
+    static constexpr std::uint32_t none = UINT32_MAX;
+
+    /// The slot with this hash for which same(slot), or none.
+    template <class Same> std::uint32_t find(std::uint32_t hash, Same&& same) const {
+        if (places_.empty()) return none;
+        for (std::size_t i = hash & mask();; i = (i + 1) & mask()) {
+            if (places_[i].slot == none) return none;
+            if (places_[i].hash == hash && same(places_[i].slot)) return places_[i].slot;
+        }
+    }
+
+    /// Requires: the slot is not in the table.
+    void insert(std::uint32_t hash, std::uint32_t slot) {
+        if (size_ + 1 > places_.size() / 8 * 7) grow();
+        place(hash, slot);
+        ++size_;
+    }
+
+    /// Requires: the slot is in the table, under this hash.
+    void erase(std::uint32_t hash, std::uint32_t slot) {
+        std::size_t i = hash & mask();
+        while (places_[i].slot != slot) i = (i + 1) & mask();
+        for (std::size_t j = (i + 1) & mask(); places_[j].slot != none; j = (j + 1) & mask()) {
+            std::size_t home = places_[j].hash & mask();
+            if (((j - home) & mask()) < ((j - i) & mask())) continue; // it would move before its home
+            places_[i] = places_[j];
+            i = j;
+        }
+        places_[i].slot = none;
+        --size_;
+    }
+
+    std::size_t size() const { return size_; }
+    std::size_t memory() const { return places_.capacity() * sizeof(entry); }
+
+private:
+    struct entry {
+        std::uint32_t hash = 0;
+        std::uint32_t slot = none;
+    };
+    std::vector<entry> places_; // a power of two of them, or none
+    std::size_t size_ = 0;
+
+    std::size_t mask() const { return places_.size() - 1; }
+    void place(std::uint32_t hash, std::uint32_t slot) {
+        std::size_t i = hash & mask();
+        while (places_[i].slot != none) i = (i + 1) & mask();
+        places_[i] = {hash, slot};
+    }
+    void grow() {
+        std::vector<entry> old(places_.empty() ? 8 : places_.size() * 2);
+        old.swap(places_);
+        for (const auto& e : old)
+            if (e.slot != none) place(e.hash, e.slot);
+    }
+};
+
+} // namespace joinery::detail

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// All data types, and what it takes to replicate them.
+
+#include <joinery/codec.hpp>
+#include <joinery/g_counter.hpp>
+#include <joinery/lww_register.hpp>
+#include <joinery/mv_register.hpp>
+#include <joinery/or_map.hpp>
+#include <joinery/or_set.hpp>
+#include <joinery/pn_counter.hpp>
+#include <joinery/record.hpp>
+#include <joinery/replica.hpp>
+#include <joinery/rga_text.hpp>

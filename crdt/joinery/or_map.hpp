@@ -1,0 +1,391 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// A map from keys to CRDTs of any kind, nested as deep as you like. A key exists if and only if something
+// live is below it. Removing a key is one event that kills every live dot seen below it, at any depth;
+// what the remover had not seen survives: elements added, values set, increments counted, text typed.
+// Source: the ORMap of Almeida, Shoker, Baquero (2018), section 7.4.
+//
+//     carts.update(tx, "alice", [&](auto& cart) { cart.add(tx, "milk"); });
+//     carts.at(tx, "alice")->add(tx, "milk");      // the same
+//     carts.erase(tx, "bob");
+
+#include <joinery/crdt.hpp>
+#include <joinery/dot_index.hpp>
+#include <joinery/hash.hpp>
+#include <joinery/replica.hpp>
+
+#include <functional>
+#include <iterator>
+#include <memory>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+namespace joinery {
+
+/// What a delta carries of a map: fragments by key, in order of their first dots.
+template <class K, crdt V> struct or_map_fragment {
+    struct item {
+        K key{};
+        fragment_of<V> value;
+        friend bool operator==(const item&, const item&) = default;
+        template <class Archive> void serialize(Archive& ar) {
+            ar(cereal::make_nvp("key", key), cereal::make_nvp("value", value));
+        }
+    };
+    std::vector<item> items;
+
+    bool empty() const { return items.empty(); }
+    friend bool operator==(const or_map_fragment&, const or_map_fragment&) = default;
+    template <class Archive> void serialize(Archive& ar) { ar(cereal::make_nvp("items", items)); }
+};
+
+/// Keys are any encodable values with ==. Look-ups are O(1), changes O(log n) by dot for each level.
+template <class K, crdt V> class or_map {
+public:
+    using fragment = or_map_fragment<K, V>;
+    class open_key;
+    class iterator;
+    using const_iterator = iterator;
+
+    or_map() = default;
+    or_map(or_map&&) noexcept = default;
+    or_map& operator=(or_map&&) noexcept = default;
+    or_map(const or_map& other);
+    or_map& operator=(const or_map& other) { return *this = or_map(other); }
+
+    /// The value at a key, open for editing for as long as what it returns lives; nothing comes to exist by
+    /// opening alone. Use the value only through what this returns, and only with this transaction.
+    open_key at(transaction& tx, const K& key) { return open_key(tx, *this, slot_for(tx, key)); }
+    /// Runs f(V&) on the value at a key.
+    template <class F> void update(transaction& tx, const K& key, F&& f) {
+        open_key open = at(tx, key);
+        std::invoke(std::forward<F>(f), *open);
+    }
+    /// Removes all that has been seen below the key. Does nothing if there is nothing.
+    void erase(transaction& tx, const K& key);
+
+    bool contains(const K& key) const { return find(key) != nullptr; }
+    /// The value at a key, or null if the key does not exist. Invalidated by every change.
+    const V* find(const K& key) const;
+    /// The number of keys that exist.
+    std::size_t size() const { return live_; }
+    bool empty() const { return live_ == 0; }
+    /// Pairs of key and value, in no particular order; invalidated by every change.
+    iterator begin() const { return {&nodes_, 0}; }
+    iterator end() const { return {&nodes_, nodes_.size()}; }
+
+    // The CRDT interface (crdt.hpp).
+    void extract(const causal_context& wanted, fragment& out) const;
+    void join(const fragment& f, join_scope& s);
+    void kill(const dot_range& dots, join_scope& s);
+    void kill(const run_removal& r, join_scope& s);
+    void clear(transaction& tx, kills& out);
+    void prune(const version_vector& stable, std::span<const dot_range> settled, dot_sink* sink)
+        requires(crdt_traits<V>::leaves_tombstones);
+    bool vacant() const { return table_.size() == 0; }
+    std::uint64_t digest(const causal_context& all) const;
+    static std::string type_name() {
+        return "or_map<" + joinery::type_name<K>::get() + "," + crdt_traits<V>::type_name() + ">";
+    }
+
+    /// Equal keys with equal live content. O(n).
+    friend bool operator==(const or_map& a, const or_map& b) { return a.equals(b); }
+
+private:
+    using traits = crdt_traits<V>;
+    using slot = std::uint32_t;
+    struct node {
+        K key{};
+        V value{};
+        bool live = false;
+    };
+    std::vector<std::unique_ptr<node>> nodes_; // null: a free slot. Values do not move while they are edited.
+    std::vector<slot> free_;
+    detail::slot_table table_; // by key; keys with tombstones only are there too
+    dot_index dots_;           // every dot held below, to its key
+    std::size_t live_ = 0;
+
+    slot lookup(const K& key) const {
+        return table_.find(detail::hash_of(key), [&](slot i) { return nodes_[i]->key == key; });
+    }
+    slot insert(const K& key);
+    void refresh(slot i);
+    void sweep(slot i);
+    slot slot_for(transaction& tx, const K& key);
+    bool equals(const or_map& other) const;
+
+    // Reports what happens below one key to the index and to the enclosing container.
+    struct key_sink final : dot_sink {
+        key_sink(or_map& m, slot i, dot_sink* o) : map(m), at(i), outer(o) {}
+        void entered(const dot_range& dots) override {
+            map.dots_.reassign(dots, at);
+            if (outer) outer->entered(dots);
+        }
+        void dropped(const dot_range& dots) override {
+            map.dots_.erase(dots);
+            if (outer) outer->dropped(dots);
+        }
+        or_map& map;
+        slot at;
+        dot_sink* outer;
+    };
+    // Runs f(V&, dot_sink&) on one key's value and brings the map up to date with it.
+    template <class F> void change(slot i, dot_sink* outer, F&& f) {
+        key_sink sink(*this, i, outer);
+        f(nodes_[i]->value, sink);
+        refresh(i);
+        sweep(i);
+    }
+};
+
+/// A key's value, open for editing.
+template <class K, crdt V> class or_map<K, V>::open_key final : open_child {
+public:
+    open_key(const open_key&) = delete;
+    open_key& operator=(const open_key&) = delete;
+    ~open_key() {
+        tx_.close();
+        map_.refresh(at_);
+    }
+
+    V& operator*() const { return map_.nodes_[at_]->value; }
+    V* operator->() const { return &**this; }
+
+private:
+    friend class or_map;
+    open_key(transaction& tx, or_map& map, slot at)
+        : open_child(&map, &map.nodes_[at]->value, sizeof(V)), tx_(tx), map_(map), at_(at) {
+        tx_.open(*this);
+    }
+    void entered(const dot_range& dots) override {
+        map_.dots_.assign(dots, at_);
+        tx_.on_rollback([map = &map_, dots] { map->dots_.erase(dots); });
+    }
+    void dropped(const dot_range& dots) override {
+        map_.dots_.erase(dots);
+        tx_.on_rollback([map = &map_, dots, at = at_] { map->dots_.assign(dots, at); });
+    }
+    transaction& tx_;
+    or_map& map_;
+    slot at_;
+};
+
+template <class K, crdt V> class or_map<K, V>::iterator {
+public:
+    using iterator_category = std::input_iterator_tag;
+    using value_type = std::pair<const K&, const V&>;
+    using difference_type = std::ptrdiff_t;
+    using pointer = void;
+    using reference = value_type;
+
+    iterator() = default;
+    reference operator*() const { return {(*nodes_)[i_]->key, (*nodes_)[i_]->value}; }
+    iterator& operator++() {
+        ++i_;
+        skip();
+        return *this;
+    }
+    iterator operator++(int) {
+        iterator before = *this;
+        ++*this;
+        return before;
+    }
+    friend bool operator==(const iterator&, const iterator&) = default;
+
+private:
+    friend class or_map;
+    using nodes = std::vector<std::unique_ptr<node>>;
+    iterator(const nodes* n, std::size_t i) : nodes_(n), i_(i) { skip(); }
+    void skip() {
+        while (i_ < nodes_->size() && !((*nodes_)[i_] && (*nodes_)[i_]->live)) ++i_;
+    }
+    const nodes* nodes_ = nullptr;
+    std::size_t i_ = 0;
+};
+
+// ---- implementation ----
+
+template <class K, crdt V>
+or_map<K, V>::or_map(const or_map& other)
+    : free_(other.free_), table_(other.table_), dots_(other.dots_), live_(other.live_) {
+    nodes_.reserve(other.nodes_.size());
+    for (const auto& n : other.nodes_) nodes_.push_back(n ? std::make_unique<node>(*n) : nullptr);
+}
+
+template <class K, crdt V> const V* or_map<K, V>::find(const K& key) const {
+    slot i = lookup(key);
+    return i != detail::slot_table::none && nodes_[i]->live ? &nodes_[i]->value : nullptr;
+}
+
+template <class K, crdt V> typename or_map<K, V>::slot or_map<K, V>::insert(const K& key) {
+    slot i = 0;
+    auto fresh = std::make_unique<node>(node{key, V{}, false});
+    if (free_.empty()) {
+        i = static_cast<slot>(nodes_.size());
+        nodes_.push_back(std::move(fresh));
+    } else {
+        i = free_.back();
+        free_.pop_back();
+        nodes_[i] = std::move(fresh);
+    }
+    table_.insert(detail::hash_of(key), i);
+    return i;
+}
+
+// Counts the key in or out after its value has changed.
+template <class K, crdt V> void or_map<K, V>::refresh(slot i) {
+    if (!nodes_[i]) return;
+    bool live = !traits::empty(nodes_[i]->value);
+    if (live != nodes_[i]->live) live_ += live ? 1 : std::size_t(-1);
+    nodes_[i]->live = live;
+}
+
+// Lets a key go below which nothing is stored.
+template <class K, crdt V> void or_map<K, V>::sweep(slot i) {
+    if (!nodes_[i] || !traits::vacant(nodes_[i]->value)) return;
+    table_.erase(detail::hash_of(nodes_[i]->key), i);
+    nodes_[i].reset();
+    free_.push_back(i);
+}
+
+// The undo step registered here runs after those of the value itself.
+template <class K, crdt V> typename or_map<K, V>::slot or_map<K, V>::slot_for(transaction& tx, const K& key) {
+    slot i = lookup(key);
+    if (i == detail::slot_table::none) i = insert(key);
+    auto settle = [this, i] {
+        refresh(i);
+        sweep(i);
+    };
+    tx.on_rollback(settle);
+    tx.on_commit(settle);
+    return i;
+}
+
+template <class K, crdt V> void or_map<K, V>::erase(transaction& tx, const K& key) {
+    slot i = lookup(key);
+    if (i == detail::slot_table::none || traits::empty(nodes_[i]->value)) return;
+    kills seen;
+    {
+        open_key open(tx, *this, slot_for(tx, nodes_[i]->key));
+        traits::clear(*open, tx, seen);
+    }
+    if (!seen.empty()) tx.record(tx.next(), std::move(seen));
+}
+
+template <class K, crdt V> void or_map<K, V>::clear(transaction& tx, kills& out) {
+    for (slot i = 0; i < nodes_.size(); ++i) {
+        if (!nodes_[i] || traits::empty(nodes_[i]->value)) continue;
+        open_key open(tx, *this, slot_for(tx, nodes_[i]->key));
+        traits::clear(*open, tx, out);
+    }
+}
+
+template <class K, crdt V> void or_map<K, V>::extract(const causal_context& wanted, fragment& out) const {
+    std::vector<std::pair<slot, causal_context>> parts; // in order of first dots
+    std::unordered_map<slot, std::size_t> place;
+    wanted.for_each([&](const dot_range& r) {
+        dots_.visit(r, [&](const dot_range& dots, slot i) {
+            if (parts.empty() || parts.back().first != i) {
+                auto [it, is_new] = place.try_emplace(i, parts.size());
+                if (!is_new) {
+                    parts[it->second].second.add(dots);
+                    return;
+                }
+                parts.emplace_back(i, causal_context());
+            }
+            parts.back().second.add(dots);
+        });
+    });
+    out.items.reserve(out.items.size() + parts.size());
+    for (const auto& [i, dots] : parts) {
+        typename fragment::item item{nodes_[i]->key, {}};
+        traits::extract(nodes_[i]->value, dots, item.value);
+        if (!item.value.empty()) out.items.push_back(std::move(item));
+    }
+}
+
+template <class K, crdt V> void or_map<K, V>::join(const fragment& f, join_scope& s) {
+    if (s.overlapping) {
+        // Keys that hold covered dots and are not carried: what the sender no longer has goes.
+        std::vector<slot> touched;
+        s.covered.for_each([&](const dot_range& r) {
+            dots_.visit(r, [&](const dot_range&, slot i) { touched.push_back(i); });
+        });
+        std::vector<slot> carried;
+        for (const auto& item : f.items)
+            if (slot i = lookup(item.key); i != detail::slot_table::none) carried.push_back(i);
+        std::sort(carried.begin(), carried.end());
+        std::sort(touched.begin(), touched.end());
+        touched.erase(std::unique(touched.begin(), touched.end()), touched.end());
+        for (slot i : touched) {
+            if (std::binary_search(carried.begin(), carried.end(), i)) continue;
+            change(i, s.sink, [&](V& v, dot_sink& sink) {
+                join_scope below = s.inside(sink);
+                traits::join(v, fragment_of<V>{}, below);
+            });
+        }
+    }
+    for (const auto& item : f.items) {
+        slot i = lookup(item.key);
+        if (i == detail::slot_table::none) i = insert(item.key);
+        change(i, s.sink, [&](V& v, dot_sink& sink) {
+            join_scope below = s.inside(sink);
+            traits::join(v, item.value, below);
+        });
+    }
+}
+
+template <class K, crdt V> void or_map<K, V>::kill(const dot_range& dots, join_scope& s) {
+    std::vector<std::pair<dot_range, slot>> parts;
+    dots_.visit(dots, [&](const dot_range& part, slot i) { parts.emplace_back(part, i); });
+    for (const auto& part : parts) {
+        if (!nodes_[part.second]) continue;
+        change(part.second, s.sink, [&](V& v, dot_sink& sink) {
+            join_scope below = s.inside(sink);
+            traits::kill(v, part.first, below);
+        });
+    }
+}
+
+template <class K, crdt V> void or_map<K, V>::kill(const run_removal& r, join_scope& s) {
+    auto i = dots_.find(r.start);
+    if (!i) return;
+    change(*i, s.sink, [&](V& v, dot_sink& sink) {
+        join_scope below = s.inside(sink);
+        traits::kill(v, r, below);
+    });
+}
+
+template <class K, crdt V>
+void or_map<K, V>::prune(const version_vector& stable, std::span<const dot_range> settled, dot_sink* sink)
+    requires(crdt_traits<V>::leaves_tombstones)
+{
+    std::unordered_map<slot, std::vector<dot_range>> settled_below;
+    for (const auto& r : settled)
+        dots_.visit(r, [&](const dot_range& part, slot i) { settled_below[i].push_back(part); });
+    for (slot i = 0; i < nodes_.size(); ++i)
+        if (nodes_[i])
+            change(i, sink, [&](V& v, dot_sink& below) { traits::prune(v, stable, settled_below[i], &below); });
+}
+
+// Independent of order: the keys have none.
+template <class K, crdt V> std::uint64_t or_map<K, V>::digest(const causal_context& all) const {
+    std::uint64_t sum = live_;
+    for (const auto& n : nodes_)
+        if (n && n->live) sum += combine(joinery::digest(encode(n->key)), traits::digest(n->value, all));
+    return sum;
+}
+
+template <class K, crdt V> bool or_map<K, V>::equals(const or_map& other) const {
+    if (live_ != other.live_) return false;
+    for (const auto& n : nodes_) {
+        if (!n || !n->live) continue;
+        const V* v = other.find(n->key);
+        if (!v || !traits::equal(n->value, *v)) return false;
+    }
+    return true;
+}
+
+} // namespace joinery

@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// An observed-remove set: a remove takes away the adds that it has seen, so an element that is added and
+// removed concurrently stays (add wins). Every add has its own dot; an element is in the set if and only
+// if one of its adds lives. A new add supersedes the adds that it has seen, so an element has one dot
+// unless it was added concurrently. No tombstones: the causal context says what has been seen.
+// Source: Bieniusa, Zawirski et al., "An Optimized Conflict-free Replicated Set" (2012).
+
+#include <joinery/dot_entries.hpp>
+#include <joinery/dot_index.hpp>
+#include <joinery/hash.hpp>
+#include <joinery/join_scope.hpp>
+#include <joinery/replica.hpp>
+#include <joinery/transaction.hpp>
+
+#include <iterator>
+#include <memory>
+#include <utility>
+#include <vector>
+
+namespace joinery {
+
+/// Elements are any encodable values with ==. Look-ups are O(1), changes O(log n) by dot.
+template <class E> class or_set {
+public:
+    using fragment = dot_entries<E>;
+    class iterator;
+    using const_iterator = iterator;
+    using value_type = E;
+
+    or_set() = default;
+    or_set(or_set&&) noexcept = default;
+    or_set& operator=(or_set&&) noexcept = default;
+    or_set(const or_set& other);
+    or_set& operator=(const or_set& other) { return *this = or_set(other); }
+
+    void add(transaction& tx, E e);
+    /// Does nothing if the element is not there.
+    void remove(transaction& tx, const E& e);
+
+    bool contains(const E& e) const { return find(e) != detail::slot_table::none; }
+    std::size_t size() const { return table_.size(); }
+    bool empty() const { return size() == 0; }
+    /// In no particular order; invalidated by every change.
+    iterator begin() const { return {&nodes_, 0}; }
+    iterator end() const { return {&nodes_, nodes_.size()}; }
+
+    // The CRDT interface (crdt.hpp).
+    void extract(const causal_context& wanted, fragment& out) const;
+    void join(const fragment& f, join_scope& s);
+    void kill(const dot_range& dots, join_scope& s);
+    void clear(transaction& tx, kills& out);
+    bool vacant() const { return empty(); }
+    static std::string type_name() { return type_name_list<E>("or_set"); }
+
+    /// Equal elements with equal dots. O(n).
+    friend bool operator==(const or_set& a, const or_set& b) { return a.equals(b); }
+
+    /// Bytes in use, estimated; what the elements themselves allocate is left out.
+    std::size_t memory() const {
+        return nodes_.capacity() * sizeof(node) + free_.capacity() * sizeof(slot) + table_.memory() + dots_.memory();
+    }
+
+private:
+    using slot = std::uint32_t;
+    struct node {
+        E element{};
+        dot first;                              // sequence 0: the node is free
+        std::unique_ptr<std::vector<dot>> more; // further dots, after concurrent adds
+    };
+    std::vector<node> nodes_;
+    std::vector<slot> free_;
+    detail::slot_table table_; // by element
+    dot_index dots_;           // every live dot to its node
+
+    slot find(const E& e) const {
+        return table_.find(detail::hash_of(e), [&](slot i) { return nodes_[i].element == e; });
+    }
+    template <class F> static void for_each_dot(const node& n, F&& f) {
+        f(n.first);
+        if (n.more)
+            for (dot d : *n.more) f(d);
+    }
+    void put(dot d, E e);
+    void put_beside(dot d, slot i);
+    /// Takes a dot out; with its last dot the element goes and is returned.
+    std::optional<E> take(dot d);
+    bool equals(const or_set& other) const;
+};
+
+template <class E> class or_set<E>::iterator {
+public:
+    using iterator_category = std::forward_iterator_tag;
+    using value_type = E;
+    using difference_type = std::ptrdiff_t;
+    using pointer = const E*;
+    using reference = const E&;
+
+    iterator() = default;
+    reference operator*() const { return (*nodes_)[i_].element; }
+    pointer operator->() const { return &**this; }
+    iterator& operator++() {
+        ++i_;
+        skip();
+        return *this;
+    }
+    iterator operator++(int) {
+        iterator before = *this;
+        ++*this;
+        return before;
+    }
+    friend bool operator==(const iterator&, const iterator&) = default;
+
+private:
+    friend class or_set;
+    iterator(const std::vector<node>* nodes, std::size_t i) : nodes_(nodes), i_(i) { skip(); }
+    void skip() {
+        while (i_ < nodes_->size() && (*nodes_)[i_].first.seq == 0) ++i_;
+    }
+    const std::vector<node>* nodes_ = nullptr;
+    std::size_t i_ = 0;
+};
+
+// ---- implementation ----
+
+template <class E>
+or_set<E>::or_set(const or_set& other) : free_(other.free_), table_(other.table_), dots_(other.dots_) {
+    nodes_.reserve(other.nodes_.size());
+    for (const auto& n : other.nodes_)
+        nodes_.push_back({n.element, n.first, n.more ? std::make_unique<std::vector<dot>>(*n.more) : nullptr});
+}
+
+template <class E> void or_set<E>::put(dot d, E e) {
+    std::uint32_t hash = detail::hash_of(e);
+    slot i = table_.find(hash, [&](slot k) { return nodes_[k].element == e; });
+    if (i != detail::slot_table::none) return put_beside(d, i);
+    if (free_.empty()) {
+        i = static_cast<slot>(nodes_.size());
+        nodes_.push_back({std::move(e), d, nullptr});
+    } else {
+        i = free_.back();
+        free_.pop_back();
+        nodes_[i].element = std::move(e);
+        nodes_[i].first = d;
+    }
+    table_.insert(hash, i);
+    dots_.assign(d, i);
+}
+
+template <class E> void or_set<E>::put_beside(dot d, slot i) {
+    auto& n = nodes_[i];
+    if (!n.more) n.more = std::make_unique<std::vector<dot>>();
+    n.more->push_back(d);
+    dots_.assign(d, i);
+}
+
+template <class E> std::optional<E> or_set<E>::take(dot d) {
+    auto i = dots_.find(d);
+    if (!i) return std::nullopt;
+    auto& n = nodes_[*i];
+    dots_.erase(d);
+    if (n.more) {
+        if (n.first == d)
+            n.first = n.more->back();
+        else
+            *std::find(n.more->begin(), n.more->end(), d) = n.more->back();
+        n.more->pop_back();
+        if (n.more->empty()) n.more.reset();
+        return std::nullopt;
+    }
+    table_.erase(detail::hash_of(n.element), *i);
+    n.first = {};
+    free_.push_back(*i);
+    return std::exchange(n.element, E{});
+}
+
+template <class E> void or_set<E>::add(transaction& tx, E e) {
+    dot d = tx.next();
+    slot i = find(e);
+    if (i == detail::slot_table::none) {
+        put(d, std::move(e));
+        tx.on_rollback([this, d] { take(d); });
+    } else {
+        kills seen;
+        for_each_dot(nodes_[i], [&](dot old) { seen.add(old); });
+        put_beside(d, i);
+        tx.on_rollback([this, d] { take(d); });
+        for (const auto& r : seen.dots) {
+            dot old{r.replica, r.first};
+            take(old);
+            tx.on_rollback([this, old, d] { put_beside(old, *dots_.find(d)); });
+            tx.dropped(this, old);
+        }
+        tx.record(d, std::move(seen));
+    }
+    tx.entered(this, d);
+}
+
+template <class E> void or_set<E>::remove(transaction& tx, const E& e) {
+    slot i = find(e);
+    if (i == detail::slot_table::none) return;
+    kills seen;
+    for_each_dot(nodes_[i], [&](dot d) { seen.add(d); });
+    // `e` may be the element inside the node, as when iterating: it is not used any more.
+    std::optional<E> element;
+    for (const auto& r : seen.dots) {
+        element = take({r.replica, r.first});
+        tx.dropped(this, r);
+    }
+    tx.on_rollback([this, element = std::move(*element), dots = seen.dots] {
+        for (const auto& r : dots) put({r.replica, r.first}, element);
+    });
+    tx.record(tx.next(), std::move(seen));
+}
+
+template <class E> void or_set<E>::extract(const causal_context& wanted, fragment& out) const {
+    wanted.for_each([&](const dot_range& r) {
+        dots_.visit(r, [&](const dot_range& part, slot i) {
+            for (std::uint64_t seq = part.first; seq <= part.last; ++seq)
+                out.push_back({part.replica, seq}, nodes_[i].element);
+        });
+    });
+}
+
+template <class E> void or_set<E>::join(const fragment& f, join_scope& s) {
+    if (s.overlapping) {
+        std::vector<dot> gone;
+        s.covered.for_each([&](const dot_range& r) {
+            dots_.visit(r, [&](const dot_range& part, slot) {
+                for (std::uint64_t seq = part.first; seq <= part.last; ++seq)
+                    if (!f.contains({part.replica, seq})) gone.push_back({part.replica, seq});
+            });
+        });
+        for (dot d : gone) {
+            take(d);
+            s.dropped(d);
+        }
+    }
+    if (nodes_.empty()) nodes_.reserve(f.size());
+    for (const auto& e : f) {
+        if (!s.enters(e.where)) continue;
+        put(e.where, e.value);
+        s.entered(e.where);
+    }
+}
+
+template <class E> void or_set<E>::kill(const dot_range& dots, join_scope& s) {
+    std::vector<dot> gone;
+    dots_.visit(dots, [&](const dot_range& part, slot) {
+        for (std::uint64_t seq = part.first; seq <= part.last; ++seq) gone.push_back({part.replica, seq});
+    });
+    for (dot d : gone) {
+        take(d);
+        s.dropped(d);
+    }
+}
+
+template <class E> void or_set<E>::clear(transaction& tx, kills& out) {
+    if (empty()) return;
+    for (const auto& n : nodes_)
+        if (n.first.seq != 0)
+            for_each_dot(n, [&](dot d) {
+                out.add(d);
+                tx.dropped(this, d);
+            });
+    auto saved = std::make_shared<or_set>(std::move(*this));
+    tx.on_rollback([this, saved] { *this = std::move(*saved); });
+    *this = or_set();
+}
+
+template <class E> bool or_set<E>::equals(const or_set& other) const {
+    if (size() != other.size()) return false;
+    auto sorted = [](const node& n) {
+        std::vector<dot> all;
+        for_each_dot(n, [&](dot d) { all.push_back(d); });
+        std::sort(all.begin(), all.end());
+        return all;
+    };
+    for (const auto& n : nodes_) {
+        if (n.first.seq == 0) continue;
+        slot i = other.find(n.element);
+        if (i == detail::slot_table::none) return false;
+        const auto& o = other.nodes_[i];
+        if (!n.more && !o.more ? n.first != o.first : sorted(n) != sorted(o)) return false;
+    }
+    return true;
+}
+
+} // namespace joinery
