@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// The transport over ZeroMQ: TCP (IPv4 and IPv6) and, within one machine, ipc. In the library joinery-zmq.
+//
+//     joinery::zmq_options options;
+//     options.listen = "tcp://127.0.0.1:7001";
+//     options.peers = {"tcp://127.0.0.1:7002", "tcp://127.0.0.1:7003"};
+//     std::unique_ptr<joinery::transport> node = joinery::zmq_transport(options);
+//
+// One address per leader. `listen` is where a ROUTER socket takes direct messages. Broadcasts leave from a
+// PUB socket at an endpoint of its own, which a peer that dials `listen` is told, and told again whenever
+// it has to connect anew. So a leader that restarts may publish elsewhere; nobody has to be told of it.
+//
+// `connected` for a dialled peer means that a broadcast of that peer has arrived and that it has answered:
+// both directions work, and nothing that it broadcasts from then on is missed while the queues suffice.
+// For a peer that dialled in it means that the peer has got that far. Frames arrive only on links that
+// are connected.
+//
+// Nothing is lost silently. A broadcast that does not fit into the queue of one subscriber or more is
+// dropped there, and counted in `stats().dropped`; `send` answers false. Frames without a connected link,
+// malformed ones and ones with several parts are dropped and counted too.
+//
+// A connection that ends is replaced by new sockets after a pause that doubles from `reconnect_min` to
+// `reconnect_max`, a quarter more or less at random. That covers what ZeroMQ itself does not come back
+// from, such as a message above its limit of size. ZeroMQ's own heartbeats stay off: in libzmq 4.3.4 they
+// abort the process ("Assertion failed: !_io_error") once a peer fills the receive queue and goes away.
+// Leaders exchange signs of life of their own instead.
+//
+// There is no thread here but ZeroMQ's: everything happens in the calls of the owner, which therefore
+// has to call `poll` a few times per `heartbeat`.
+//
+// A connection is not encrypted and a peer is not authenticated, so addresses off this machine are refused
+// unless `insecure` is set. A peer can use memory up to its queue, `receive_high_water` frames of twice
+// `max_frame` bytes each, and libzmq limits neither the number of connections nor the parts of a message:
+// listen only where everybody who can connect is trusted not to exhaust the memory.
+
+#include <joinery/transport.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace joinery {
+
+struct zmq_options {
+    /// Where peers dial: "tcp://127.0.0.1:7001", "tcp://[::1]:7001", "tcp://127.0.0.1:*" for any free port,
+    /// or "ipc:///run/leader"; with `insecure`, also "tcp://*:7001" (IPv4) and "tcp://[::]:7001" (both).
+    /// Empty: nobody can dial this node, and what it broadcasts reaches nobody.
+    std::string listen;
+    /// Where to publish. Empty: any free port of the same host, or for ipc the path with ".pub" after it. If
+    /// given, it must have the host of `listen`, or for ipc a path that begins with that of `listen`.
+    std::string publish;
+    /// Addresses to dial, as by `transport::connect`.
+    std::vector<std::string> peers;
+
+    /// Allows plaintext to and from other machines. Without it only ipc, 127.0.0.0/8, [::1] and
+    /// "localhost" are accepted.
+    bool insecure = false;
+
+    /// The greatest frame to send, in bytes. Frames of up to twice this size are accepted from peers, so
+    /// that leaders whose limits differ a little can run together; a greater one ends the connection.
+    std::size_t max_frame = std::size_t{1} << 20;
+    /// Queue lengths in frames, for each connection.
+    std::size_t send_high_water = 4096;
+    std::size_t receive_high_water = 1024;
+    /// How many peers may have dialled in at the same time.
+    std::size_t max_inbound = 1024;
+
+    /// How often peers exchange signs of life. A link ends when ten in succession are missing.
+    std::chrono::milliseconds heartbeat{1000};
+    /// The first and the greatest pause before a connection is tried again.
+    std::chrono::milliseconds reconnect_min{100};
+    std::chrono::milliseconds reconnect_max{5000};
+    /// How long each step of connecting may take before it is tried from the start.
+    std::chrono::milliseconds handshake{5000};
+    /// How long the destructor may wait for frames that are still queued.
+    std::chrono::milliseconds linger{200};
+};
+
+/// Binds at once, and starts to dial the peers with the first `poll`.
+/// Throws std::invalid_argument for a bad option, which the message names, and std::runtime_error for an
+/// endpoint that cannot be bound, with the endpoint and the system's reason. The transport's `connect`
+/// throws std::invalid_argument likewise. Numeric addresses are best: while libzmq looks up a host name,
+/// nothing else is sent or received.
+std::unique_ptr<transport> zmq_transport(zmq_options options);
+
+} // namespace joinery
