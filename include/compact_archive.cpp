@@ -69,6 +69,13 @@ void compact_output_archive::write(const causal_context& c) {
     }
 }
 
+compact_input_archive::compact_input_archive(std::span<const std::byte> in,
+                                             const std::vector<detail::dot_table::entry>& named)
+    : compact_input_archive(in) {
+    for (const auto& e : named)
+        if (dots_.find(e.replica) == detail::dot_table::none) dots_[dots_.add(e.replica)].last = e.last;
+}
+
 std::size_t compact_input_archive::replica_index() {
     std::uint64_t code = varint();
     if (code == 0 || code > dots_.size() + 1) fail(decode_error::invalid_value);

@@ -82,10 +82,12 @@ private:
     removal_log log_;
     version_vector horizon_;
     timestamp latest_{};
+    std::vector<unknown_field> unknown_;
     std::optional<std::size_t> log_budget_ = default_log_budget;
 
     delta<T> extract(const causal_context& wanted) const;
     void merge(const delta<T>& d, hybrid_clock* clock);
+    void join_unknown(const delta<T>& d, join_scope scope);
     void trim_log();
 };
 
@@ -99,7 +101,8 @@ template <crdt T> bool causal<T>::join(const delta<T>& d, hybrid_clock* clock) {
 }
 
 template <crdt T> void causal<T>::merge(const delta<T>& d, hybrid_clock* clock) {
-    join_scope scope{context_, d.covered, log_, context_.intersects(d.covered), clock, &latest_, nullptr};
+    join_scope scope{context_, d.covered, log_, context_.intersects(d.covered), clock, &latest_};
+    scope.unknown = &unknown_;
     // An event that was seen before has had its effect. New records first, so that entries find them.
     for (const auto& r : d.removals) {
         if (context_.contains(r.event) || !log_.add(r, context_)) continue;
@@ -107,11 +110,37 @@ template <crdt T> void causal<T>::merge(const delta<T>& d, hybrid_clock* clock) 
             if (context_.intersects(dots)) traits::kill(value_, dots, scope);
         for (const auto& run : r.killed.runs) traits::kill(value_, run, scope);
     }
+    if (scope.overlapping) // what the delta covers comes with it, if it is still there
+        std::erase_if(unknown_, [&](const unknown_field& f) { return d.covered.contains(f.covered); });
     traits::join(value_, d.fragment, scope);
+    if (!d.unknown.empty()) join_unknown(d, scope);
     context_.join(d.covered);
     log_.arrived(d.covered);
     if (horizon_.join(d.horizon)) log_.prune(horizon_);
     trim_log();
+}
+
+// Fields that were kept by leaders of an earlier version: one edit's fields together, each edit once.
+template <crdt T> void causal<T>::join_unknown(const delta<T>& d, join_scope scope) {
+    std::vector<const unknown_field*> fields;
+    for (const auto& f : d.unknown)
+        if (d.covered.contains(f.covered) && !context_.contains(f.covered)) fields.push_back(&f);
+    causal_context seen = context_;
+    for (std::size_t i = 0; i < fields.size(); ++i) {
+        const auto& f = *fields[i];
+        bool placed_before = std::any_of(fields.begin(), fields.begin() + static_cast<std::ptrdiff_t>(i),
+                                         [&](const auto* g) { return g->covered == f.covered; });
+        join_scope one{placed_before ? context_ : seen, f.covered, log_, scope.overlapping, scope.clock, &latest_};
+        one.unknown = &unknown_;
+        compact_input_archive path(f.path);
+        bool known = false;
+        try {
+            known = traits::place(value_, path, f, one);
+        } catch (const decode_failure&) { // a path that leads nowhere
+        }
+        if (!known && std::find(unknown_.begin(), unknown_.end(), f) == unknown_.end()) unknown_.push_back(f);
+        seen.join(f.covered);
+    }
 }
 
 template <crdt T> delta<T> causal<T>::extract(const causal_context& wanted) const {
@@ -119,6 +148,8 @@ template <crdt T> delta<T> causal<T>::extract(const causal_context& wanted) cons
     d.covered = context_.intersect(wanted);
     traits::extract(value_, d.covered, d.fragment);
     d.removals = log_.extract(d.covered);
+    for (const auto& f : unknown_)
+        if (f.covered.intersects(d.covered)) d.unknown.push_back(f);
     return d;
 }
 
@@ -136,6 +167,7 @@ template <crdt T> delta<T> causal<T>::delta_since(const version_vector& peer) co
 }
 
 template <crdt T> void causal<T>::prune(const version_vector& stable) {
+    if (!unknown_.empty()) return;
     version_vector known = stable;
     known.meet(version());
     auto settled = log_.prune(known);
@@ -147,7 +179,7 @@ template <crdt T> void causal<T>::prune(const version_vector& stable) {
 // more that can go. Records against counter runs stay: they need true stability.
 template <crdt T> void causal<T>::trim_log() {
     if constexpr (!traits::leaves_tombstones) {
-        if (!log_budget_ || log_.bytes() <= *log_budget_) return;
+        if (!log_budget_ || !unknown_.empty() || log_.bytes() <= *log_budget_) return;
         const version_vector all = version();
         for (int step = 0; step < 64 && log_.bytes() > *log_budget_ / 2; ++step) {
             version_vector next = horizon_;

@@ -22,6 +22,11 @@
 //     void kill(const run_removal& r, join_scope& s)   counters
 //     void prune(const version_vector& stable, std::span<const dot_range> settled, dot_sink* sink)
 //     fragment live(const causal_context& all) const   what of it is live, for digests
+//     std::uint64_t digest(const causal_context& all) const
+// For containers:
+//     bool place(compact_input_archive& path, const unknown_field& field, join_scope& s)
+//                                                      joins a kept field that is now known into the value
+//                                                      that the path leads to
 
 #include <joinery/causal_context.hpp>
 #include <joinery/codec.hpp>
@@ -74,6 +79,13 @@ template <crdt_members T> struct crdt_traits<T> {
     static bool vacant(const T& t) { return t.vacant(); }
     static void prune(T& t, const version_vector& stable, std::span<const dot_range> settled, dot_sink* sink) {
         if constexpr (leaves_tombstones) t.prune(stable, settled, sink);
+    }
+    /// Joins a field that was kept for a later version; false if this version does not know it either.
+    static bool place(T& t, compact_input_archive& path, const unknown_field& field, join_scope& s) {
+        if constexpr (requires { t.place(path, field, s); })
+            return t.place(path, field, s);
+        else
+            return false;
     }
     static bool equal(const T& a, const T& b) { return a == b; }
     /// A digest of the live content; `all` is the context of the state that holds it.

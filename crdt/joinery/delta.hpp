@@ -20,6 +20,7 @@ template <crdt T> struct delta {
     std::vector<removal> removals; ///< sorted by event
     version_vector since;          ///< an answer of delta_since joins only states at least at this version
     version_vector horizon;        ///< of a complete state: what it has pruned
+    std::vector<unknown_field> unknown; ///< fields of later versions, passed on as they came
 
     /// True if it changes nothing.
     bool empty() const { return covered.empty() && horizon.empty(); }
@@ -38,7 +39,7 @@ template <crdt T> struct delta {
 
 namespace detail {
 
-enum delta_part : std::uint8_t { has_fragment = 1, has_removals = 2, has_since = 4, has_horizon = 8, all_parts = 15 };
+enum delta_part : std::uint8_t { has_fragment = 1, has_removals = 2, has_since = 4, has_horizon = 8, has_unknown = 16, all_parts = 31 };
 
 /// A removal event's dot, then the numbers of dot ranges and of counter runs, then these. One range and no
 /// run, the usual case, is the single number 0; else the first number is 1 + the number of ranges.
@@ -83,16 +84,18 @@ template <crdt T> template <class Archive> void delta<T>::save(Archive& ar) cons
         ar.byte(static_cast<std::uint8_t>((fragment.empty() ? 0 : detail::has_fragment) |
                                           (removals.empty() ? 0 : detail::has_removals) |
                                           (since.empty() ? 0 : detail::has_since) |
-                                          (horizon.empty() ? 0 : detail::has_horizon)));
+                                          (horizon.empty() ? 0 : detail::has_horizon) |
+                                          (unknown.empty() ? 0 : detail::has_unknown)));
         ar.write(covered);
         if (!since.empty()) ar.write(since);
         if (!horizon.empty()) ar.write(horizon);
         if (!fragment.empty()) ar(fragment);
         if (!removals.empty()) ar(removals);
+        if (!unknown.empty()) ar(unknown);
     } else {
         ar(cereal::make_nvp("covered", covered), cereal::make_nvp("since", since),
            cereal::make_nvp("horizon", horizon), cereal::make_nvp("fragment", fragment),
-           cereal::make_nvp("removals", removals));
+           cereal::make_nvp("removals", removals), cereal::make_nvp("unknown", unknown));
     }
 }
 
@@ -105,15 +108,17 @@ template <crdt T> template <class Archive> void delta<T>::load(Archive& ar) {
         if (parts & detail::has_horizon) horizon = ar.read_version_vector();
         if (parts & detail::has_fragment) ar(fragment);
         if (parts & detail::has_removals) ar(removals);
+        if (parts & detail::has_unknown) ar(unknown);
         bool said = ((parts & detail::has_fragment) && fragment.empty()) ||
                     ((parts & detail::has_removals) && removals.empty()) ||
                     ((parts & detail::has_since) && since.empty()) ||
-                    ((parts & detail::has_horizon) && horizon.empty());
+                    ((parts & detail::has_horizon) && horizon.empty()) ||
+                    ((parts & detail::has_unknown) && unknown.empty());
         if (said) throw decode_failure(decode_error::non_canonical);
     } else {
         ar(cereal::make_nvp("covered", covered), cereal::make_nvp("since", since),
            cereal::make_nvp("horizon", horizon), cereal::make_nvp("fragment", fragment),
-           cereal::make_nvp("removals", removals));
+           cereal::make_nvp("removals", removals), cereal::make_nvp("unknown", unknown));
     }
     for (const auto& r : removals)
         if (!covered.contains(r.event)) throw decode_failure(decode_error::invalid_value);

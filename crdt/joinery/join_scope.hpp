@@ -12,6 +12,7 @@
 #include <joinery/causal_context.hpp>
 #include <joinery/hybrid_clock.hpp>
 #include <joinery/removal_log.hpp>
+#include <joinery/unknown_fields.hpp>
 
 namespace joinery {
 
@@ -35,6 +36,8 @@ struct join_scope {
     hybrid_clock* clock = nullptr; ///< advanced by the timestamps that arrive, where there is one
     timestamp* latest = nullptr;   ///< the state's greatest timestamp
     dot_sink* sink = nullptr;      ///< the enclosing container, where there is one
+    const path_step* path = nullptr;                ///< the way from the root to this value
+    std::vector<unknown_field>* unknown = nullptr;  ///< keeps the fields that this version does not know
 
     /// True if an arriving entry with this dot enters. (Text and counters, whose killed entries leave
     /// something behind, ask `seen` and `log` themselves.)
@@ -52,9 +55,12 @@ struct join_scope {
         if (clock) clock->observe(t);
         if (latest && *latest < t) *latest = t;
     }
-    /// The same join, as seen by a value inside a container.
-    join_scope inside(dot_sink& container) const {
-        return {seen, covered, log, overlapping, clock, latest, &container};
+    /// The same join, as seen by a value inside a container, or one step further inside a record.
+    join_scope inside(dot_sink& container, const path_step& step) const {
+        return {seen, covered, log, overlapping, clock, latest, &container, &step, unknown};
+    }
+    join_scope inside(const path_step& step) const {
+        return {seen, covered, log, overlapping, clock, latest, sink, &step, unknown};
     }
 };
 

@@ -84,6 +84,7 @@ public:
     void clear(transaction& tx, kills& out);
     void prune(const version_vector& stable, std::span<const dot_range> settled, dot_sink* sink)
         requires(crdt_traits<V>::leaves_tombstones);
+    bool place(compact_input_archive& path, const unknown_field& field, join_scope& s);
     bool vacant() const { return table_.size() == 0; }
     std::uint64_t digest(const causal_context& all) const;
     static std::string type_name() {
@@ -131,10 +132,13 @@ private:
         slot at;
         dot_sink* outer;
     };
-    // Runs f(V&, dot_sink&) on one key's value and brings the map up to date with it.
-    template <class F> void change(slot i, dot_sink* outer, F&& f) {
-        key_sink sink(*this, i, outer);
-        f(nodes_[i]->value, sink);
+    // Runs f(V&, join_scope&) on one key's value and brings the map up to date with it.
+    template <class F> void change(slot i, join_scope& s, F&& f) {
+        key_sink sink(*this, i, s.sink);
+        path_step step{s.path, &nodes_[i]->key,
+                       [](compact_output_archive& ar, const void* key) { ar(*static_cast<const K*>(key)); }};
+        join_scope below = s.inside(sink, step);
+        f(nodes_[i]->value, below);
         refresh(i);
         sweep(i);
     }
@@ -321,19 +325,13 @@ template <class K, crdt V> void or_map<K, V>::join(const fragment& f, join_scope
         touched.erase(std::unique(touched.begin(), touched.end()), touched.end());
         for (slot i : touched) {
             if (std::binary_search(carried.begin(), carried.end(), i)) continue;
-            change(i, s.sink, [&](V& v, dot_sink& sink) {
-                join_scope below = s.inside(sink);
-                traits::join(v, fragment_of<V>{}, below);
-            });
+            change(i, s, [&](V& v, join_scope& below) { traits::join(v, fragment_of<V>{}, below); });
         }
     }
     for (const auto& item : f.items) {
         slot i = lookup(item.key);
         if (i == detail::slot_table::none) i = insert(item.key);
-        change(i, s.sink, [&](V& v, dot_sink& sink) {
-            join_scope below = s.inside(sink);
-            traits::join(v, item.value, below);
-        });
+        change(i, s, [&](V& v, join_scope& below) { traits::join(v, item.value, below); });
     }
 }
 
@@ -342,20 +340,25 @@ template <class K, crdt V> void or_map<K, V>::kill(const dot_range& dots, join_s
     dots_.visit(dots, [&](const dot_range& part, slot i) { parts.emplace_back(part, i); });
     for (const auto& part : parts) {
         if (!nodes_[part.second]) continue;
-        change(part.second, s.sink, [&](V& v, dot_sink& sink) {
-            join_scope below = s.inside(sink);
-            traits::kill(v, part.first, below);
-        });
+        change(part.second, s, [&](V& v, join_scope& below) { traits::kill(v, part.first, below); });
     }
 }
 
 template <class K, crdt V> void or_map<K, V>::kill(const run_removal& r, join_scope& s) {
     auto i = dots_.find(r.start);
     if (!i) return;
-    change(*i, s.sink, [&](V& v, dot_sink& sink) {
-        join_scope below = s.inside(sink);
-        traits::kill(v, r, below);
-    });
+    change(*i, s, [&](V& v, join_scope& below) { traits::kill(v, r, below); });
+}
+
+template <class K, crdt V>
+bool or_map<K, V>::place(compact_input_archive& path, const unknown_field& field, join_scope& s) {
+    K key{};
+    path(key);
+    slot i = lookup(key);
+    if (i == detail::slot_table::none) i = insert(key);
+    bool known = false;
+    change(i, s, [&](V& v, join_scope& below) { known = traits::place(v, path, field, below); });
+    return known;
 }
 
 template <class K, crdt V>
@@ -366,8 +369,11 @@ void or_map<K, V>::prune(const version_vector& stable, std::span<const dot_range
     for (const auto& r : settled)
         dots_.visit(r, [&](const dot_range& part, slot i) { settled_below[i].push_back(part); });
     for (slot i = 0; i < nodes_.size(); ++i)
-        if (nodes_[i])
-            change(i, sink, [&](V& v, dot_sink& below) { traits::prune(v, stable, settled_below[i], &below); });
+        if (nodes_[i]) {
+            key_sink below(*this, i, sink);
+            traits::prune(nodes_[i]->value, stable, settled_below[i], &below);
+            sweep(i);
+        }
 }
 
 // Independent of order: the keys have none.

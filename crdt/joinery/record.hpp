@@ -67,9 +67,11 @@ template <record T, class F> constexpr void for_each_field(F&& f) {
 /// What a delta carries of a record: the fragments of those fields that it changes.
 template <record T> struct record_fragment {
     typename decltype(joinery_record_of(static_cast<const T*>(nullptr)))::fragments fields;
+    /// Fields of a later version by tag, ascending, as they came.
+    std::vector<std::pair<std::uint32_t, opaque_fragment>> unknown;
 
     bool empty() const {
-        return std::apply([](const auto&... f) { return (f.empty() && ...); }, fields);
+        return unknown.empty() && std::apply([](const auto&... f) { return (f.empty() && ...); }, fields);
     }
     friend bool operator==(const record_fragment&, const record_fragment&) = default;
 
@@ -105,9 +107,29 @@ template <record T> struct crdt_traits<T> {
         each(t, out, [&](auto traits, auto& m, auto& f) { traits.extract(m, wanted, f); });
     }
     static void join(T& t, const fragment& f, join_scope& s) {
-        each(t, f, [&](auto traits, auto& m, auto& part) {
-            if (s.overlapping || !part.empty()) traits.join(m, part, s);
+        detail::for_each_field<T>([&](auto field, auto i) {
+            using traits = crdt_traits<detail::field_type<decltype(field)>>;
+            const auto& part = std::get<i>(f.fields);
+            if (!s.overlapping && part.empty()) return;
+            path_step step = step_to<field.tag>(s.path);
+            join_scope below = s.inside(step);
+            traits::join(t.*field.member, part, below);
         });
+        for (const auto& [tag, content] : f.unknown)
+            if (!join_field(t, tag, content, s) && s.unknown)
+                keep_unknown(*s.unknown, s.path, tag, s.covered, content);
+    }
+    static bool place(T& t, compact_input_archive& path, const unknown_field& field, join_scope& s) {
+        std::uint64_t tag = path.varint();
+        if (path.remaining() == 0) return join_field(t, tag, field.content, s);
+        bool known = false;
+        detail::for_each_field<T>([&](auto f, auto) {
+            if (f.tag != tag) return;
+            path_step step = step_to<f.tag>(s.path);
+            join_scope below = s.inside(step);
+            known = crdt_traits<detail::field_type<decltype(f)>>::place(t.*f.member, path, field, below);
+        });
+        return known;
     }
     static void kill(T& t, const dot_range& dots, join_scope& s) {
         each(t, [&](auto traits, auto& m) { traits.kill(m, dots, s); });
@@ -149,22 +171,47 @@ template <record T> struct crdt_traits<T> {
         return sum;
     }
     static std::string type_name() { return "record"; }
+
+private:
+    template <std::uint32_t Tag> static path_step step_to(const path_step* outer) {
+        return {outer, nullptr, [](compact_output_archive& ar, const void*) { ar.varint(Tag); }};
+    }
+    // Joins a kept field into the member that has its tag; false if there is none.
+    static bool join_field(T& t, std::uint64_t tag, const opaque_fragment& content, join_scope& s) {
+        bool known = false;
+        detail::for_each_field<T>([&](auto field, auto) {
+            if (field.tag != tag) return;
+            using traits = crdt_traits<detail::field_type<decltype(field)>>;
+            known = true;
+            typename traits::fragment f;
+            if (!content.read(f)) return; // no version of the field wrote this
+            path_step step = step_to<field.tag>(s.path);
+            join_scope below = s.inside(step);
+            traits::join(t.*field.member, f, below);
+        });
+        return known;
+    }
 };
 
 // ---- implementation ----
 
-// The number of fields, then each field's tag and its fragment as a section of its own.
+// The number of fields, then for each twice its tag and its fragment as a section of its own. A field that
+// this version does not know is passed on as 1 + twice its tag and the section with the dots it builds on.
 template <record T> template <class Archive> void record_fragment<T>::save(Archive& ar) const {
     if constexpr (is_compact_archive_v<Archive>) {
-        std::uint64_t n = 0;
+        std::uint64_t n = unknown.size();
         std::apply([&](const auto&... f) { ((n += f.empty() ? 0 : 1), ...); }, fields);
         ar.varint(n);
         detail::for_each_field<T>([&](auto field, auto i) {
             const auto& f = std::get<i>(fields);
             if (f.empty()) return;
-            ar.varint(field.tag);
+            ar.varint(std::uint64_t{2} * field.tag);
             ar.section([&](auto& inner) { inner(f); });
         });
+        for (const auto& [tag, content] : unknown) {
+            ar.varint(std::uint64_t{2} * tag + 1);
+            ar(content);
+        }
     } else {
         detail::for_each_field<T>(
             [&](auto field, auto i) { ar(cereal::make_nvp(field.name, std::get<i>(fields))); });
@@ -175,7 +222,15 @@ template <record T> template <class Archive> void record_fragment<T>::load(Archi
     if constexpr (is_compact_archive_v<Archive>) {
         std::uint64_t before = 0;
         for (std::size_t n = ar.count(); n > 0; --n) {
-            std::uint64_t tag = ar.varint();
+            std::uint64_t code = ar.varint();
+            std::uint64_t tag = code / 2;
+            if (tag == 0 || tag > UINT32_MAX) ar.fail(decode_error::invalid_value);
+            if (code & 1) {
+                ar.charge(sizeof(unknown[0]));
+                unknown.emplace_back(static_cast<std::uint32_t>(tag), opaque_fragment{});
+                ar(unknown.back().second);
+                continue;
+            }
             if (tag <= before) ar.fail(decode_error::non_canonical);
             before = tag;
             bool known = false;
@@ -186,7 +241,11 @@ template <record T> template <class Archive> void record_fragment<T>::load(Archi
                 ar.section([&](auto& inner) { inner(f); });
                 if (f.empty()) ar.fail(decode_error::non_canonical);
             });
-            if (!known) ar.fail(decode_error::invalid_value);
+            if (known) continue;
+            auto bytes = ar.raw(ar.varint());
+            ar.charge(sizeof(unknown[0]) + bytes.size() + ar.named().size() * sizeof(ar.named()[0]));
+            unknown.emplace_back(static_cast<std::uint32_t>(tag),
+                                 opaque_fragment{ar.named(), {bytes.begin(), bytes.end()}});
         }
     } else {
         detail::for_each_field<T>(

@@ -50,6 +50,7 @@ public:
     struct entry {
         replica_id replica;
         std::uint64_t last = 0;
+        friend bool operator==(const entry&, const entry&) = default;
     };
     static constexpr std::size_t none = static_cast<std::size_t>(-1);
 
@@ -139,6 +140,9 @@ public:
         : InputArchive(this), in_(in), elements_(in.size()), memory_(in.size() * memory_factor + memory_slack),
           renaming_(renaming) {}
 
+    /// A part of an encoding, read apart from it: `named` are the dots that it had named before.
+    compact_input_archive(std::span<const std::byte> in, const std::vector<detail::dot_table::entry>& named);
+
     [[noreturn]] static void fail(decode_error e) { throw decode_failure(e); }
 
     std::uint8_t byte() {
@@ -202,6 +206,8 @@ public:
     /// The renaming in force, or null: what is sorted by dot must then be sorted again.
     const dot_renaming* renaming() const { return renaming_; }
     std::size_t remaining() const { return in_.size() - pos_; }
+    /// The dots named so far.
+    const std::vector<detail::dot_table::entry>& named() const { return dots_.entries(); }
     std::span<const std::byte> rest() const { return in_.subspan(pos_); }
     void enter() {
         if (++depth_ > max_depth) fail(decode_error::too_deep);
