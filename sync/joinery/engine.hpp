@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// The sync engine, without threads, sockets or clocks: inputs go in one at a time, and what is to be sent
+// comes out of `flush`. The same code runs under a node (node.hpp), and under a simulation in which a test
+// controls every loss, delay, crash and clock.
+//
+//     joinery::engine a({.random = seeded}, *disk.open(), network);   // network: an engine_output
+//     auto carts = a.attach("carts", state);
+//     a.tick(now);
+//     a.connected(link);                     // inputs, in any number
+//     a.received(link, frame);
+//     a.local_edits(carts);
+//     a.flush();                             // log, sync, publish: in this order, once for all of them
+//     sleep_until(a.next_deadline());        // then tick again
+//
+// What it keeps to:
+// 1. Nothing leaves before everything that it tells of is durable: frames are only made in `flush`, after
+//    one sync for all that was logged since the last.
+// 2. The state is always causally closed: an update joins once its origin's earlier edits and all that it
+//    depends on are there. Until then it waits in a buffer with a cap.
+// 3. What is lost is found by comparing versions (hello, beacon) and fetched by a pull, one at a time for
+//    each collection, from any peer that has it.
+// 4. A dot that was ever published is never issued again (identity: attach, take_new_id).
+// 5. Everything that peers can make grow has a bound (engine_limits).
+//
+// Nothing that a peer sends makes it throw. What throws is the storage (storage_error), out of any input or
+// flush; the engine must then be destroyed. Not thread-safe, except against edits made under a state's mutex.
+
+#include <joinery/messages.hpp>
+#include <joinery/replicated.hpp>
+#include <joinery/storage.hpp>
+#include <joinery/transport.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace joinery {
+
+/// The number of a collection within one engine: 0, 1, 2, ... in order of `attach`.
+using collection_id = std::uint32_t;
+/// Time since any fixed moment, as `tick` is told.
+using engine_time = std::chrono::milliseconds;
+
+struct engine_timings {
+    engine_time beacon{1000};        ///< between beacons; a quarter more or less at random
+    engine_time audit{60'000};       ///< between digests in beacons
+    engine_time patience{20};        ///< how long a peer may be ahead before it is pulled from
+    engine_time pull_timeout{1000};  ///< without a new chunk: resume; again: another peer
+    engine_time pull_backoff{200};   ///< before asking a peer again that failed; doubles with every failure
+    engine_time max_backoff{30'000};
+    engine_time hello_retry{500};    ///< without an answer; doubles up to ten times
+    engine_time hello_grace{1000};   ///< after the first answer: how long to wait for the other peers'
+    engine_time peer_timeout{5000};  ///< silence after which a peer is down
+    engine_time answer_life{10'000}; ///< how long a cut transfer can be resumed
+};
+
+struct engine_limits {
+    std::size_t batch = 64 * 1024;                    ///< bytes of edits in one frame
+    std::size_t max_frame = std::size_t{1} << 20;     ///< bytes: the transport's
+    std::size_t chunk = 64 * 1024;                    ///< bytes of an answer in one frame
+    std::size_t window = 512 * 1024;                  ///< bytes of an answer under way
+    std::size_t buffer = std::size_t{16} << 20;       ///< bytes of updates that wait, per collection
+    std::size_t staging = std::size_t{1} << 30;       ///< bytes of an incoming answer
+    std::size_t answers = 64;                         ///< outgoing answers held at once
+    std::size_t answer_bytes = std::size_t{256} << 20; ///< of all of them; a single one may be greater
+    std::size_t links = 4096;
+    std::size_t peers = 1024;
+    std::size_t log_minimum = std::size_t{1} << 20;   ///< a log shorter than this is not compacted
+    double log_ratio = 2;                             ///< a log longer than this many snapshots is compacted
+};
+
+struct engine_options {
+    std::string name;               ///< for people; cut at 64 bytes
+    std::size_t expected_peers = 1; ///< how many must have answered before a restarted node publishes
+    engine_timings timings;
+    engine_limits limits;
+    std::function<std::uint64_t()> random; ///< 64 random bits; none: the system's
+};
+
+enum class event_kind : std::uint8_t {
+    changed,           ///< a collection changed: `local`, `remote`
+    peer_up,           ///< a peer said hello
+    peer_down,         ///< a peer is silent, or its last link is down
+    identity_conflict, ///< another live instance has this node's id: writes are refused
+    identity_resolved, ///< it has another id now
+    new_id,            ///< this node has a new id, `peer`; own dots not yet published have changed (renamed)
+    lost_edits,        ///< with new_id: some edits under the old id had been published; others know different ones
+    incompatible_peer, ///< protocol or type differs: nothing is exchanged
+    rejected,          ///< bytes from a link could not be read, or were not believed
+    divergence,        ///< a peer with an equal context has another digest
+    buffer_dropped,    ///< waiting updates exceeded their cap; they will be pulled
+};
+
+struct event {
+    event_kind kind{};
+    collection_id collection = no_collection;
+    bool local = false, remote = false;
+    replica_id peer;
+    link_id link = 0;
+    std::string text; ///< for people
+
+    static constexpr collection_id no_collection = UINT32_MAX;
+};
+
+/// What comes out of `flush`.
+class engine_output {
+public:
+    virtual void broadcast(std::span<const std::byte> frame) = 0;
+    /// False if it cannot be sent now.
+    virtual bool send(link_id link, std::span<const std::byte> frame) = 0;
+    /// Must not call back into the engine.
+    virtual void notify(const event& e) = 0;
+
+protected:
+    ~engine_output() = default;
+};
+
+/// Counters since the start. Their names are stable.
+struct engine_counters {
+    std::uint64_t edits_published = 0, updates_received = 0, updates_applied = 0, updates_duplicate = 0;
+    std::uint64_t updates_buffered = 0, buffers_dropped = 0;
+    std::uint64_t beacons_sent = 0, beacons_received = 0, hellos_sent = 0, hellos_received = 0;
+    std::uint64_t pulls_sent = 0, pulls_resumed = 0, pulls_failed = 0, pulls_completed = 0;
+    std::uint64_t answers_made = 0, answers_refused = 0, chunks_sent = 0, chunks_received = 0, chunks_unwanted = 0;
+    std::uint64_t frames_rejected = 0, divergences = 0, compactions = 0;
+
+    /// Calls f(std::string_view name, std::uint64_t value) for each.
+    template <class F> void for_each(F&& f) const;
+};
+
+struct peer_status {
+    replica_id id;
+    std::string name;
+    std::uint64_t nonce = 0;
+    bool up = false;
+    std::size_t links = 0; ///< connected
+    engine_time last_heard{};
+    std::uint64_t rejected = 0;             ///< frames that could not be read
+    durability level = durability::none;
+    std::vector<version_vector> versions;   ///< by collection: what it last acknowledged
+    std::vector<bool> shares;               ///< by collection: it has it, with the same type
+};
+
+struct collection_status {
+    std::string name;
+    version_vector version;          ///< contiguous, and logged
+    bool held = false;               ///< edits since the start are not published yet
+    bool pulling = false;
+    std::size_t buffered_updates = 0, buffered_bytes = 0;
+    std::size_t log_bytes = 0, snapshot_bytes = 0;
+};
+
+class engine {
+public:
+    /// Loads the storage, which may then not be used by anyone else, and settles the identity: a new id for
+    /// a new storage, for one that is not durable, and for a relaxed one after an unclean stop.
+    /// Throws storage_error.
+    engine(engine_options options, storage& disk, engine_output& out);
+    ~engine();
+    engine(engine&&) noexcept;
+
+    /// Serves a collection: restores its state from the storage and starts to exchange it. The state outlives
+    /// the engine. Until peers have said what they know of this node, own edits are kept and not published
+    /// (replica<T>::hold_from). Throws storage_error if what is stored cannot be read or has another type,
+    /// std::invalid_argument if the name is attached already.
+    collection_id attach(std::string_view name, replicated_state& state);
+
+    // ---- inputs ----
+
+    void connected(link_id link);
+    void disconnected(link_id link);
+    void received(link_id link, std::span<const std::byte> frame);
+    /// Takes the edits that wait in the state (`flush` does so for every collection).
+    void local_edits(collection_id c);
+    /// Time goes on; call at least at every `next_deadline`. Earlier times than before are ignored.
+    void tick(engine_time now);
+    /// Asks every peer what it has: an answer takes one round trip, and a pull follows if it has more.
+    void ask();
+    /// Ends an identity conflict on this side: a new id, durably, before anything else happens. Edits that
+    /// were not published yet become edits of the new id.
+    replica_id take_new_id();
+
+    // ---- outputs ----
+
+    /// Logs, syncs once, publishes, sends, notifies, compacts.
+    void flush();
+    /// When `tick` has something to do.
+    engine_time next_deadline() const;
+
+    /// Flushes, and closes the storage as clean. Only queries may follow.
+    void close();
+
+    // ---- queries ----
+
+    replica_id id() const;
+    std::uint64_t nonce() const;
+    /// False while another instance is known to live under this id: `replicated<T>::edit` is forbidden then.
+    bool writable() const;
+    const version_vector& version(collection_id c) const;
+    collection_status status(collection_id c) const;
+    std::vector<peer_status> peers() const;
+    /// The peers that have acknowledged the dot as durable.
+    std::vector<replica_id> acknowledged_by(collection_id c, dot d) const;
+    /// What became of an own dot when this node took a new id; `d` itself otherwise.
+    dot renamed(collection_id c, dot d) const;
+    const engine_counters& counters() const;
+
+private:
+    struct core;
+    std::unique_ptr<core> core_;
+};
+
+template <class F> void engine_counters::for_each(F&& f) const {
+    const std::pair<std::string_view, std::uint64_t> all[] = {
+        {"edits_published", edits_published},
+        {"updates_received", updates_received},
+        {"updates_applied", updates_applied},
+        {"updates_duplicate", updates_duplicate},
+        {"updates_buffered", updates_buffered},
+        {"buffers_dropped", buffers_dropped},
+        {"beacons_sent", beacons_sent},
+        {"beacons_received", beacons_received},
+        {"hellos_sent", hellos_sent},
+        {"hellos_received", hellos_received},
+        {"pulls_sent", pulls_sent},
+        {"pulls_resumed", pulls_resumed},
+        {"pulls_failed", pulls_failed},
+        {"pulls_completed", pulls_completed},
+        {"answers_made", answers_made},
+        {"answers_refused", answers_refused},
+        {"chunks_sent", chunks_sent},
+        {"chunks_received", chunks_received},
+        {"chunks_unwanted", chunks_unwanted},
+        {"frames_rejected", frames_rejected},
+        {"divergences", divergences},
+        {"compactions", compactions},
+    };
+    for (const auto& [name, value] : all) f(name, value);
+}
+
+} // namespace joinery

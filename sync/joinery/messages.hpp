@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// What engines say to each other. Each message is encodable by itself; on the wire one frame carries a
+// batch of them, which share one table of names: a replica or a collection costs eight bytes the first time
+// that the frame names it and one afterwards.
+//
+//     message_batch out;
+//     out.add(joinery::pull{carts, request, version, 0, window});
+//     transport.send(link, out.close(joinery::frame_kind::direct));
+//
+// An update does not repeat what its delta says: the origin and the sequence range are the delta's coverage,
+// which stands at its beginning and can be read without knowing the type (edit_dots).
+
+#include <joinery/codec.hpp>
+#include <joinery/frame.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+namespace joinery {
+
+inline constexpr std::uint32_t protocol_version = 1;
+
+/// A collection on the wire: one name with one type. Peers that give a name another type have another
+/// channel, so that their updates can never be mistaken for ours.
+struct channel {
+    std::uint64_t value = 0;
+    friend constexpr auto operator<=>(channel, channel) = default;
+};
+std::uint64_t name_digest(std::string_view collection);
+channel channel_of(std::uint64_t name_digest, std::uint64_t fingerprint);
+
+/// The dots of an edit, from the beginning of its encoded delta: one range of one replica. O(1).
+result<dot_range, decode_error> edit_dots(std::span<const std::byte> delta);
+/// What an encoded delta covers. O(coverage).
+result<causal_context, decode_error> coverage_of(std::span<const std::byte> delta);
+
+/// The beginning of every conversation, and its answer: who I am and what I have.
+struct hello {
+    struct collection {
+        std::uint64_t name = 0; ///< name_digest
+        std::uint64_t fingerprint = 0;
+        version_vector version;
+        friend bool operator==(const collection&, const collection&) = default;
+    };
+    std::uint32_t protocol = protocol_version;
+    replica_id replica;
+    std::uint64_t nonce = 0;     ///< of this instance: random, new with every start
+    std::uint64_t challenge = 0; ///< not 0: answer with a hello that echoes this number
+    std::uint64_t echo = 0;      ///< the challenge that this answers, or 0: so it was written after it
+    bool hears = false;          ///< the receiver's broadcasts arrive here
+    bool complete = true;        ///< false: more hellos with the same echo and other collections follow
+    std::uint8_t durability = 0; ///< of my storage
+    std::string name;            ///< for people; at most `max_name` bytes
+    std::vector<collection> collections;
+
+    static constexpr std::size_t max_name = 64;
+    friend bool operator==(const hello&, const hello&) = default;
+};
+
+/// One edit.
+struct update {
+    joinery::channel channel;
+    bool acknowledge = false;    ///< answer with a beacon as soon as this is durable
+    version_vector dependencies; ///< only what changed since the origin's edit before this one
+    std::span<const std::byte> delta; ///< when decoded: refers into the bytes that it was read from
+};
+
+/// What I have, durably: at once a way to notice losses, and an acknowledgement.
+struct beacon {
+    struct collection {
+        joinery::channel channel;
+        version_vector version;
+        std::optional<std::uint64_t> digest; ///< of the state at exactly this version
+        friend bool operator==(const collection&, const collection&) = default;
+    };
+    replica_id replica;
+    std::uint64_t nonce = 0;
+    std::vector<collection> collections;
+    friend bool operator==(const beacon&, const beacon&) = default;
+};
+
+/// Send me what I lack. The answer is one encoded delta, in chunks. Sent again with the same request, it
+/// goes on at `offset`.
+struct pull {
+    joinery::channel channel;
+    std::uint64_t request = 0;
+    version_vector version;
+    std::uint64_t offset = 0; ///< I have the answer's bytes below this
+    std::uint64_t until = 0;  ///< and credit for the bytes below this
+    friend bool operator==(const pull&, const pull&) = default;
+};
+
+struct chunk {
+    joinery::channel channel;
+    std::uint64_t request = 0;
+    std::uint64_t answer = 0; ///< the digest of the whole answer: chunks of different answers never mix
+    std::uint64_t offset = 0;
+    std::uint64_t total = 0;          ///< bytes of the whole answer
+    std::span<const std::byte> bytes; ///< when decoded: refers into the bytes that it was read from
+};
+
+struct credit {
+    joinery::channel channel;
+    std::uint64_t request = 0;
+    std::uint64_t received = 0; ///< all bytes below this have arrived; when that is all, the answer is done
+    std::uint64_t until = 0;    ///< bytes below this may be sent
+    friend bool operator==(const credit&, const credit&) = default;
+};
+
+enum class refusal : std::uint8_t {
+    protocol = 1,        ///< your protocol version is not mine
+    type = 2,            ///< I have a collection of that name with another type
+    unknown = 3,         ///< I have no such collection
+    busy = 4,            ///< not now: ask again later, or another
+    identity_in_use = 5, ///< another instance, with this nonce, lives under your id
+    identity_free = 6,   ///< the instance with this nonce has taken another id
+};
+std::string_view to_string(refusal r);
+
+struct refuse {
+    refusal reason = refusal::busy;
+    std::uint64_t name = 0;    ///< type: the name_digest of the collection
+    std::uint64_t request = 0; ///< unknown, busy: the pull that is refused
+    std::uint64_t nonce = 0;   ///< identity
+    friend bool operator==(const refuse&, const refuse&) = default;
+};
+
+using message = std::variant<hello, update, beacon, pull, chunk, credit, refuse>;
+
+/// Writes messages into one frame. Reused after `clear()`, it allocates little.
+class message_batch {
+public:
+    message_batch() { clear(); }
+
+    void add(const hello& m);
+    void add(const update& m);
+    void add(const beacon& m);
+    void add(const pull& m);
+    void add(const chunk& m);
+    void add(const credit& m);
+    void add(const refuse& m);
+
+    bool empty() const { return frame_.body_size() == 0; }
+    /// Bytes so far; the frame adds at most `frame_overhead`.
+    std::size_t size() const { return frame_.body_size(); }
+    static constexpr std::size_t frame_overhead = 18;
+
+    /// The frame; may be asked for again as the other kind. Nothing can be added until `clear()`.
+    std::span<const std::byte> close(frame_kind kind) { return frame_.close(kind); }
+    void clear();
+
+private:
+    frame_writer frame_;
+    std::optional<compact_output_archive> archive_;
+
+    template <class M> void put(std::uint8_t tag, const M& m);
+};
+
+/// Reads the body of a frame, which outlives it and the messages that it gives.
+class message_reader {
+public:
+    explicit message_reader(std::span<const std::byte> body) : archive_(body) {}
+
+    /// False at the end. After an error nothing more can be read.
+    result<bool, decode_error> next(message& out);
+
+private:
+    compact_input_archive archive_;
+};
+
+// ---- encodings: compact form only ----
+
+void save(compact_output_archive& ar, const hello& m);
+void load(compact_input_archive& ar, hello& m);
+void save(compact_output_archive& ar, const update& m);
+void load(compact_input_archive& ar, update& m);
+void save(compact_output_archive& ar, const beacon& m);
+void load(compact_input_archive& ar, beacon& m);
+void save(compact_output_archive& ar, const pull& m);
+void load(compact_input_archive& ar, pull& m);
+void save(compact_output_archive& ar, const chunk& m);
+void load(compact_input_archive& ar, chunk& m);
+void save(compact_output_archive& ar, const credit& m);
+void load(compact_input_archive& ar, credit& m);
+void save(compact_output_archive& ar, const refuse& m);
+void load(compact_input_archive& ar, refuse& m);
+
+} // namespace joinery

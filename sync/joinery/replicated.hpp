@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// One collection's state as the engine sees it: bytes in, bytes out, whatever the type. The engine is
+// compiled once over replicated_state; replicated<T> is the thin template that makes one of a replica<T>.
+//
+// Edits are made through the typed side, and wait in `pending` for the engine to log and publish them:
+//
+//     joinery::replicated<joinery::or_set<std::string>> cart;
+//     auto number = engine.attach("carts", cart);
+//     { std::lock_guard lock(cart.mutex()); cart.edit([](auto& c, auto& tx) { c.add(tx, "milk"); }); }
+//     engine.local_edits(number);
+//
+// Thread safety: everything but `fingerprint` requires that the caller holds `mutex()`. The engine takes it
+// by itself, and never while it does input or output.
+
+#include <joinery/codec.hpp>
+#include <joinery/hybrid_clock.hpp>
+#include <joinery/replica.hpp>
+#include <joinery/result.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <utility>
+#include <vector>
+
+namespace joinery {
+
+/// Edits in the order in which they were made. Reused after `clear()`, it allocates little.
+class edit_batch {
+public:
+    struct entry {
+        dot_range dots;
+        bool acknowledge = false;
+        version_vector dependencies; ///< what the state had, apart from what it had at the edit before
+        std::size_t offset = 0, size = 0;
+    };
+
+    bool empty() const { return entries_.empty(); }
+    std::size_t size() const { return entries_.size(); }
+    const std::vector<entry>& entries() const { return entries_; }
+    /// Of all encoded deltas together.
+    std::size_t bytes() const { return bytes_.size(); }
+    /// The encoded delta of an entry.
+    std::span<const std::byte> delta(const entry& e) const {
+        return std::span<const std::byte>(bytes_).subspan(e.offset, e.size);
+    }
+
+    /// Adds an edit; `write(std::vector<std::byte>&)` appends its encoded delta.
+    template <class Write>
+    void add(const dot_range& dots, bool acknowledge, version_vector dependencies, Write&& write) {
+        const std::size_t offset = bytes_.size();
+        write(bytes_);
+        entries_.push_back({dots, acknowledge, std::move(dependencies), offset, bytes_.size() - offset});
+    }
+    void clear() {
+        entries_.clear();
+        bytes_.clear();
+    }
+
+private:
+    std::vector<entry> entries_;
+    std::vector<std::byte> bytes_;
+};
+
+class replicated_state {
+public:
+    virtual ~replicated_state() = default;
+
+    std::mutex& mutex() const { return mutex_; }
+
+    /// Of the type; never changes.
+    virtual std::uint64_t fingerprint() const = 0;
+    virtual replica_id id() const = 0;
+    virtual const causal_context& context() const = 0;
+    virtual const hybrid_clock& clock() const = 0;
+    version_vector version() const { return context().version(); }
+
+    /// Joins an encoded delta. True if the state grew. With `edit`, the delta must be one edit with exactly
+    /// these dots. After an error, or if the delta starts beyond this state's version, nothing has changed.
+    virtual result<bool, decode_error> join(std::span<const std::byte> delta, const dot_range* edit = nullptr) = 0;
+
+    /// An encoded delta: all that a peer at that version lacks.
+    virtual std::vector<std::byte> delta_since(const version_vector& peer) const = 0;
+    /// The complete state, encoded.
+    virtual std::vector<std::byte> whole() const = 0;
+    /// Starts again under this identity from an encoded complete state, or an empty one if there are no
+    /// bytes. After an error nothing has changed.
+    virtual result<bool, decode_error> restore(replica_id id, std::span<const std::byte> whole) = 0;
+
+    virtual void prune(const version_vector& stable) = 0;
+    /// Of the context and the live content. O(n).
+    virtual std::uint64_t digest() const = 0;
+
+    /// As replica<T>: own dots above `seq` may yet be renamed; they are kept; they become dots of a new id.
+    virtual void hold_from(std::uint64_t seq) = 0;
+    virtual void confirm() = 0;
+    virtual void rename_from(std::uint64_t seq, replica_id to) = 0;
+
+    /// Edits that the engine has not taken yet. All own dots that it does not know of are here.
+    edit_batch& pending() { return pending_; }
+    const edit_batch& pending() const { return pending_; }
+
+protected:
+    /// What the newest edit depends on, apart from what the edit before it did.
+    version_vector take_dependencies();
+    /// The state grew by a join, or starts anew: the next edit depends on more.
+    void grew() { grown_ = true; }
+    void started_anew() {
+        depended_ = {};
+        grown_ = true;
+    }
+
+private:
+    mutable std::mutex mutex_;
+    edit_batch pending_;
+    version_vector depended_; // what the edits so far depend on
+    bool grown_ = true;
+};
+
+template <class T> class replicated final : public replicated_state {
+public:
+    explicit replicated(wall_clock wall = system_milliseconds,
+                        std::chrono::milliseconds max_skew = hybrid_clock::default_max_skew)
+        : wall_(std::move(wall)), max_skew_(max_skew), replica_(replica_id{}, clock_anew()) {
+        replica_.set_log_budget(std::nullopt);
+    }
+
+    /// Runs f(T&, transaction&) as replica<T>::edit does, and leaves the edit to the engine. Its dots; none if
+    /// f changed nothing. Requires: attached to an engine that accepts writes.
+    template <class F> std::optional<dot_range> edit(F&& f, bool acknowledge = false);
+
+    const replica<T>& get() const { return replica_; }
+    const T& operator*() const { return *replica_; }
+    const T* operator->() const { return &*replica_; }
+
+    std::uint64_t fingerprint() const override { return joinery::fingerprint<T>(); }
+    replica_id id() const override { return replica_.id(); }
+    const causal_context& context() const override { return replica_.state().context(); }
+    const hybrid_clock& clock() const override { return replica_.clock(); }
+    result<bool, decode_error> join(std::span<const std::byte> bytes, const dot_range* edit) override;
+    std::vector<std::byte> delta_since(const version_vector& peer) const override {
+        return encode(replica_.delta_since(peer));
+    }
+    std::vector<std::byte> whole() const override { return encode(replica_.state().whole()); }
+    result<bool, decode_error> restore(replica_id id, std::span<const std::byte> bytes) override;
+    void prune(const version_vector& stable) override { replica_.prune(stable); }
+    std::uint64_t digest() const override { return replica_.state().digest(); }
+    void hold_from(std::uint64_t seq) override { replica_.hold_from(seq); }
+    void confirm() override { replica_.confirm(); }
+    void rename_from(std::uint64_t seq, replica_id to) override {
+        replica_.rename_from(seq, to);
+        started_anew();
+    }
+
+private:
+    wall_clock wall_;
+    std::chrono::milliseconds max_skew_;
+    replica<T> replica_;
+
+    hybrid_clock clock_anew() const { return hybrid_clock(wall_, max_skew_); }
+};
+
+// ---- implementation ----
+
+template <class T> template <class F> std::optional<dot_range> replicated<T>::edit(F&& f, bool acknowledge) {
+    const delta<T> d = replica_.edit(std::forward<F>(f));
+    if (d.covered.empty()) return std::nullopt;
+    const auto& [replica, ranges] = d.covered.entries().front();
+    const dot_range dots{replica, ranges.front().first, ranges.back().second};
+    pending().add(dots, acknowledge, take_dependencies(), [&](std::vector<std::byte>& out) {
+        compact_output_archive ar(out);
+        ar(d);
+    });
+    return dots;
+}
+
+template <class T>
+result<bool, decode_error> replicated<T>::join(std::span<const std::byte> bytes, const dot_range* edit) {
+    const auto d = decode<delta<T>>(bytes);
+    if (!d) return failure<decode_error>(d.error());
+    if (edit && !(d->since.empty() && d->horizon.empty() && d->covered == causal_context{*edit}))
+        return failure<decode_error>(decode_error::invalid_value);
+    const bool changed = replica_.join(*d);
+    if (changed) grew();
+    return changed;
+}
+
+template <class T>
+result<bool, decode_error> replicated<T>::restore(replica_id id, std::span<const std::byte> bytes) {
+    causal<T> state;
+    state.set_log_budget(std::nullopt);
+    if (!bytes.empty()) {
+        const auto d = decode<delta<T>>(bytes);
+        if (!d) return failure<decode_error>(d.error());
+        if (!d->since.empty()) return failure<decode_error>(decode_error::invalid_value);
+        state.join(*d);
+    }
+    replica_ = replica<T>(id, std::move(state), clock_anew());
+    started_anew();
+    return true;
+}
+
+} // namespace joinery

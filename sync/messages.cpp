@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <joinery/messages.hpp>
+
+#include <joinery/digest.hpp>
+
+#include <utility>
+
+namespace joinery {
+
+namespace {
+
+constexpr std::size_t index_of_update = 1; // its place among the tags and in `message`
+
+// Numbers that use all of their bits: nonces and digests.
+void fixed(compact_output_archive& ar, std::uint64_t v) {
+    for (unsigned i = 0; i < 8; ++i) ar.byte(static_cast<std::uint8_t>(v >> (8 * i)));
+}
+std::uint64_t fixed(compact_input_archive& ar) {
+    std::uint64_t v = 0;
+    for (unsigned i = 0; i < 8; ++i) v |= std::uint64_t{ar.byte()} << (8 * i);
+    return v;
+}
+
+// Most are zero in most messages.
+void optional_fixed(compact_output_archive& ar, std::uint64_t v) {
+    ar.byte(v != 0);
+    if (v != 0) fixed(ar, v);
+}
+std::uint64_t optional_fixed(compact_input_archive& ar) {
+    bool there = false;
+    ar(there);
+    if (!there) return 0;
+    std::uint64_t v = fixed(ar);
+    if (v == 0) ar.fail(decode_error::non_canonical);
+    return v;
+}
+
+// A channel takes a place in the archive's table of replicas: its eight bytes are written once per frame.
+void write(compact_output_archive& ar, channel c) { ar.replica(replica_id{c.value}); }
+channel read_channel(compact_input_archive& ar) { return {ar.replica().value()}; }
+
+void write(compact_output_archive& ar, std::span<const std::byte> bytes) {
+    ar.varint(bytes.size());
+    ar.raw(bytes.data(), bytes.size());
+}
+std::span<const std::byte> read_bytes(compact_input_archive& ar) { return ar.raw(ar.varint()); }
+
+template <class T, class F> void read_list(compact_input_archive& ar, std::vector<T>& out, F&& read) {
+    std::size_t n = ar.count();
+    ar.charge(std::uint64_t{n} * sizeof(T));
+    out.clear();
+    out.reserve(n);
+    for (; n > 0; --n) read(out.emplace_back());
+}
+
+// Runs f(archive) over bytes whose end does not matter.
+template <class X, class F> result<X, decode_error> peek(std::span<const std::byte> bytes, F&& f) {
+    try {
+        compact_input_archive ar(bytes);
+        ar.byte(); // the delta's parts
+        return f(ar);
+    } catch (const decode_failure& e) {
+        return failure<decode_error>(e.reason);
+    }
+}
+
+} // namespace
+
+std::uint64_t name_digest(std::string_view collection) { return digest(collection); }
+
+channel channel_of(std::uint64_t name, std::uint64_t fingerprint) { return {combine(name, fingerprint)}; }
+
+result<dot_range, decode_error> edit_dots(std::span<const std::byte> delta) {
+    return peek<dot_range>(delta, [](compact_input_archive& ar) {
+        if (ar.varint() != 1) ar.fail(decode_error::invalid_value); // replicas
+        dot first = ar.read_dot();
+        std::uint64_t more = ar.varint();
+        if (more > max_sequence - first.seq || ar.varint() != 0) ar.fail(decode_error::invalid_value);
+        return dot_range{first.replica, first.seq, first.seq + more};
+    });
+}
+
+result<causal_context, decode_error> coverage_of(std::span<const std::byte> delta) {
+    return peek<causal_context>(delta, [](compact_input_archive& ar) { return ar.read_causal_context(); });
+}
+
+std::string_view to_string(refusal r) {
+    switch (r) {
+    case refusal::protocol: return "another protocol version";
+    case refusal::type: return "another type under the same name";
+    case refusal::unknown: return "unknown collection";
+    case refusal::busy: return "busy";
+    case refusal::identity_in_use: return "another instance lives under this id";
+    case refusal::identity_free: return "the other instance has taken another id";
+    }
+    return "unknown reason";
+}
+
+void save(compact_output_archive& ar, const hello& m) {
+    ar.varint(m.protocol);
+    ar.replica(m.replica);
+    fixed(ar, m.nonce);
+    optional_fixed(ar, m.challenge);
+    optional_fixed(ar, m.echo);
+    ar(m.hears, m.complete);
+    ar.byte(m.durability);
+    ar(m.name);
+    ar.varint(m.collections.size());
+    for (const auto& c : m.collections) {
+        fixed(ar, c.name);
+        fixed(ar, c.fingerprint);
+        ar.write(c.version);
+    }
+}
+
+// The protocol version comes first: what follows it in another version cannot be known, and is not read.
+void load(compact_input_archive& ar, hello& m) {
+    std::uint64_t protocol = ar.varint();
+    if (protocol != protocol_version) {
+        m = {};
+        m.protocol = static_cast<std::uint32_t>(std::min<std::uint64_t>(protocol, UINT32_MAX));
+        ar.raw(ar.remaining());
+        return;
+    }
+    m.protocol = protocol_version;
+    m.replica = ar.replica();
+    m.nonce = fixed(ar);
+    m.challenge = optional_fixed(ar);
+    m.echo = optional_fixed(ar);
+    ar(m.hears, m.complete);
+    m.durability = ar.byte();
+    ar(m.name);
+    if (m.name.size() > hello::max_name) ar.fail(decode_error::too_large);
+    read_list(ar, m.collections, [&](hello::collection& c) {
+        c.name = fixed(ar);
+        c.fingerprint = fixed(ar);
+        c.version = ar.read_version_vector();
+    });
+}
+
+// The number of dependencies and the wish for an answer share a number.
+void save(compact_output_archive& ar, const update& m) {
+    write(ar, m.channel);
+    ar.varint(m.dependencies.size() * 2 + (m.acknowledge ? 1 : 0));
+    for (const auto& [r, seq] : m.dependencies) ar.write(dot{r, seq});
+    write(ar, m.delta);
+}
+void load(compact_input_archive& ar, update& m) {
+    m.channel = read_channel(ar);
+    std::uint64_t code = ar.varint();
+    m.acknowledge = code % 2 == 1;
+    m.dependencies = {};
+    if (code / 2 > ar.remaining()) ar.fail(decode_error::truncated);
+    ar.charge(code / 2 * 2 * sizeof(version_vector::value_type));
+    replica_id before;
+    for (std::uint64_t i = 0; i < code / 2; ++i) {
+        dot d = ar.read_dot();
+        if (i > 0 && d.replica <= before) ar.fail(decode_error::non_canonical);
+        before = d.replica;
+        m.dependencies.raise(d.replica, d.seq);
+    }
+    m.delta = read_bytes(ar);
+}
+
+void save(compact_output_archive& ar, const beacon& m) {
+    ar.replica(m.replica);
+    fixed(ar, m.nonce);
+    ar.varint(m.collections.size());
+    for (const auto& c : m.collections) {
+        write(ar, c.channel);
+        ar.write(c.version);
+        ar(c.digest.has_value());
+        if (c.digest) fixed(ar, *c.digest);
+    }
+}
+void load(compact_input_archive& ar, beacon& m) {
+    m.replica = ar.replica();
+    m.nonce = fixed(ar);
+    read_list(ar, m.collections, [&](beacon::collection& c) {
+        c.channel = read_channel(ar);
+        c.version = ar.read_version_vector();
+        bool digest = false;
+        ar(digest);
+        c.digest = digest ? std::optional(fixed(ar)) : std::nullopt;
+    });
+}
+
+void save(compact_output_archive& ar, const pull& m) {
+    write(ar, m.channel);
+    fixed(ar, m.request);
+    ar.write(m.version);
+    ar.varint(m.offset);
+    ar.varint(m.until);
+}
+void load(compact_input_archive& ar, pull& m) {
+    m.channel = read_channel(ar);
+    m.request = fixed(ar);
+    m.version = ar.read_version_vector();
+    m.offset = ar.varint();
+    m.until = ar.varint();
+    if (m.until < m.offset) ar.fail(decode_error::invalid_value);
+}
+
+void save(compact_output_archive& ar, const chunk& m) {
+    write(ar, m.channel);
+    fixed(ar, m.request);
+    fixed(ar, m.answer);
+    ar.varint(m.offset);
+    ar.varint(m.total);
+    write(ar, m.bytes);
+}
+void load(compact_input_archive& ar, chunk& m) {
+    m.channel = read_channel(ar);
+    m.request = fixed(ar);
+    m.answer = fixed(ar);
+    m.offset = ar.varint();
+    m.total = ar.varint();
+    m.bytes = read_bytes(ar);
+    if (m.bytes.empty() || m.offset > m.total || m.bytes.size() > m.total - m.offset)
+        ar.fail(decode_error::invalid_value);
+}
+
+void save(compact_output_archive& ar, const credit& m) {
+    write(ar, m.channel);
+    fixed(ar, m.request);
+    ar.varint(m.received);
+    ar.varint(m.until);
+}
+void load(compact_input_archive& ar, credit& m) {
+    m.channel = read_channel(ar);
+    m.request = fixed(ar);
+    m.received = ar.varint();
+    m.until = ar.varint();
+    if (m.until < m.received) ar.fail(decode_error::invalid_value);
+}
+
+void save(compact_output_archive& ar, const refuse& m) {
+    ar.byte(static_cast<std::uint8_t>(m.reason));
+    optional_fixed(ar, m.name);
+    optional_fixed(ar, m.request);
+    optional_fixed(ar, m.nonce);
+}
+void load(compact_input_archive& ar, refuse& m) {
+    std::uint8_t reason = ar.byte();
+    if (reason < 1 || reason > 6) ar.fail(decode_error::invalid_value);
+    m.reason = static_cast<refusal>(reason);
+    m.name = optional_fixed(ar);
+    m.request = optional_fixed(ar);
+    m.nonce = optional_fixed(ar);
+}
+
+// ---- batches ----
+
+template <class M> void message_batch::put(std::uint8_t tag, const M& m) {
+    archive_->byte(tag);
+    save(*archive_, m);
+}
+// A tag is 1 + the message's place in the variant.
+void message_batch::add(const hello& m) { put(1, m); }
+void message_batch::add(const update& m) { put(1 + index_of_update, m); }
+void message_batch::add(const beacon& m) { put(3, m); }
+void message_batch::add(const pull& m) { put(4, m); }
+void message_batch::add(const chunk& m) { put(5, m); }
+void message_batch::add(const credit& m) { put(6, m); }
+void message_batch::add(const refuse& m) { put(7, m); }
+
+void message_batch::clear() {
+    frame_.clear();
+    archive_.emplace(frame_.body());
+}
+
+result<bool, decode_error> message_reader::next(message& out) {
+    if (archive_.remaining() == 0) return false;
+    try {
+        const std::uint8_t tag = archive_.byte();
+        if (tag == 1 + index_of_update) { // by far the most frequent: keeps its memory
+            auto* u = std::get_if<update>(&out);
+            load(archive_, u ? *u : out.emplace<update>());
+            return true;
+        }
+        switch (tag) {
+        case 1: load(archive_, out.emplace<hello>()); break;
+        case 3: load(archive_, out.emplace<beacon>()); break;
+        case 4: load(archive_, out.emplace<pull>()); break;
+        case 5: load(archive_, out.emplace<chunk>()); break;
+        case 6: load(archive_, out.emplace<credit>()); break;
+        case 7: load(archive_, out.emplace<refuse>()); break;
+        default: archive_.fail(decode_error::invalid_value);
+        }
+        return true;
+    } catch (const decode_failure& e) {
+        return failure<decode_error>(e.reason);
+    } catch (const std::bad_alloc&) {
+        return failure<decode_error>(decode_error::too_large);
+    }
+}
+
+} // namespace joinery
