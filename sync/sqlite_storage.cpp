@@ -638,16 +638,15 @@ private:
                         "PRAGMA temp_store = MEMORY; PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON;"
                         "PRAGMA wal_autocheckpoint = 1000; PRAGMA journal_size_limit = 4194304;");
         if (is_new) {
-            // The settings of the file are decided with its first page, which is all that this writes.
-            // EXTRA: a journal whose removal is lost would take back what the WAL holds by then.
-            std::string sql = concat({"PRAGMA page_size = ", std::to_string(page_size),
-                                      "; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA synchronous = EXTRA;"
-                                      "BEGIN EXCLUSIVE"});
-            execute("create", sql.c_str());
-            if (query("create", "PRAGMA application_id") != 0 || query("create", "PRAGMA page_count") > 1)
-                fail("create", "created by another process too");
-            execute("create", concat({"PRAGMA application_id = ", std::to_string(application_id)}).c_str());
-            execute("create", "COMMIT");
+            // The settings of the file are decided with its first page, which is all that this writes. EXTRA:
+            // a journal whose removal is lost would take back what the WAL holds by then.
+            execute("create",
+                    concat({"PRAGMA page_size = ", std::to_string(page_size), "; PRAGMA synchronous = EXTRA; BEGIN"})
+                        .c_str());
+            if (query("create", "PRAGMA page_count") != 0) fail("create", "created by another process too");
+            execute("create", concat({"PRAGMA auto_vacuum = INCREMENTAL; PRAGMA application_id = ",
+                                      std::to_string(application_id), "; COMMIT"})
+                                  .c_str());
             create();
         } else {
             execute("open", "BEGIN EXCLUSIVE; COMMIT"); // the lock stays
@@ -670,11 +669,12 @@ private:
     /// Reads the header of the file, and nothing is written or locked. True for a file that is to be created.
     /// A journal (not a WAL) exists only while the first page is written and while WAL mode is set.
     bool look() {
+        // Only through SQLite: to close a second descriptor of a locked file would release its locks.
         sqlite3_file* file = nullptr;
-        sqlite3_int64 size = 0;
         sqlite3_file_control(db_, "main", SQLITE_FCNTL_FILE_POINTER, &file);
-        if (!file || !file->pMethods || file->pMethods->xFileSize(file, &size) != SQLITE_OK)
-            fail("open", "its size cannot be read");
+        std::error_code error;
+        auto size = static_cast<sqlite3_int64>(fs::file_size(path_, error));
+        if (error || !file || !file->pMethods) fail("open", concat({"no size: ", error.message()}));
         bool journal = has_content(beside("-journal"));
         if (size == 0) {
             if (has_content(wal_path())) fail("open", "the file is empty, but its write-ahead log is not");
