@@ -49,11 +49,11 @@ using collection_id = std::uint32_t;
 using engine_time = std::chrono::milliseconds;
 
 struct engine_timings {
-    engine_time beacon{1000};        ///< between beacons; a quarter more or less at random
-    engine_time audit{60'000};       ///< between digests in beacons
-    engine_time patience{20};        ///< how long a peer may be ahead before it is pulled from
-    engine_time pull_timeout{1000};  ///< without a new chunk: resume; again: another peer
-    engine_time pull_backoff{200};   ///< before asking a peer again that failed; doubles with every failure
+    engine_time beacon{1000};       ///< between beacons; a quarter more or less at random
+    engine_time audit{60'000};      ///< between digests in beacons
+    engine_time patience{20};       ///< how long a peer may be ahead before it is pulled from
+    engine_time pull_timeout{1000}; ///< without a new chunk: resume; again: another peer
+    engine_time pull_backoff{200};  ///< before asking a peer again that failed; doubles with every failure
     engine_time max_backoff{30'000};
     engine_time hello_retry{500};    ///< without an answer; doubles up to ten times
     engine_time hello_grace{1000};   ///< after the first answer: how long to wait for the other peers'
@@ -62,18 +62,18 @@ struct engine_timings {
 };
 
 struct engine_limits {
-    std::size_t batch = 64 * 1024;                    ///< bytes of edits in one frame
-    std::size_t max_frame = std::size_t{1} << 20;     ///< bytes: the transport's
-    std::size_t chunk = 64 * 1024;                    ///< bytes of an answer in one frame
-    std::size_t window = 512 * 1024;                  ///< bytes of an answer under way
-    std::size_t buffer = std::size_t{16} << 20;       ///< bytes of updates that wait, per collection
-    std::size_t staging = std::size_t{1} << 30;       ///< bytes of an incoming answer
-    std::size_t answers = 64;                         ///< outgoing answers held at once
+    std::size_t batch = 64 * 1024;                     ///< bytes of edits in one frame
+    std::size_t max_frame = std::size_t{1} << 20;      ///< bytes: the transport's
+    std::size_t chunk = 64 * 1024;                     ///< bytes of an answer in one frame
+    std::size_t window = 512 * 1024;                   ///< bytes of an answer under way
+    std::size_t buffer = std::size_t{16} << 20;        ///< bytes of updates that wait, per collection
+    std::size_t staging = std::size_t{1} << 30;        ///< bytes of an incoming answer
+    std::size_t answers = 64;                          ///< outgoing answers held at once
     std::size_t answer_bytes = std::size_t{256} << 20; ///< of all of them; a single one may be greater
     std::size_t links = 4096;
     std::size_t peers = 1024;
-    std::size_t log_minimum = std::size_t{1} << 20;   ///< a log shorter than this is not compacted
-    double log_ratio = 2;                             ///< a log longer than this many snapshots is compacted
+    std::size_t log_minimum = std::size_t{1} << 20; ///< a log shorter than this is not compacted
+    double log_ratio = 2;                           ///< a log longer than this many snapshots is compacted
 };
 
 struct engine_options {
@@ -142,16 +142,16 @@ struct peer_status {
     bool up = false;
     std::size_t links = 0; ///< connected
     engine_time last_heard{};
-    std::uint64_t rejected = 0;             ///< frames that could not be read
+    std::uint64_t rejected = 0; ///< frames that could not be read
     durability level = durability::none;
-    std::vector<version_vector> versions;   ///< by collection: what it last acknowledged
-    std::vector<bool> shares;               ///< by collection: it has it, with the same type
+    std::vector<version_vector> versions; ///< by collection: what it last acknowledged
+    std::vector<bool> shares;             ///< by collection: it has it, with the same type
 };
 
 struct collection_status {
     std::string name;
-    version_vector version;          ///< contiguous, and logged
-    bool held = false;               ///< edits since the start are not published yet
+    version_vector version; ///< contiguous, and logged
+    bool held = false;      ///< edits since the start are not published yet
     bool pulling = false;
     std::size_t buffered_updates = 0, buffered_bytes = 0;
     std::size_t log_bytes = 0, snapshot_bytes = 0;

@@ -51,8 +51,8 @@ public:
 
 private:
     static constexpr std::size_t room = 2 + 1 + 1 + 16 + 10; // the longest header
-    std::vector<std::byte> buffer_;                           // room, body, checksum once closed
-    std::size_t end_ = 0;                                     // of the body, once closed
+    std::vector<std::byte> buffer_;                          // room, body, checksum once closed
+    std::size_t end_ = 0;                                    // of the body, once closed
     bool closed_ = false;
 };
 

@@ -68,8 +68,8 @@ struct hello {
 /// One edit.
 struct update {
     joinery::channel channel;
-    bool acknowledge = false;    ///< answer with a beacon as soon as this is durable
-    version_vector dependencies; ///< only what changed since the origin's edit before this one
+    bool acknowledge = false;         ///< answer with a beacon as soon as this is durable
+    version_vector dependencies;      ///< only what changed since the origin's edit before this one
     std::span<const std::byte> delta; ///< when decoded: refers into the bytes that it was read from
 };
 
@@ -127,7 +127,7 @@ std::string_view to_string(refusal r);
 
 struct refuse {
     refusal reason = refusal::busy;
-    std::uint64_t name = 0;    ///< type: the name_digest of the collection
+    std::uint64_t name = 0;    ///< type: the name_digest of the collection; identity: the id
     std::uint64_t request = 0; ///< unknown, busy: the pull that is refused
     std::uint64_t nonce = 0;   ///< identity
     friend bool operator==(const refuse&, const refuse&) = default;
@@ -139,6 +139,8 @@ using message = std::variant<hello, update, beacon, pull, chunk, credit, refuse>
 class message_batch {
 public:
     message_batch() { clear(); }
+    message_batch(const message_batch&) = delete;
+    message_batch& operator=(const message_batch&) = delete;
 
     void add(const hello& m);
     void add(const update& m);

@@ -189,8 +189,7 @@ result<bool, decode_error> replicated<T>::join(std::span<const std::byte> bytes,
     return changed;
 }
 
-template <class T>
-result<bool, decode_error> replicated<T>::restore(replica_id id, std::span<const std::byte> bytes) {
+template <class T> result<bool, decode_error> replicated<T>::restore(replica_id id, std::span<const std::byte> bytes) {
     causal<T> state;
     state.set_log_budget(std::nullopt);
     if (!bytes.empty()) {

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "answers.hpp"
+
+#include <algorithm>
+
+namespace joinery {
+
+bool staged_answer::add(const chunk& c, std::size_t max_ahead) {
+    if (!total_) {
+        answer_ = c.answer;
+        total_ = c.total;
+    }
+    if (c.total != *total_ || c.offset + c.bytes.size() <= prefix_.size() || later_.contains(c.offset)) return false;
+    if (c.offset > prefix_.size()) {
+        if (c.bytes.size() > max_ahead || later_bytes_ > max_ahead - c.bytes.size()) return false;
+        later_bytes_ += c.bytes.size();
+        later_.emplace(c.offset, std::vector<std::byte>(c.bytes.begin(), c.bytes.end()));
+        return true;
+    }
+    auto append = [&](std::uint64_t offset, std::span<const std::byte> bytes) {
+        if (offset + bytes.size() <= prefix_.size()) return;
+        const auto fresh = bytes.subspan(static_cast<std::size_t>(prefix_.size() - offset));
+        prefix_.insert(prefix_.end(), fresh.begin(), fresh.end());
+    };
+    append(c.offset, c.bytes);
+    while (!later_.empty() && later_.begin()->first <= prefix_.size()) {
+        append(later_.begin()->first, later_.begin()->second);
+        later_bytes_ -= later_.begin()->second.size();
+        later_.erase(later_.begin());
+    }
+    return true;
+}
+
+void staged_answer::clear() { *this = {}; }
+
+answer_book::answer* answer_book::find(replica_id peer, std::uint64_t request) {
+    const auto at = answers_.find({peer, request});
+    return at == answers_.end() ? nullptr : &at->second;
+}
+
+void answer_book::add(answer a) {
+    erase(a.peer, a.request);
+    bytes_ += a.bytes.size();
+    answers_.emplace(std::pair(a.peer, a.request), std::move(a));
+}
+
+void answer_book::erase(replica_id peer, std::uint64_t request) {
+    const auto at = answers_.find({peer, request});
+    if (at == answers_.end()) return;
+    bytes_ -= at->second.bytes.size();
+    answers_.erase(at);
+}
+
+void answer_book::clear() {
+    answers_.clear();
+    bytes_ = 0;
+}
+
+std::optional<std::chrono::milliseconds> answer_book::expire(std::chrono::milliseconds now) {
+    std::optional<std::chrono::milliseconds> next;
+    for (auto at = answers_.begin(); at != answers_.end();) {
+        if (at->second.expires <= now) {
+            bytes_ -= at->second.bytes.size();
+            at = answers_.erase(at);
+        } else {
+            next = next ? std::min(*next, at->second.expires) : at->second.expires;
+            ++at;
+        }
+    }
+    return next;
+}
+
+} // namespace joinery

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Both ends of a pull's answer, which is one encoded delta cut into chunks: the end that collects it, and the
+// end that holds the answers which are on their way.
+
+#include <joinery/messages.hpp>
+#include <joinery/transport.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <map>
+#include <optional>
+#include <utility>
+#include <vector>
+
+namespace joinery {
+
+/// An incoming answer: chunks in any order, any number of times, all of one answer.
+class staged_answer {
+public:
+    bool empty() const { return !total_; }
+    std::uint64_t answer() const { return answer_; }
+    /// All bytes below this have arrived.
+    std::uint64_t prefix() const { return prefix_.size(); }
+    bool complete() const { return total_ && prefix_.size() == *total_; }
+
+    /// True if the chunk was new and is kept; at most `max_ahead` bytes are, beyond the prefix. Requires: the
+    /// first, or of the same answer as the first.
+    bool add(const chunk& c, std::size_t max_ahead);
+    void clear();
+    /// Requires: complete.
+    const std::vector<std::byte>& bytes() const { return prefix_; }
+
+private:
+    std::uint64_t answer_ = 0;
+    std::optional<std::uint64_t> total_;
+    std::vector<std::byte> prefix_;
+    std::map<std::uint64_t, std::vector<std::byte>> later_; // by offset, beyond the prefix
+    std::size_t later_bytes_ = 0;
+};
+
+/// The outgoing answers.
+class answer_book {
+public:
+    struct answer {
+        replica_id peer;
+        link_id link = 0;
+        joinery::channel channel;
+        std::uint64_t request = 0;
+        std::vector<std::byte> bytes;
+        std::uint64_t digest = 0;
+        std::uint64_t sent = 0, received = 0, until = 0;
+        std::chrono::milliseconds expires{};
+
+        bool can_send() const { return sent < until && sent < bytes.size(); }
+    };
+
+    answer* find(replica_id peer, std::uint64_t request);
+    /// True if one more may be added: what there is does not reach the bounds. Its size is not known yet.
+    bool has_room(std::size_t max_answers, std::size_t max_bytes) const {
+        return answers_.size() < max_answers && bytes_ < max_bytes;
+    }
+    void add(answer a);
+    void erase(replica_id peer, std::uint64_t request);
+    void clear();
+    bool empty() const { return answers_.empty(); }
+
+    auto begin() { return answers_.begin(); }
+    auto end() { return answers_.end(); }
+    /// Drops those whose time is over; the next time at which one will be.
+    std::optional<std::chrono::milliseconds> expire(std::chrono::milliseconds now);
+
+private:
+    std::map<std::pair<replica_id, std::uint64_t>, answer> answers_;
+    std::size_t bytes_ = 0;
+};
+
+} // namespace joinery

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine_core.hpp"
+
+namespace joinery {
+
+// ---- beacons ----
+
+void engine::core::write_beacons(std::optional<link_id> to) {
+    const bool audit = !to && std::exchange(audit_due, false);
+    message_batch batch;
+    beacon m;
+    m.replica = id;
+    m.nonce = nonce;
+    std::size_t size = 0;
+    const auto send = [&] {
+        batch.add(m);
+        if (to)
+            out.send(*to, batch.close(frame_kind::direct));
+        else
+            broadcast(batch);
+        batch.clear();
+        m.collections.clear();
+        size = 0;
+        ++counters.beacons_sent;
+    };
+    for (auto& c : collections) {
+        beacon::collection item{c.channel, public_version(c), std::nullopt};
+        if (audit && !c.held) item.digest = digest_of(c);
+        const std::size_t cost = 32 + 20 * item.version.size();
+        if (size > 0 && size + cost > options.limits.max_frame - message_overhead) send();
+        size += cost;
+        m.collections.push_back(std::move(item));
+    }
+    send();
+}
+
+void engine::core::on_beacon(link& k, const beacon& m) {
+    ++counters.beacons_received;
+    if (m.nonce == nonce) return;
+    if (m.replica == id) return conflict(m.nonce);
+    auto* p = peer_of(k);
+    if (!p || *k.peer != m.replica || k.nonce != m.nonce) { // it is new, or has changed: who is there?
+        if (k.answered) say_hello(k);
+        return;
+    }
+    for (const auto& b : m.collections) {
+        auto* c = find(b.channel);
+        if (!c) continue;
+        auto& v = p->views[c->number];
+        v.shares = true;
+        if (b.version[id] > own_limit(*c)) exceeded(*c);
+        learn(*c, *p, b.version);
+        if (b.digest) audit(*c, m.replica, v, b);
+    }
+}
+
+void engine::core::learn(collection& c, peer& p, const version_vector& version) {
+    auto& v = p.views[c.number];
+    v.version.join(version);
+    if (v.version.within(c.version)) {
+        v.ahead_since = never;
+    } else if (v.ahead_since == never) {
+        v.ahead_since = now;
+        wake(now + options.timings.patience);
+    }
+}
+
+// ---- audit ----
+
+/// Of the state, if it is at exactly the version that is logged and has nothing beyond it.
+std::optional<std::uint64_t> engine::core::digest_of(collection& c) {
+    if (c.digest && c.digest_version == c.version) return c.digest;
+    std::lock_guard lock(c.state->mutex());
+    if (!c.state->context().gapless() || c.state->version() != c.version) return std::nullopt;
+    c.digest = c.state->digest();
+    c.digest_version = c.version;
+    return c.digest;
+}
+
+void engine::core::audit(collection& c, replica_id from, view& v, const beacon::collection& b) {
+    if (b.version != c.version || c.held || v.diverged_at == b.version) return;
+    const auto mine = digest_of(c);
+    if (!mine || *mine == *b.digest) return;
+    v.diverged_at = b.version;
+    ++counters.divergences;
+    auto& e = note(event_kind::divergence, c.number);
+    e.peer = from;
+    e.text = "\"" + c.name + "\" differs at " + to_string(b.version);
+}
+
+} // namespace joinery

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// What the parts of the engine share. Each part is one source file:
+//
+//     engine.cpp            the public face, attaching, time, flushing
+//     engine_peers.cpp      links, frames, hello: who is there
+//     engine_beacons.cpp    what they have
+//     engine_identity.cpp   holding edits back, conflicts, new ids
+//     engine_updates.cpp    edits from here and from others
+//     engine_pulls.cpp      fetching what is missing
+//     engine_answers.cpp    answering those who do
+
+#include "answers.hpp"
+#include "gap_buffer.hpp"
+
+#include <joinery/engine.hpp>
+
+#include <algorithm>
+#include <deque>
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace joinery {
+
+struct engine::core {
+    static constexpr engine_time never = engine_time::max();
+    /// What a frame of one message adds to the bytes in it, at most.
+    static constexpr std::size_t message_overhead = 128;
+
+    /// What a peer has of a collection, as far as we know.
+    struct view {
+        version_vector version;
+        bool shares = false;             // it has the collection, with our type
+        bool incompatible = false;       // with another type
+        engine_time ahead_since = never; // since then it has dots that we lack
+        unsigned failures = 0;           // of pulls from it, in a row
+        engine_time not_before{0};       // no pull from it until then
+        version_vector diverged_at;      // what was last reported
+    };
+
+    struct peer {
+        std::string name;
+        std::uint64_t nonce = 0;
+        durability level = durability::none;
+        bool up = false;
+        bool reached = false; // our broadcasts arrive there
+        engine_time last_heard{0};
+        engine_time last_broadcast = never; // never: its broadcasts do not arrive here
+        std::uint64_t rejected = 0;
+        std::set<std::uint64_t> contested; // instances that were found to live at the same time
+        std::vector<link_id> links;        // that lead to it, and are connected
+        std::vector<view> views;           // by collection
+    };
+
+    struct link {
+        std::optional<replica_id> peer; // once it has said hello
+        std::uint64_t nonce = 0;        // of the peer's instance
+        bool ignored = false;           // leads to ourselves, or to another protocol version
+        bool answered = false;          // our challenge was answered
+        std::uint64_t challenge = 0;
+        engine_time retry_at = never; // say hello again
+        engine_time retry_pause{0};
+        bool hello_due = false;
+        std::uint64_t echo = 0;          // the challenge to answer
+        engine_time doubt_until = never; // not never: another instance may live under its id; do not answer yet
+        bool beacon_due = false;         // it asked for an acknowledgement
+        std::uint64_t rejected = 0;
+        message_batch out;
+    };
+
+    struct pulling {
+        std::optional<joinery::pull> request; // none: nothing under way
+        replica_id peer;
+        staged_answer staged;
+        engine_time deadline = never;
+        unsigned stalls = 0;
+        std::uint64_t granted = 0;
+    };
+
+    struct collection {
+        collection_id number = 0;
+        std::string name;
+        std::uint64_t name_digest = 0;
+        std::uint64_t fingerprint = 0;
+        joinery::channel channel;
+        replicated_state* state = nullptr;
+        std::uint32_t stored = 0; // the storage's number
+
+        version_vector version;        // what is logged or about to be; own edits that wait are not in it
+        std::uint64_t opened_at = 0;   // own dots when attached
+        bool held = false;             // own dots above opened_at are not published
+        std::set<replica_id> answered; // who has answered a challenge since it was attached
+        engine_time first_answer = never;
+        std::vector<std::pair<dot, replica_id>> renamed; // dots after this are the new id's 1, 2, ...
+
+        frame_writer record; // what is to be logged
+        std::size_t log_bytes = 0, snapshot_bytes = 0;
+        bool local = false, remote = false; // changed since the last flush
+
+        gap_buffer buffer;
+        pulling pull;
+        bool check_pull = false;
+        version_vector digest_version;
+        std::optional<std::uint64_t> digest; // at digest_version
+    };
+
+    core(engine_options o, storage& d, engine_output& out);
+
+    engine_options options;
+    storage& disk;
+    engine_output& out;
+    engine_counters counters;
+
+    replica_id id;
+    std::uint64_t nonce = 0;
+    bool logging = false;                                         // the storage keeps what it is given
+    bool restarted = false;                                       // the id was used by an earlier instance
+    std::set<std::uint64_t> conflicts;                            // nonces of the other instances under this id
+    std::map<std::string, stored_collection, std::less<>> stored; // not attached yet
+
+    std::deque<collection> collections;
+    std::map<channel, collection_id> channels;
+    std::map<link_id, link> links;
+    std::map<replica_id, peer> peers;
+    answer_book answers;
+    std::uint64_t next_request = 0;
+
+    engine_time now{0};
+    engine_time deadline{0};
+    engine_time beacon_at{0};
+    engine_time audit_at{0};
+    bool beacon_due = false;
+    bool audit_due = false;
+
+    std::deque<message_batch> published; // frames of edits; the first `published_used` are in use
+    std::size_t published_used = 0;
+    edit_batch taken; // reused
+    std::vector<event> events;
+
+    // ---- engine.cpp ----
+    collection_id attach(std::string_view name, replicated_state& state);
+    void restore(collection& c, const stored_collection& was);
+    void tick(engine_time t);
+    void flush();
+    void write_log();
+    void compact(collection& c);
+    void broadcast(message_batch& batch);
+    void wake(engine_time at) { deadline = std::min(deadline, at); }
+    /// Between half and one and a half times as long, at random.
+    engine_time jitter(engine_time t);
+    event& note(event_kind kind) { return note(kind, event::no_collection); }
+    event& note(event_kind kind, collection_id c);
+    collection* find(channel c);
+
+    // ---- engine_peers.cpp, engine_beacons.cpp ----
+    link& open(link_id l);
+    void connected(link_id l);
+    void disconnected(link_id l);
+    void received(link_id l, std::span<const std::byte> frame);
+    void on_hello(link_id l, link& k, const hello& m);
+    void on_beacon(link& k, const beacon& m);
+    void on_refuse(link& k, const refuse& m);
+    peer* introduce(link_id l, link& k, const hello& m);
+    void hear(link& k, frame_kind kind);
+    void down(replica_id who, peer& p);
+    bool make_room_for_peer();
+    void handle(link_id l, link& k, const message& m);
+    void learn(collection& c, peer& p, const version_vector& version);
+    void audit(collection& c, replica_id from, view& v, const beacon::collection& b);
+    void reject(link_id l, link& k, decode_error e);
+    void say_hello(link& k);
+    void write_hello(link_id l, link& k);
+    void write_beacons(std::optional<link_id> to);
+    void peers_at_time();
+    /// A link to a peer, or null.
+    link* link_to(const peer& p);
+    peer* peer_of(const link& k);
+    /// The link does not lead to its peer any more.
+    void detach(link_id l, link& k);
+    std::optional<std::uint64_t> digest_of(collection& c);
+    void ask();
+
+    // ---- engine_identity.cpp ----
+    version_vector public_version(const collection& c) const;
+    std::uint64_t own_limit(const collection& c) const;
+    /// A peer has dots of ours that we do not have.
+    void exceeded(collection& c);
+    void conflict(std::uint64_t other);
+    void conflict_over(std::uint64_t other);
+    void take_new_id(bool lost);
+    void doubt(link_id l, link& k);
+    void contest(link_id l, link& k);
+    void settle_doubts(replica_id who);
+    void released(replica_id id, std::uint64_t nonce);
+    void end_doubt(link& k);
+    void doubt_over(link_id l, link& k);
+    void answered(link& k);
+    void check_holds();
+
+    // ---- engine_updates.cpp ----
+    void take_edits(collection& c);
+    void log_taken(collection& c);
+    void publish(collection& c, const edit_batch::entry& e, std::span<const std::byte> delta);
+    void log_item(collection& c, std::span<const std::byte> delta);
+    /// Requires: the state is locked. False if the bytes are bad.
+    result<bool, decode_error> apply(collection& c, const dot_range& dots, std::span<const std::byte> delta);
+    result<bool, decode_error> on_update(collection& c, link& k, const update& u, const dot_range& dots);
+    void retry_buffer(collection& c);
+
+    // ---- engine_pulls.cpp ----
+    void look_for_pull(collection& c);
+    void start_pull(collection& c, replica_id from);
+    void resume_pull(collection& c);
+    void fail_pull(collection& c);
+    void on_chunk(link_id l, link& k, const chunk& m);
+    void finish_pull(link_id l, link& k, collection& c);
+    void pulls_at_time();
+
+    // ---- engine_answers.cpp ----
+    void on_pull(link_id l, link& k, const joinery::pull& m);
+    void on_credit(link& k, const credit& m);
+    void send_chunks();
+};
+
+} // namespace joinery

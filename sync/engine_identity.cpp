@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine_core.hpp"
+
+namespace joinery {
+
+// ---- holding edits back until peers have said what they know of us ----
+
+// What peers may be told that we have: own edits that are held back are not part of it.
+version_vector engine::core::public_version(const collection& c) const {
+    version_vector v = c.version;
+    if (c.held) v.set(id, std::min(v[id], c.opened_at));
+    return v;
+}
+
+// No peer can have own dots above this, unless another instance published them.
+std::uint64_t engine::core::own_limit(const collection& c) const { return c.held ? c.opened_at : c.version[id]; }
+
+void engine::core::answered(link& k) {
+    k.answered = true;
+    for (auto& c : collections) {
+        if (!c.held) continue;
+        c.answered.insert(*k.peer);
+        if (c.first_answer == never) c.first_answer = now;
+    }
+    check_holds();
+}
+
+void engine::core::check_holds() {
+    if (!conflicts.empty()) return;
+    const bool waiting =
+        std::any_of(links.begin(), links.end(), [](const auto& l) { return !l.second.ignored && !l.second.answered; });
+    for (auto& c : collections) {
+        if (!c.held || c.answered.empty()) continue;
+        const engine_time patience_ends = c.first_answer + options.timings.hello_grace;
+        if ((waiting || c.answered.size() < options.expected_peers) && now < patience_ends) {
+            wake(patience_ends);
+            continue;
+        }
+        take_edits(c);
+        std::lock_guard lock(c.state->mutex());
+        c.state->confirm();
+        c.held = false;
+        beacon_due = true; // what was held back is pulled
+    }
+}
+
+// ---- another instance under our id ----
+
+void engine::core::conflict(std::uint64_t other) {
+    if (!conflicts.insert(other).second || conflicts.size() > 1) return;
+    auto& e = note(event_kind::identity_conflict);
+    e.peer = id;
+    e.text = "another live node has the id " + to_string(id) + ": writes are refused until one takes a new id";
+}
+
+// The instance lives under another id now.
+void engine::core::conflict_over(std::uint64_t other) {
+    if (conflicts.erase(other) == 0 || !conflicts.empty()) return;
+    note(event_kind::identity_resolved).peer = id;
+    check_holds();
+}
+
+// A third party sees two instances under one id. The newer one is not answered before the older one has been
+// asked: if that answers too, both are told; if it does not, the newer is the same node after a restart.
+void engine::core::doubt(link_id l, link& k) {
+    const auto& contested = peers.at(*k.peer).contested;
+    if (k.doubt_until != never || contested.contains(k.nonce)) return;
+    for (auto& [other, j] : links) {
+        if (other == l || j.peer != k.peer || j.nonce == k.nonce || contested.contains(j.nonce)) continue;
+        say_hello(j);
+        k.doubt_until = now + options.timings.hello_grace;
+    }
+    if (k.doubt_until != never) wake(k.doubt_until);
+}
+
+// The instance behind this link has just answered a question, so it lives; and so do those that said hello
+// after the question was asked.
+void engine::core::contest(link_id l, link& k) {
+    for (auto& [other, j] : links) {
+        if (other == l || j.peer != k.peer || j.nonce == k.nonce || j.doubt_until == never) continue;
+        k.out.add(refuse{.reason = refusal::identity_in_use, .name = k.peer->value(), .nonce = j.nonce});
+        j.out.add(refuse{.reason = refusal::identity_in_use, .name = k.peer->value(), .nonce = k.nonce});
+        peers.at(*k.peer).contested.insert({j.nonce, k.nonce});
+        end_doubt(j);
+    }
+}
+
+// Doubts end when all links to the peer lead to one instance.
+void engine::core::settle_doubts(replica_id who) {
+    std::set<std::uint64_t> instances;
+    for (const auto& [l, k] : links)
+        if (k.peer == who) instances.insert(k.nonce);
+    if (instances.size() > 1) return;
+    if (const auto p = peers.find(who); p != peers.end()) p->second.contested.clear();
+    for (auto& [l, k] : links)
+        if (k.peer == who && k.doubt_until != never) end_doubt(k);
+}
+
+// An instance has another id now: those that it was in conflict with may not hear it themselves.
+void engine::core::released(replica_id former, std::uint64_t other) {
+    for (auto& [l, k] : links)
+        if (k.peer == former && k.nonce != other)
+            k.out.add(refuse{.reason = refusal::identity_free, .name = former.value(), .nonce = other});
+}
+
+// The older instance has not answered: its links are dead, whatever the transport says.
+void engine::core::doubt_over(link_id l, link& k) {
+    std::vector<link_id> dead;
+    for (auto& [other, j] : links)
+        if (other != l && j.peer == k.peer && j.nonce != k.nonce) dead.push_back(other);
+    end_doubt(k);
+    for (const auto other : dead) detach(other, links.at(other));
+}
+
+void engine::core::end_doubt(link& k) {
+    k.doubt_until = never;
+    k.hello_due = true;
+}
+
+// ---- new ids ----
+
+void engine::core::exceeded(collection& c) {
+    if (!conflicts.empty()) return;
+    const bool lost = !c.held && std::any_of(collections.begin(), collections.end(),
+                                             [&](const collection& d) { return d.version[id] > d.opened_at; });
+    take_new_id(lost);
+}
+
+// Edits that nobody has seen become edits of the new id. Everything that the states have is in the snapshots
+// that are stored together with it; so whatever waits to be logged, or to be taken, is done with.
+void engine::core::take_new_id(bool lost) {
+    const replica_id old = id;
+    replica_id fresh = id;
+    while (fresh == id || fresh.value() == 0 || peers.contains(fresh)) fresh = replica_id{options.random()};
+
+    std::vector<std::pair<std::uint32_t, std::vector<std::byte>>> snapshots;
+    for (auto& c : collections) {
+        std::lock_guard lock(c.state->mutex());
+        const std::uint64_t after = c.held ? c.opened_at : c.state->context().greatest(id);
+        c.state->rename_from(after, fresh);
+        c.state->pending().clear();
+        c.renamed.emplace_back(dot{old, after}, fresh);
+        c.version = c.state->version();
+        c.opened_at = 0;
+        c.held = false;
+        c.digest.reset();
+        c.local = true;
+        c.record.clear();
+        if (logging) {
+            frame_writer snapshot;
+            const auto whole = c.state->whole();
+            snapshot.body().insert(snapshot.body().end(), whole.begin(), whole.end());
+            const auto frame = snapshot.close(frame_kind::snapshot, c.name_digest, c.fingerprint);
+            c.snapshot_bytes = frame.size();
+            c.log_bytes = 0;
+            snapshots.emplace_back(c.stored, std::vector<std::byte>(frame.begin(), frame.end()));
+        }
+        c.pull = {}; // its version may name dots that exist no more
+        c.check_pull = true;
+    }
+    disk.rebase(fresh, snapshots);
+    id = fresh;
+    restarted = false;
+    conflicts.clear();
+    answers.clear();
+    for (auto& [l, k] : links) say_hello(k);
+    beacon_due = true;
+
+    auto& e = note(event_kind::new_id);
+    e.peer = id;
+    e.text = to_string(old) + " is now " + to_string(id);
+    if (!lost) return;
+    auto& f = note(event_kind::lost_edits);
+    f.peer = old;
+    f.text = "edits under the id " + to_string(old) + " had been published when a peer showed others of the same name";
+}
+
+} // namespace joinery

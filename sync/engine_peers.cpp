@@ -1,0 +1,365 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine_core.hpp"
+
+#include <bit>
+
+namespace joinery {
+
+// ---- links ----
+
+engine::core::link& engine::core::open(link_id l) {
+    const auto [at, added] = links.try_emplace(l);
+    if (added) say_hello(at->second);
+    return at->second;
+}
+
+void engine::core::connected(link_id l) {
+    if (links.size() >= options.limits.links && !links.contains(l)) return;
+    disconnected(l); // whoever was there before
+    open(l);
+    beacon_due = true; // so that who hears broadcasts can say so
+}
+
+void engine::core::disconnected(link_id l) {
+    const auto at = links.find(l);
+    if (at == links.end()) return;
+    detach(l, at->second);
+    links.erase(at);
+}
+
+void engine::core::detach(link_id l, link& k) {
+    const auto who = std::exchange(k.peer, std::nullopt);
+    if (!who) return;
+    k.doubt_until = never;
+    if (const auto p = peers.find(*who); p != peers.end()) {
+        std::erase(p->second.links, l);
+        p->second.reached = false; // until it says so again
+        if (p->second.links.empty() && p->second.up) down(*who, p->second);
+    }
+    settle_doubts(*who);
+    check_holds();
+}
+
+engine::core::link* engine::core::link_to(const peer& p) {
+    return p.links.empty() ? nullptr : &links.at(p.links.front());
+}
+
+engine::core::peer* engine::core::peer_of(const link& k) {
+    if (!k.peer) return nullptr;
+    const auto at = peers.find(*k.peer);
+    return at == peers.end() ? nullptr : &at->second;
+}
+
+void engine::core::down(replica_id who, peer& p) {
+    p.up = false;
+    auto& e = note(event_kind::peer_down);
+    e.peer = who;
+    e.text = p.name;
+}
+
+// ---- frames ----
+
+void engine::core::received(link_id l, std::span<const std::byte> frame) {
+    if (links.size() >= options.limits.links && !links.contains(l)) return;
+    auto& k = open(l);
+    const auto opened = open_frame(frame);
+    if (!opened) return reject(l, k, opened.error());
+    if (is_stored(opened->kind)) return reject(l, k, decode_error::wrong_type);
+    hear(k, opened->kind);
+
+    message_reader reader(opened->body);
+    message m;
+    std::unique_lock<std::mutex> lock; // of the state that a run of updates belongs to
+    collection* locked = nullptr;
+    for (;;) {
+        const auto more = reader.next(m);
+        std::optional<decode_error> bad;
+        if (!more)
+            bad = more.error();
+        else if (!*more)
+            return;
+        const auto* u = std::get_if<update>(&m);
+        if (!bad && u && !k.ignored) {
+            auto* c = find(u->channel);
+            const auto dots = edit_dots(u->delta);
+            ++counters.updates_received;
+            if (!dots) {
+                bad = dots.error();
+            } else if (c && dots->replica == id) {
+                if (lock) lock.unlock();
+                locked = nullptr;
+                if (dots->last > own_limit(*c))
+                    exceeded(*c);
+                else
+                    ++counters.updates_duplicate;
+            } else if (c) {
+                if (locked != c) {
+                    if (lock) lock.unlock();
+                    lock = std::unique_lock(c->state->mutex());
+                    locked = c;
+                }
+                const auto r = on_update(*c, k, *u, *dots);
+                if (!r) bad = r.error();
+            }
+        }
+        if (bad) {
+            reject(l, k, *bad);
+            if (!more) return;
+        } else if (!u) {
+            if (lock) lock.unlock();
+            locked = nullptr;
+            handle(l, k, m);
+        }
+    }
+}
+
+void engine::core::handle(link_id l, link& k, const message& m) {
+    if (const auto* h = std::get_if<hello>(&m)) return on_hello(l, k, *h);
+    if (k.ignored) return;
+    if (const auto* b = std::get_if<beacon>(&m))
+        on_beacon(k, *b);
+    else if (const auto* p = std::get_if<joinery::pull>(&m))
+        on_pull(l, k, *p);
+    else if (const auto* c = std::get_if<chunk>(&m))
+        on_chunk(l, k, *c);
+    else if (const auto* g = std::get_if<credit>(&m))
+        on_credit(k, *g);
+    else if (const auto* r = std::get_if<refuse>(&m))
+        on_refuse(k, *r);
+}
+
+// Reported with every power of two, so that a flood of bad frames is not one of events.
+void engine::core::reject(link_id l, link& k, decode_error e) {
+    ++counters.frames_rejected;
+    ++k.rejected;
+    if (auto* p = peer_of(k)) ++p->rejected;
+    if (!std::has_single_bit(k.rejected)) return;
+    auto& n = note(event_kind::rejected);
+    n.link = l;
+    n.peer = k.peer.value_or(replica_id{});
+    n.text = to_string(e);
+}
+
+void engine::core::hear(link& k, frame_kind kind) {
+    auto* p = peer_of(k);
+    if (!p) return;
+    p->last_heard = now;
+    if (!p->up) {
+        p->up = true;
+        auto& e = note(event_kind::peer_up);
+        e.peer = *k.peer;
+        e.text = p->name;
+    }
+    if (kind != frame_kind::broadcast) return;
+    if (p->last_broadcast == never) k.hello_due = true; // it need not send to us what it broadcasts
+    p->last_broadcast = now;
+}
+
+// ---- hello ----
+
+void engine::core::say_hello(link& k) {
+    if (k.challenge == 0 || k.answered) {
+        k.answered = false;
+        do k.challenge = options.random();
+        while (k.challenge == 0);
+        k.retry_pause = options.timings.hello_retry;
+    }
+    k.hello_due = true;
+}
+
+void engine::core::ask() {
+    for (auto& [l, k] : links)
+        if (!k.ignored) say_hello(k);
+}
+
+void engine::core::write_hello(link_id l, link& k) {
+    const auto send = [&](link_id to, const hello& h) {
+        message_batch alone;
+        alone.add(h);
+        out.send(to, alone.close(frame_kind::direct));
+    };
+    k.hello_due = false;
+    hello m;
+    m.replica = id;
+    m.nonce = nonce;
+    m.challenge = k.answered || k.ignored ? 0 : k.challenge;
+    m.echo = std::exchange(k.echo, 0);
+    const auto* p = peer_of(k);
+    m.hears = p && p->last_broadcast != never;
+    m.durability = static_cast<std::uint8_t>(disk.level());
+    m.name = options.name;
+    std::size_t size = 0;
+    for (const auto& c : collections) {
+        hello::collection item{c.name_digest, c.fingerprint, public_version(c)};
+        const std::size_t cost = 32 + 20 * item.version.size();
+        if (size > 0 && size + cost > options.limits.max_frame - message_overhead) { // the rest in another frame
+            m.complete = false;
+            send(l, m);
+            m.collections.clear();
+            m.complete = true;
+            size = 0;
+        }
+        size += cost;
+        m.collections.push_back(std::move(item));
+    }
+    if (size > options.limits.max_frame / 4)
+        send(l, m);
+    else
+        k.out.add(m);
+    ++counters.hellos_sent;
+    if (m.challenge == 0) return;
+    k.retry_at = now + jitter(k.retry_pause);
+    k.retry_pause = std::min(k.retry_pause * 2, options.timings.hello_retry * 10);
+    wake(k.retry_at);
+}
+
+void engine::core::on_hello(link_id l, link& k, const hello& m) {
+    ++counters.hellos_received;
+    if (m.protocol != protocol_version) {
+        if (!k.ignored) {
+            auto& e = note(event_kind::incompatible_peer);
+            e.link = l;
+            e.text = "protocol version " + std::to_string(m.protocol);
+            k.out.add(refuse{.reason = refusal::protocol});
+        }
+        k.ignored = true;
+        return;
+    }
+    if (m.nonce == nonce) { // we dialled ourselves
+        k.ignored = true;
+        return;
+    }
+    k.ignored = false;
+    if (m.challenge != 0) {
+        k.echo = m.challenge;
+        k.hello_due = true;
+    }
+    const bool answers_us = m.echo != 0 && m.echo == k.challenge;
+    if (m.replica == id) {
+        detach(l, k);
+        k.nonce = m.nonce;
+        if (answers_us) k.answered = true;
+        return conflict(m.nonce);
+    }
+    conflict_over(m.nonce);
+    auto* p = introduce(l, k, m);
+    if (!p) return;
+    p->reached = m.hears;
+    for (const auto& theirs : m.collections) {
+        for (auto& c : collections) {
+            if (c.name_digest != theirs.name) continue;
+            auto& v = p->views[c.number];
+            v.shares = c.fingerprint == theirs.fingerprint;
+            if (v.shares) {
+                if (theirs.version[id] > own_limit(c)) exceeded(c);
+                learn(c, *p, theirs.version);
+                if (v.ahead_since != never) { // not news under way: it has what was lost, or is new
+                    v.ahead_since = std::min(v.ahead_since, now - options.timings.patience);
+                    c.check_pull = true;
+                }
+            } else if (!std::exchange(v.incompatible, true)) {
+                auto& e = note(event_kind::incompatible_peer, c.number);
+                e.peer = m.replica;
+                e.link = l;
+                e.text = "the type of \"" + c.name + "\" is another there";
+                k.out.add(refuse{.reason = refusal::type, .name = c.name_digest});
+            }
+        }
+    }
+    if (answers_us) contest(l, k);
+    doubt(l, k);
+    settle_doubts(*k.peer);
+    if (answers_us && m.complete) answered(k);
+}
+
+// The peer behind the link, as it says of itself; null if there are too many.
+engine::core::peer* engine::core::introduce(link_id l, link& k, const hello& m) {
+    if (k.peer && *k.peer != m.replica) {
+        if (k.nonce == m.nonce) released(*k.peer, k.nonce);
+        detach(l, k);
+    }
+    if (!peers.contains(m.replica) && !make_room_for_peer()) {
+        k.out.add(refuse{.reason = refusal::busy});
+        return nullptr;
+    }
+    auto& p = peers[m.replica];
+    if (p.nonce != m.nonce) { // a new instance may have less than the one before
+        p.nonce = m.nonce;
+        p.views.assign(collections.size(), {});
+        p.last_broadcast = never;
+        k.hello_due = true;
+        beacon_due = true;
+    }
+    p.name = m.name;
+    p.level = static_cast<durability>(std::min<std::uint8_t>(m.durability, 2));
+    k.nonce = m.nonce;
+    if (!k.peer) {
+        k.peer = m.replica;
+        p.links.push_back(l);
+    }
+    hear(k, frame_kind::direct);
+    return &p;
+}
+
+bool engine::core::make_room_for_peer() {
+    if (peers.size() < options.limits.peers) return true;
+    auto oldest = peers.end();
+    for (auto at = peers.begin(); at != peers.end(); ++at)
+        if (at->second.links.empty() && (oldest == peers.end() || at->second.last_heard < oldest->second.last_heard))
+            oldest = at;
+    if (oldest == peers.end()) return false;
+    peers.erase(oldest);
+    return true;
+}
+
+void engine::core::on_refuse(link& k, const refuse& m) {
+    switch (m.reason) {
+    case refusal::identity_in_use:
+        if (m.name == id.value() && m.nonce != nonce) conflict(m.nonce);
+        break;
+    case refusal::identity_free: conflict_over(m.nonce); break;
+    case refusal::protocol:
+        k.ignored = true;
+        note(event_kind::incompatible_peer).text = to_string(m.reason);
+        break;
+    case refusal::type: // its hello says so too
+        break;
+    case refusal::unknown:
+    case refusal::busy:
+        for (auto& c : collections)
+            if (c.pull.request && c.pull.request->request == m.request && k.peer == c.pull.peer) fail_pull(c);
+        break;
+    }
+}
+
+// ---- time ----
+
+void engine::core::peers_at_time() {
+    const auto& timings = options.timings;
+    for (auto& [l, k] : links) {
+        if (k.doubt_until != never && now >= k.doubt_until) doubt_over(l, k);
+        if (k.doubt_until != never) wake(k.doubt_until);
+        if (k.answered || k.ignored || k.retry_at == never) continue;
+        if (now >= k.retry_at)
+            k.hello_due = true;
+        else
+            wake(k.retry_at);
+    }
+    for (auto& [who, p] : peers) {
+        if (!p.up) continue;
+        if (now - p.last_heard >= timings.peer_timeout) {
+            down(who, p);
+            continue;
+        }
+        wake(p.last_heard + timings.peer_timeout);
+        if (p.last_broadcast == never) continue;
+        if (now - p.last_broadcast >= timings.peer_timeout) {
+            p.last_broadcast = never; // they do not arrive any more: it should send to us
+            if (auto* k = link_to(p)) k->hello_due = true;
+        } else {
+            wake(p.last_broadcast + timings.peer_timeout);
+        }
+    }
+}
+
+} // namespace joinery

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine_core.hpp"
+
+#include <joinery/digest.hpp>
+
+namespace joinery {
+
+// ---- whom to ask ----
+
+namespace {
+std::uint64_t missing_dots(const version_vector& theirs, const version_vector& mine) {
+    std::uint64_t n = 0;
+    for (const auto& [r, seq] : theirs) n += seq - std::min(seq, mine[r]);
+    return n;
+}
+} // namespace
+
+// Of the peers that have been ahead for long enough: the one that has failed least, then the one that has most.
+void engine::core::look_for_pull(collection& c) {
+    c.check_pull = false;
+    if (c.pull.request) return;
+    std::optional<replica_id> best;
+    unsigned failures = 0;
+    std::uint64_t most = 0;
+    for (auto& [who, p] : peers) {
+        auto& v = p.views[c.number];
+        if (v.ahead_since == never || !v.shares || !p.up || p.links.empty()) continue;
+        if (v.version.within(c.version)) {
+            v.ahead_since = never;
+            continue;
+        }
+        const auto from = std::max(v.ahead_since + options.timings.patience, v.not_before);
+        if (now < from) {
+            wake(from);
+            continue;
+        }
+        const auto missing = missing_dots(v.version, c.version);
+        if (best && (v.failures > failures || (v.failures == failures && missing <= most))) continue;
+        best = who;
+        failures = v.failures;
+        most = missing;
+    }
+    if (best) start_pull(c, *best);
+}
+
+void engine::core::start_pull(collection& c, replica_id from) {
+    auto* k = link_to(peers.at(from));
+    c.pull.peer = from;
+    c.pull.granted = options.limits.window;
+    c.pull.request = joinery::pull{c.channel, next_request++, public_version(c), 0, c.pull.granted};
+    c.pull.stalls = 0;
+    c.pull.deadline = now + options.timings.pull_timeout;
+    wake(c.pull.deadline);
+    k->out.add(*c.pull.request);
+    ++counters.pulls_sent;
+}
+
+// Some chunks are lost, or the link was cut: the same answer, from where it broke off.
+void engine::core::resume_pull(collection& c) {
+    auto* k = link_to(peers.at(c.pull.peer));
+    if (!k) return fail_pull(c);
+    c.pull.granted = c.pull.staged.prefix() + options.limits.window;
+    auto& request = *c.pull.request;
+    request.offset = c.pull.staged.prefix();
+    request.until = c.pull.granted;
+    c.pull.deadline = now + options.timings.pull_timeout;
+    wake(c.pull.deadline);
+    k->out.add(request);
+    ++counters.pulls_resumed;
+}
+
+// Not from this peer, for a while; from another one at once.
+void engine::core::fail_pull(collection& c) {
+    const auto p = peers.find(c.pull.peer);
+    if (p != peers.end()) {
+        auto& v = p->second.views[c.number];
+        const auto pause = options.timings.pull_backoff * (1u << std::min(v.failures, 16u));
+        v.not_before = now + jitter(std::min<engine_time>(pause, options.timings.max_backoff));
+        ++v.failures;
+    }
+    ++counters.pulls_failed;
+    c.pull = {};
+    c.check_pull = true;
+}
+
+void engine::core::pulls_at_time() {
+    for (auto& c : collections) {
+        c.check_pull = true;
+        if (!c.pull.request) continue;
+        if (now < c.pull.deadline)
+            wake(c.pull.deadline);
+        else if (c.pull.stalls++ == 0)
+            resume_pull(c);
+        else
+            fail_pull(c);
+    }
+}
+
+// ---- what comes back ----
+
+void engine::core::on_chunk(link_id l, link& k, const chunk& m) {
+    ++counters.chunks_received;
+    auto* c = find(m.channel);
+    if (!c || !c->pull.request || c->pull.request->request != m.request || k.peer != c->pull.peer) {
+        ++counters.chunks_unwanted;
+        if (peer_of(k)) k.out.add(credit{m.channel, m.request, m.total, m.total}); // enough
+        return;
+    }
+    auto& pull = c->pull;
+    if (m.total > options.limits.staging) {
+        reject(l, k, decode_error::too_large);
+        return fail_pull(*c);
+    }
+    if (!pull.staged.empty() && pull.staged.answer() != m.answer) {
+        if (pull.stalls == 0) return; // of an answer before this one
+        pull.staged.clear();          // it was not kept: there is a new one
+        pull.granted = options.limits.window;
+    }
+    if (m.offset + m.bytes.size() > pull.granted || !pull.staged.add(m, options.limits.window)) {
+        ++counters.chunks_unwanted;
+        return;
+    }
+    pull.stalls = 0;
+    pull.deadline = now + options.timings.pull_timeout;
+    wake(pull.deadline);
+    if (pull.staged.complete()) return finish_pull(l, k, *c);
+    if (pull.granted - pull.staged.prefix() <= options.limits.window / 2) {
+        pull.granted = pull.staged.prefix() + options.limits.window;
+        k.out.add(credit{m.channel, m.request, pull.staged.prefix(), pull.granted});
+    }
+}
+
+void engine::core::finish_pull(link_id l, link& k, collection& c) {
+    const auto& bytes = c.pull.staged.bytes();
+    k.out.add(credit{c.channel, c.pull.request->request, bytes.size(), bytes.size()});
+    const auto covered = coverage_of(bytes);
+    if (digest(bytes) != c.pull.staged.answer() || !covered) {
+        reject(l, k, covered ? decode_error::bad_checksum : covered.error());
+        return fail_pull(c);
+    }
+    if (covered->greatest(id) > own_limit(c)) {
+        exceeded(c);
+        if (c.pull.request) fail_pull(c); // not while it is unclear who is who
+        return;
+    }
+    bool grew = false;
+    {
+        std::lock_guard lock(c.state->mutex());
+        const auto joined = c.state->join(bytes);
+        if (!joined) {
+            reject(l, k, joined.error());
+            return fail_pull(c);
+        }
+        grew = *joined;
+        if (grew) {
+            const std::uint64_t own = c.version[id]; // more of ours may wait to be taken
+            c.version = c.state->version();
+            c.version.set(id, own);
+            log_item(c, bytes);
+            retry_buffer(c);
+        }
+    }
+    auto& v = peers.at(c.pull.peer).views[c.number];
+    if (!grew && !v.version.within(c.version)) return fail_pull(c); // it does not have what it says
+    v.failures = 0;
+    c.pull = {};
+    c.check_pull = true;
+    ++counters.pulls_completed;
+    if (!grew) return; // it came by itself meanwhile
+    c.remote = true;
+    beacon_due = true; // others may lack it too
+}
+
+} // namespace joinery

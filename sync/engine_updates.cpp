@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine_core.hpp"
+
+namespace joinery {
+
+// ---- edits made here ----
+
+void engine::core::take_edits(collection& c) {
+    {
+        std::lock_guard lock(c.state->mutex());
+        std::swap(taken, c.state->pending());
+    }
+    log_taken(c);
+}
+
+// What was taken was made before anything that is logged after it.
+void engine::core::log_taken(collection& c) {
+    for (const auto& e : taken.entries()) {
+        if (e.dots.replica != id) continue; // it was stored under our new id
+        const auto delta = taken.delta(e);
+        c.version.raise(id, e.dots.last);
+        c.local = true;
+        log_item(c, delta);
+        if (!c.held) publish(c, e, delta);
+    }
+    taken.clear();
+}
+
+void engine::core::publish(collection& c, const edit_batch::entry& e, std::span<const std::byte> delta) {
+    const std::size_t size = delta.size() + message_overhead + 20 * e.dependencies.size();
+    if (size > options.limits.max_frame) { // it goes in chunks, to who asks
+        beacon_due = true;
+        return;
+    }
+    if (published_used == 0 || (!published[published_used - 1].empty() &&
+                                published[published_used - 1].size() + size > options.limits.batch)) {
+        if (published.size() == published_used) published.emplace_back();
+        ++published_used;
+    }
+    published[published_used - 1].add(update{c.channel, e.acknowledge, e.dependencies, delta});
+    ++counters.edits_published;
+}
+
+void engine::core::log_item(collection& c, std::span<const std::byte> delta) {
+    if (!logging) return;
+    compact_output_archive ar(c.record.body());
+    ar.varint(delta.size());
+    ar.raw(delta.data(), delta.size());
+}
+
+// ---- edits made elsewhere ----
+
+result<bool, decode_error> engine::core::apply(collection& c, const dot_range& dots, std::span<const std::byte> delta) {
+    auto joined = c.state->join(delta, &dots);
+    if (!joined) return joined;
+    c.version.raise(dots.replica, dots.last);
+    log_item(c, delta);
+    c.remote = true;
+    ++counters.updates_applied;
+    return joined;
+}
+
+// Requires: the state is locked.
+result<bool, decode_error> engine::core::on_update(collection& c, link& k, const update& u, const dot_range& dots) {
+    if (u.acknowledge) k.beacon_due = true;
+    const std::uint64_t have = c.version[dots.replica];
+    if (dots.last <= have) {
+        ++counters.updates_duplicate;
+        return false;
+    }
+    if (dots.first <= have + 1 && u.dependencies.within(c.version)) {
+        const auto applied = apply(c, dots, u.delta);
+        if (applied && !c.buffer.empty()) retry_buffer(c);
+        return applied;
+    }
+    if (c.buffer.add(dots, u.dependencies, u.delta)) ++counters.updates_buffered;
+    if (c.buffer.bytes() > options.limits.buffer) {
+        c.buffer.clear();
+        ++counters.buffers_dropped;
+        note(event_kind::buffer_dropped, c.number);
+    }
+    // Its origin has it, and so all that comes before it: reason enough to pull.
+    auto* p = peer_of(k);
+    if (p && *k.peer == dots.replica) {
+        version_vector has = u.dependencies;
+        has.raise(dots.replica, dots.last);
+        learn(c, *p, has);
+    }
+    return false;
+}
+
+// Requires: the state is locked.
+void engine::core::retry_buffer(collection& c) {
+    c.buffer.drain(c.version, [&](const dot_range& dots, std::span<const std::byte> delta) {
+        if (apply(c, dots, delta)) return true;
+        ++counters.frames_rejected;
+        return false;
+    });
+}
+
+} // namespace joinery

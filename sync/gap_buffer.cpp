@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gap_buffer.hpp"
+
+namespace joinery {
+
+bool gap_buffer::add(const dot_range& dots, const version_vector& dependencies, std::span<const std::byte> delta) {
+    const auto [at, added] = held_.try_emplace(dot{dots.replica, dots.first});
+    if (!added) return false;
+    at->second = {dots.last, dependencies, {delta.begin(), delta.end()}};
+    bytes_ += cost(at->second);
+    return true;
+}
+
+void gap_buffer::clear() {
+    held_.clear();
+    bytes_ = 0;
+}
+
+std::map<dot, gap_buffer::held_update>::iterator gap_buffer::erase(std::map<dot, held_update>::iterator at) {
+    bytes_ -= cost(at->second);
+    return held_.erase(at);
+}
+
+// Looks at the first update of each origin that is not behind the version: the others cannot be ready.
+std::map<dot, gap_buffer::held_update>::iterator gap_buffer::next_ready(const version_vector& version) {
+    for (auto at = held_.begin(); at != held_.end();) {
+        const replica_id origin = at->first.replica;
+        const std::uint64_t have = version[origin];
+        if (at->second.last <= have) {
+            at = erase(at);
+            continue;
+        }
+        if (at->first.seq <= have + 1 && at->second.dependencies.within(version)) return at;
+        at = held_.upper_bound(dot{origin, UINT64_MAX});
+    }
+    return held_.end();
+}
+
+} // namespace joinery

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <joinery/messages.hpp>
+
+#include <joinery/lww_register.hpp>
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <random>
+#include <vector>
+
+using namespace joinery;
+
+namespace {
+
+using bytes = std::vector<std::byte>;
+
+const replica_id a{0xa}, b{0xb};
+const channel carts{0xca}, users{0xce};
+
+bytes some(std::size_t n) {
+    bytes out(n);
+    for (std::size_t i = 0; i < n; ++i) out[i] = static_cast<std::byte>(i);
+    return out;
+}
+
+bool same(std::span<const std::byte> x, std::span<const std::byte> y) {
+    return std::equal(x.begin(), x.end(), y.begin(), y.end());
+}
+
+template <class M> void check_round_trip(const M& m) {
+    const auto encoded = encode(m);
+    const auto back = decode<M>(encoded);
+    REQUIRE(back);
+    CHECK(*back == m);
+    CHECK(encode(*back) == encoded);
+    for (std::size_t n = 0; n < encoded.size(); ++n) CHECK_FALSE(decode<M>(std::span(encoded).first(n)));
+}
+
+hello full_hello() {
+    hello m;
+    m.replica = a;
+    m.nonce = 1;
+    m.challenge = 2;
+    m.echo = 3;
+    m.hears = true;
+    m.complete = false;
+    m.durability = 2;
+    m.name = "eu";
+    m.collections = {{7, 8, {{a, 5}, {b, 6}}}, {9, 10, {}}};
+    return m;
+}
+
+// Every message that there is, in one frame.
+bytes all_in_one(const bytes& payload) {
+    message_batch batch;
+    batch.add(full_hello());
+    batch.add(update{carts, true, {{b, 3}}, payload});
+    batch.add(update{carts, false, {}, payload});
+    batch.add(beacon{a, 1, {{carts, {{a, 5}}, 99}, {users, {}, std::nullopt}}});
+    batch.add(pull{carts, 77, {{a, 5}}, 10, 20});
+    batch.add(chunk{carts, 77, 88, 10, 1000, payload});
+    batch.add(credit{carts, 77, 10, 20});
+    batch.add(refuse{refusal::identity_in_use, a.value(), 0, 5});
+    const auto f = batch.close(frame_kind::direct);
+    return {f.begin(), f.end()};
+}
+
+// Reads to the end or to the first error; gives the number of messages.
+std::size_t read_all(std::span<const std::byte> body) {
+    message_reader reader(body);
+    message m;
+    std::size_t n = 0;
+    for (;; ++n) {
+        const auto more = reader.next(m);
+        if (!more || !*more) return n;
+    }
+}
+
+} // namespace
+
+TEST_CASE("messages: each is what it was after a round trip") {
+    check_round_trip(full_hello());
+    check_round_trip(hello{});
+    check_round_trip(beacon{a, 1, {{carts, {{a, 5}, {b, 1}}, 99}, {users, {}, std::nullopt}}});
+    check_round_trip(pull{carts, 77, {{a, 5}}, 10, 20});
+    check_round_trip(credit{carts, 77, 10, 20});
+    check_round_trip(refuse{refusal::type, 4, 0, 0});
+
+    const auto payload = some(40);
+    const auto u = encode(update{carts, true, {{a, 2}, {b, 3}}, payload});
+    const auto u2 = decode<update>(u);
+    REQUIRE(u2);
+    CHECK(u2->channel == carts);
+    CHECK(u2->acknowledge);
+    CHECK(u2->dependencies == version_vector{{a, 2}, {b, 3}});
+    CHECK(same(u2->delta, payload));
+
+    const auto c = encode(chunk{carts, 1, 2, 3, 50, payload});
+    const auto c2 = decode<chunk>(c);
+    REQUIRE(c2);
+    CHECK(c2->offset == 3);
+    CHECK(c2->total == 50);
+    CHECK(same(c2->bytes, payload));
+}
+
+TEST_CASE("messages: a batch gives them back in order") {
+    const auto payload = some(100);
+    const auto frame = all_in_one(payload);
+    const auto opened = open_frame(frame);
+    REQUIRE(opened);
+    message_reader reader(opened->body);
+    message m;
+    std::vector<std::size_t> order;
+    while (*reader.next(m)) {
+        order.push_back(m.index());
+        if (const auto* h = std::get_if<hello>(&m)) CHECK(*h == full_hello());
+        if (const auto* u = std::get_if<update>(&m)) CHECK(same(u->delta, payload));
+    }
+    CHECK(order == std::vector<std::size_t>{0, 1, 1, 2, 3, 4, 5, 6});
+}
+
+TEST_CASE("messages: a small edit costs little more than its delta") {
+    const auto payload = some(50);
+    message_batch batch;
+    batch.add(update{carts, false, {}, payload});
+    CHECK(batch.close(frame_kind::broadcast).size() == 50 + 21);
+    batch.clear();
+    for (int i = 0; i < 100; ++i) batch.add(update{carts, false, {}, payload});
+    CHECK(batch.close(frame_kind::broadcast).size() == 100 * (50 + 4) + 8 + 10);
+}
+
+TEST_CASE("messages: the beginning of a delta tells its dots") {
+    replica<lww_register<std::string>> r{a};
+    r.edit([](auto& x, auto& tx) { x.set(tx, "first"); });
+    const auto d = r.edit([](auto& x, auto& tx) {
+        x.set(tx, "second");
+        x.set(tx, "third");
+    });
+    const auto dots = edit_dots(encode(d));
+    REQUIRE(dots);
+    CHECK(*dots == dot_range{a, 2, 3});
+    CHECK(coverage_of(encode(d)) == causal_context{dot_range{a, 2, 3}});
+
+    replica<lww_register<std::string>> other{b};
+    other.join(d);
+    other.edit([](auto& x, auto& tx) { x.set(tx, "fourth"); });
+    const auto whole = encode(other.state().whole());
+    CHECK_FALSE(edit_dots(whole)); // of two replicas
+    CHECK(coverage_of(whole) == other.state().context());
+    CHECK_FALSE(edit_dots(bytes{}));
+}
+
+TEST_CASE("messages: what no engine writes is refused") {
+    CHECK(decode<pull>(encode(pull{carts, 1, {}, 20, 10})).error() == decode_error::invalid_value);
+    CHECK(decode<credit>(encode(credit{carts, 1, 20, 10})).error() == decode_error::invalid_value);
+    CHECK(decode<chunk>(encode(chunk{carts, 1, 2, 0, 5, some(6)})).error() == decode_error::invalid_value);
+    CHECK(decode<chunk>(encode(chunk{carts, 1, 2, UINT64_MAX, 5, some(6)})).error() == decode_error::invalid_value);
+    CHECK(decode<chunk>(encode(chunk{carts, 1, 2, 0, 5, {}})).error() == decode_error::invalid_value);
+    CHECK(decode<refuse>(encode(refuse{static_cast<refusal>(7), 0, 0, 0})).error() == decode_error::invalid_value);
+    hello long_name;
+    long_name.name = std::string(hello::max_name + 1, 'x');
+    CHECK(decode<hello>(encode(long_name)).error() == decode_error::too_large);
+    bytes unknown_tag{std::byte{99}};
+    CHECK(read_all(unknown_tag) == 0);
+}
+
+TEST_CASE("messages: of a hello in another protocol version only the version is read") {
+    auto m = full_hello();
+    m.protocol = 2;
+    const auto back = decode<hello>(encode(m));
+    REQUIRE(back);
+    CHECK(back->protocol == 2);
+    CHECK(back->collections.empty());
+}
+
+TEST_CASE("messages: damaged bodies end in an error, never worse") {
+    const auto frame = all_in_one(some(30));
+    const auto body = open_frame(frame)->body;
+    std::mt19937_64 random(1);
+    for (int round = 0; round < 20'000; ++round) {
+        bytes bad(body.begin(), body.end());
+        for (auto hits = 1 + random() % 3; hits > 0; --hits)
+            bad[random() % bad.size()] = static_cast<std::byte>(random() % 256);
+        if (random() % 4 == 0) bad.resize(random() % bad.size());
+        read_all(bad);
+        edit_dots(bad);
+        coverage_of(bad);
+    }
+}
