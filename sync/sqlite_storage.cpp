@@ -38,6 +38,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -366,7 +367,6 @@ public:
 
     void close() override {
         check_loaded("close");
-        synchronous("close", true);
         write("close", [&] {
             write_pending();
             write_node(id_, 0, collections_.size());
@@ -414,6 +414,7 @@ private:
 
     [[noreturn]] void fail_with_sqlite(std::string_view operation) {
         int code = sqlite3_extended_errcode(db_), number = sqlite3_system_errno(db_);
+        if (number == 0) number = errno; // SQLite does not keep it when a COMMIT fails
         std::string reason = sqlite3_errmsg(db_);
         if ((code & 0xff) == SQLITE_BUSY) reason = "held by another storage or process";
         if (number != 0 && ((code & 0xff) == SQLITE_IOERR || (code & 0xff) == SQLITE_CANTOPEN))
@@ -438,11 +439,13 @@ private:
     // ---- SQLite -------------------------------------------------------------------------------------
 
     void execute(std::string_view operation, const char* sql) {
+        errno = 0;
         if (sqlite3_exec(db_, sql, nullptr, nullptr, nullptr) != SQLITE_OK) fail_with_sqlite(operation);
     }
 
     /// Runs a statement without rows to its end.
     void run(std::string_view operation, statement& s) {
+        errno = 0;
         int code = s.step();
         if (code != SQLITE_DONE && code != SQLITE_ROW) {
             try {

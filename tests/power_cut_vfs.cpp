@@ -173,7 +173,8 @@ struct power_cut_vfs::layer {
             tracked_file& t = found->second;
             if (added && existed) {
                 std::ifstream in(name, std::ios::binary);
-                t.synced.assign(std::istreambuf_iterator<char>(in), {});
+                t.synced.resize(static_cast<std::size_t>(std::filesystem::file_size(name)));
+                in.read(t.synced.data(), static_cast<std::streamsize>(t.synced.size()));
             } else if (added) {
                 t.exists_synced = false;
             } else if (t.removed) { // made anew before the removal was certain: what may come back is empty
@@ -237,18 +238,15 @@ void power_cut_vfs::restore(survival what, std::uint64_t seed) {
     for (auto& [name, t] : state_->files) {
         bool present = what == survival::none ? t.exists_synced : what == survival::all ? !t.removed : true;
         if (what == survival::random && (!t.exists_synced || t.removed)) present = random() % 2;
-        if (!present) {
-            std::filesystem::remove(name);
-            continue;
-        }
+        std::filesystem::remove(name); // to truncate it would make some file systems flush it
+        if (!present) continue;
         data image = t.synced;
         unsigned percent = percents[random() % 4];
         for (const change& c : t.since) {
             if (what == survival::all) apply(image, c);
             if (what == survival::random) apply_part(image, c, random, percent);
         }
-        std::ofstream(name, std::ios::binary | std::ios::trunc)
-            .write(image.data(), static_cast<std::streamsize>(image.size()));
+        std::ofstream(name, std::ios::binary).write(image.data(), static_cast<std::streamsize>(image.size()));
     }
     state_->files.clear();
     state_->cut = false;

@@ -35,9 +35,9 @@ struct storage_error : std::runtime_error {
 /// What one collection had when the storage was opened.
 struct stored_collection {
     std::string name;
-    std::uint64_t fingerprint = 0;                 ///< of the type, as given to `attach`
-    std::vector<std::byte> snapshot;               ///< empty if there is none yet
-    std::vector<std::vector<std::byte>> records;   ///< logged since the snapshot, in order
+    std::uint64_t fingerprint = 0;               ///< of the type, as given to `attach`
+    std::vector<std::byte> snapshot;             ///< empty if there is none yet
+    std::vector<std::vector<std::byte>> records; ///< logged since the snapshot, in order
 };
 
 struct stored_node {
@@ -68,14 +68,16 @@ public:
     virtual void append(std::uint32_t collection, std::span<const std::byte> record) = 0;
 
     /// Makes all appended records durable at `level()`: one transaction for all of them (group commit).
+    /// If it throws, none of them is lost: they stay appended, and the next call tries again. After an error
+    /// that cannot be repaired so (a failed fsync) everything throws until the storage is opened anew.
     virtual void sync() = 0;
 
     /// Replaces the collection's snapshot and all of its records by this snapshot, atomically and durably.
+    /// Appended records of other collections become durable with it; if it throws, nothing has changed.
     virtual void compact(std::uint32_t collection, std::span<const std::byte> snapshot) = 0;
 
     /// As `compact` for every collection given, together with a new identity, in one atomic step.
-    virtual void rebase(replica_id id,
-                        std::span<const std::pair<std::uint32_t, std::vector<std::byte>>> snapshots) = 0;
+    virtual void rebase(replica_id id, std::span<const std::pair<std::uint32_t, std::vector<std::byte>>> snapshots) = 0;
 
     /// Syncs and marks the end as clean. Nothing may be called afterwards.
     virtual void close() = 0;
@@ -87,13 +89,15 @@ public:
     virtual statistics stats() const = 0;
 };
 
-/// Keeps everything in memory. A copy of the contents can be taken and opened again, which is how tests
-/// crash and restart a node, and how they restore one from an old copy.
+/// Keeps everything in memory, at level none. The contents that tests crash, copy and open again are a
+/// memory_disk (memory_storage.hpp).
 std::unique_ptr<storage> memory_storage();
 
 /// Opens or creates an SQLite file (WAL). `level` is relaxed or full (synchronous=FULL, a sync per group).
-/// Throws storage_error for a file that is corrupt, foreign or held by another process.
-/// In the library joinery-sqlite.
+/// A missing or empty file is a new storage. Everything stored is verified at opening: throws storage_error
+/// for a file that is corrupt, foreign, of a newer format or held by another process, and leaves it and what
+/// lies beside it as it was. After an unclean end, damage to the last group alone looks like a group that was
+/// never finished, and is taken for one. In the library joinery-sqlite.
 std::unique_ptr<storage> sqlite_storage(const std::string& path, durability level = durability::full);
 
 } // namespace joinery
