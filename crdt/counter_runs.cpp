@@ -29,9 +29,10 @@ void counter_runs::fragment::validate(bool may_be_renamed) {
         throw decode_failure(decode_error::non_canonical);
 }
 
-std::vector<counter_run>::iterator counter_runs::find(dot start) {
-    auto it = std::lower_bound(runs_.begin(), runs_.end(), start, by_start);
-    return it != runs_.end() && it->start == start ? it : runs_.end();
+std::vector<counter_run>::iterator counter_runs::find(dot start, std::size_t among) {
+    auto last = runs_.begin() + static_cast<std::ptrdiff_t>(std::min(among, runs_.size()));
+    auto it = std::lower_bound(runs_.begin(), last, start, by_start);
+    return it != last && it->start == start ? it : runs_.end();
 }
 
 void counter_runs::count(transaction& tx, std::uint64_t increments, std::uint64_t decrements) {
@@ -90,11 +91,14 @@ void counter_runs::join(const fragment& f, join_scope& s) {
             it = runs_.begin() + static_cast<std::ptrdiff_t>(next);
         }
     }
+    // Runs that are new here are appended, and take their places at the end.
+    const std::size_t known = runs_.size();
+    std::vector<dot> dead;
     for (const auto& theirs : f.runs) {
         dot last{theirs.start.replica, theirs.last};
         if (!s.covered.contains(last)) continue;
         const run_removal* removed = s.log.against_run(theirs.start);
-        auto mine = find(theirs.start);
+        auto mine = find(theirs.start, known);
         if (mine != runs_.end()) {
             if (theirs.last > mine->last) {
                 if (mine->last != mine->start.seq) s.dropped(dot{last.replica, mine->last});
@@ -107,17 +111,20 @@ void counter_runs::join(const fragment& f, join_scope& s) {
             }
         } else {
             if (s.seen.contains(last) || (removed && removed->last >= theirs.last)) continue;
-            mine = runs_.insert(std::lower_bound(runs_.begin(), runs_.end(), theirs.start, by_start), theirs);
+            if (s.held(theirs.start) || s.held(last)) continue;
+            mine = runs_.insert(runs_.end(), theirs);
             s.entered(theirs.start);
             if (theirs.last != theirs.start.seq) s.entered(last);
         }
         if (removed) {
             if (removed->last >= mine->last)
-                drop(mine, s);
+                dead.push_back(mine->start);
             else
                 mine->raise_base(removed->increments, removed->decrements);
         }
     }
+    std::inplace_merge(runs_.begin(), runs_.begin() + static_cast<std::ptrdiff_t>(known), runs_.end(), ordered);
+    for (dot start : dead) drop(find(start), s);
 }
 
 void counter_runs::kill(const run_removal& r, join_scope& s) {

@@ -23,11 +23,9 @@ void read_kills(compact_input_archive& ar, kills& k) {
     for (; n > 0; --n)
         for (const auto& part : ar.read_ranges()) k.add(part);
     if (code != 0) ar(k.runs);
-    kills normal = k;
-    normal.normalize();
     if (ar.renaming())
-        k = std::move(normal);
-    else if (!(k == normal) || (code != 0 && k.dots.size() == 1 && k.runs.empty()))
+        k.normalize();
+    else if (!k.normal() || (code != 0 && k.dots.size() == 1 && k.runs.empty()))
         ar.fail(decode_error::non_canonical);
 }
 

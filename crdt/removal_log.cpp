@@ -2,6 +2,7 @@
 #include <joinery/removal_log.hpp>
 
 #include <algorithm>
+#include <utility>
 
 namespace joinery {
 
@@ -18,21 +19,65 @@ void kills::normalize() {
     std::sort(runs.begin(), runs.end(), [](const auto& a, const auto& b) { return a.start < b.start; });
 }
 
+bool kills::normal() const {
+    auto apart = [](const dot_range& a, const dot_range& b) {
+        return a.replica < b.replica || (a.replica == b.replica && a.last + 1 < b.first);
+    };
+    auto before = [](const run_removal& a, const run_removal& b) { return a.start < b.start; };
+    auto all = [](const auto& range, auto&& ordered) {
+        return std::adjacent_find(range.begin(), range.end(),
+                                  [&](const auto& a, const auto& b) { return !ordered(a, b); }) == range.end();
+    };
+    return all(dots, apart) && all(runs, before);
+}
+
 namespace {
 // A map node, its balance and what the vectors allocate.
 std::size_t cost(const kills& k) {
     return 48 + sizeof(dot) + sizeof(kills) + k.dots.size() * sizeof(dot_range) + k.runs.size() * sizeof(run_removal);
 }
+
+bool within(dot event, const kills& k, const version_vector& v) {
+    return v.contains(event) &&
+           std::all_of(k.dots.begin(), k.dots.end(), [&](const dot_range& r) { return r.last <= v[r.replica]; }) &&
+           std::all_of(k.runs.begin(), k.runs.end(),
+                       [&](const run_removal& r) { return r.last <= v[r.start.replica]; });
+}
 } // namespace
 
-bool removal_log::add(removal record, const causal_context& seen) {
-    auto [it, is_new] = records_.try_emplace(record.event, std::move(record.killed));
+bool removal_log::add(const removal& record, const causal_context& seen) {
+    std::vector<dot_range> unseen;
+    bool is_new = insert(record, seen, unseen);
+    await(std::move(unseen));
+    return is_new;
+}
+
+std::vector<const kills*> removal_log::add(const std::vector<removal>& records, const causal_context& seen) {
+    std::vector<const kills*> fresh;
+    std::vector<dot_range> unseen;
+    for (const auto& r : records)
+        if (!seen.contains(r.event) && insert(r, seen, unseen)) fresh.push_back(&r.killed);
+    await(std::move(unseen));
+    return fresh;
+}
+
+bool removal_log::insert(const removal& record, const causal_context& seen, std::vector<dot_range>& unseen) {
+    auto [it, is_new] = records_.try_emplace(record.event, record.killed);
     if (!is_new) return false;
     for (const auto& r : it->second.dots)
-        for (const auto& gap : seen.missing(r)) awaited_.add(gap);
+        for (const auto& gap : seen.missing(r)) unseen.push_back(gap);
     index_runs(it->second);
     bytes_ += cost(it->second);
     return true;
+}
+
+// All at once and in order: one by one would move what is there each time.
+void removal_log::await(std::vector<dot_range> unseen) {
+    if (unseen.empty()) return;
+    std::sort(unseen.begin(), unseen.end());
+    causal_context more;
+    for (const auto& r : unseen) more.add(r);
+    awaited_.join(more);
 }
 
 const run_removal* removal_log::against_run(dot start) const {
@@ -55,21 +100,12 @@ std::vector<removal> removal_log::extract(const causal_context& wanted) const {
     return out;
 }
 
-std::vector<dot_range> removal_log::prune(const version_vector& stable) { return take(stable, true); }
-
-void removal_log::prune_dots(const version_vector& stable) { take(stable, false); }
-
-std::vector<dot_range> removal_log::take(const version_vector& stable, bool runs_too) {
+std::vector<dot_range> removal_log::prune(const version_vector& stable) {
     std::vector<dot_range> settled;
     bool runs_gone = false;
     for (auto it = records_.begin(); it != records_.end();) {
         const kills& k = it->second;
-        bool goes = stable.contains(it->first) && (runs_too || k.runs.empty()) &&
-                    std::all_of(k.dots.begin(), k.dots.end(),
-                                [&](const dot_range& r) { return r.last <= stable[r.replica]; }) &&
-                    std::all_of(k.runs.begin(), k.runs.end(),
-                                [&](const run_removal& r) { return r.last <= stable[r.start.replica]; });
-        if (!goes) {
+        if (!within(it->first, k, stable)) {
             ++it;
             continue;
         }
@@ -81,6 +117,34 @@ std::vector<dot_range> removal_log::take(const version_vector& stable, bool runs
     if (runs_gone) reindex_runs();
     std::sort(settled.begin(), settled.end());
     return settled;
+}
+
+void removal_log::prune_dots(const version_vector& horizon) {
+    std::erase_if(records_, [&](const auto& record) {
+        const auto& [event, k] = record;
+        if (!k.runs.empty() || !within(event, k, horizon)) return false;
+        bytes_ -= cost(k);
+        return true;
+    });
+}
+
+void removal_log::forget_older_half(const version_vector& version, version_vector& horizon) {
+    for (auto it = records_.begin(); it != records_.end();) {
+        replica_id issuer = it->first.replica;
+        auto end = records_.upper_bound({issuer, UINT64_MAX});
+        for (auto half = (std::distance(it, end) + 1) / 2; half > 0; --half) {
+            const kills& k = it->second;
+            if (!k.runs.empty() || !within(it->first, k, version)) {
+                ++it;
+                continue;
+            }
+            horizon.raise(issuer, it->first.seq);
+            for (const auto& r : k.dots) horizon.raise(r.replica, r.last);
+            bytes_ -= cost(k);
+            it = records_.erase(it);
+        }
+        it = end;
+    }
 }
 
 void removal_log::index_runs(const kills& k) {

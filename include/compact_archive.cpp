@@ -5,7 +5,22 @@ namespace joinery {
 
 namespace detail {
 
+namespace {
 constexpr std::size_t few = 12; // up to here a linear search beats hashing
+
+std::uint64_t hash_seed() {
+    static const std::uint64_t seed = replica_id::random().value();
+    return seed;
+}
+} // namespace
+
+// The finalizer of splitmix64, over a number that nobody outside knows.
+std::uint64_t mixed_hash(std::uint64_t x) {
+    x += hash_seed();
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+    return x ^ (x >> 31);
+}
 
 std::size_t dot_table::find(replica_id r) const {
     if (entries_.size() <= few) {
@@ -17,12 +32,41 @@ std::size_t dot_table::find(replica_id r) const {
     return it == index_.end() ? none : it->second;
 }
 
-std::size_t dot_table::add(replica_id r) {
-    entries_.push_back({r, 0});
+std::size_t dot_table::add(replica_id r, std::uint64_t last) {
+    entries_.push_back({r, last});
     if (entries_.size() == few + 1)
         for (std::size_t i = 0; i < few; ++i) index_.emplace(entries_[i].replica, i);
     if (entries_.size() > few) index_.emplace(r, entries_.size() - 1);
     return entries_.size() - 1;
+}
+
+dot_table::mark dot_table::begin_section() {
+    mark m{entries_.size(), undo_.size(), section_};
+    section_ = ++sections_;
+    return m;
+}
+
+// Only the first change of an entry in a section is remembered.
+void dot_table::remember(std::size_t i) {
+    if (changed_in_.size() <= i) changed_in_.resize(entries_.size(), 0);
+    if (changed_in_[i] == section_) return;
+    undo_.push_back({i, entries_[i].last, changed_in_[i]});
+    changed_in_[i] = section_;
+}
+
+void dot_table::restore(const mark& m) {
+    for (; undo_.size() > m.undo; undo_.pop_back()) {
+        const change& c = undo_.back();
+        entries_[c.index].last = c.last;
+        changed_in_[c.index] = c.section;
+    }
+    if (m.size <= few)
+        index_.clear();
+    else
+        for (std::size_t i = m.size; i < entries_.size(); ++i) index_.erase(entries_[i].replica);
+    entries_.resize(m.size);
+    if (changed_in_.size() > m.size) changed_in_.resize(m.size);
+    section_ = m.section;
 }
 
 } // namespace detail
@@ -40,9 +84,15 @@ void compact_output_archive::replica(replica_id r) {
 void compact_output_archive::write(dot d) {
     if (d.seq == 0) return byte(0);
     replica(d.replica);
-    auto& last = dots_[dots_.find(d.replica)].last;
-    varint(detail::zigzag(static_cast<std::int64_t>(d.seq - last)));
-    last = d.seq;
+    std::size_t i = dots_.find(d.replica);
+    varint(detail::zigzag(static_cast<std::int64_t>(d.seq - dots_[i].last)));
+    dots_.set_last(i, d.seq);
+}
+
+void compact_output_archive::put_size(std::size_t start) {
+    std::vector<std::byte> size;
+    compact_output_archive(size).varint(out_.size() - start);
+    out_.insert(out_.begin() + static_cast<std::ptrdiff_t>(start), size.begin(), size.end());
 }
 
 void compact_output_archive::write(const dot_range& r) {
@@ -73,7 +123,7 @@ compact_input_archive::compact_input_archive(std::span<const std::byte> in,
                                              const std::vector<detail::dot_table::entry>& named)
     : compact_input_archive(in) {
     for (const auto& e : named)
-        if (dots_.find(e.replica) == detail::dot_table::none) dots_[dots_.add(e.replica)].last = e.last;
+        if (dots_.find(e.replica) == detail::dot_table::none) dots_.add(e.replica, e.last);
 }
 
 std::size_t compact_input_archive::replica_index() {
@@ -83,17 +133,16 @@ std::size_t compact_input_archive::replica_index() {
     std::uint64_t value = 0;
     for (unsigned k = 0; k < 8; ++k) value |= std::uint64_t{byte()} << (8 * k);
     if (dots_.find(replica_id{value}) != detail::dot_table::none) fail(decode_error::non_canonical);
-    charge(64);
+    charge(160); // the table's entry, growing, and its place in the index
     return dots_.add(replica_id{value});
 }
 
 replica_id compact_input_archive::replica() { return dots_[replica_index()].replica; }
 
 std::uint64_t compact_input_archive::sequence(std::size_t index) {
-    auto& last = dots_[index].last;
-    std::uint64_t seq = last + static_cast<std::uint64_t>(detail::unzigzag(varint()));
+    std::uint64_t seq = dots_[index].last + static_cast<std::uint64_t>(detail::unzigzag(varint()));
     if (seq == 0 || seq > max_sequence) fail(decode_error::invalid_value);
-    last = seq;
+    dots_.set_last(index, seq);
     return seq;
 }
 
@@ -140,7 +189,7 @@ version_vector compact_input_archive::read_version_vector() {
     version_vector v;
     replica_id before;
     for (std::size_t n = count(), i = 0; i < n; ++i) {
-        charge(2 * sizeof(version_vector::value_type));
+        charge(3 * sizeof(version_vector::value_type)); // a growing vector: old and new side by side
         std::size_t k = replica_index();
         replica_id r = dots_[k].replica;
         if (i > 0 && r <= before) fail(decode_error::non_canonical);
@@ -154,7 +203,7 @@ causal_context compact_input_archive::read_causal_context() {
     causal_context c;
     replica_id before;
     for (std::size_t n = count(), i = 0; i < n; ++i) {
-        charge(2 * sizeof(causal_context::entry));
+        charge(3 * sizeof(causal_context::entry) + 2 * sizeof(causal_context::range));
         std::size_t k = replica_index();
         replica_id r = dots_[k].replica;
         if (i > 0 && r <= before) fail(decode_error::non_canonical);
@@ -164,7 +213,7 @@ causal_context compact_input_archive::read_causal_context() {
         auto add = [&] { renamed({r, first, last}, renaming_, [&](const dot_range& part) { c.add(part); }); };
         add();
         for (std::size_t more = count(); more > 0; --more) {
-            charge(2 * sizeof(causal_context::range));
+            charge(3 * sizeof(causal_context::range));
             first = end_of(end_of(last, 2), varint());
             last = end_of(first, varint());
             add();

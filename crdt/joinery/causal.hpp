@@ -82,8 +82,9 @@ private:
     removal_log log_;
     version_vector horizon_;
     timestamp latest_{};
-    std::vector<unknown_field> unknown_;
+    unknown_fields unknown_;
     std::optional<std::size_t> log_budget_ = default_log_budget;
+    std::size_t trim_above_ = 0;
 
     delta<T> extract(const causal_context& wanted) const;
     void merge(const delta<T>& d, hybrid_clock* clock);
@@ -103,20 +104,20 @@ template <crdt T> bool causal<T>::join(const delta<T>& d, hybrid_clock* clock) {
 template <crdt T> void causal<T>::merge(const delta<T>& d, hybrid_clock* clock) {
     join_scope scope{context_, d.covered, log_, context_.intersects(d.covered), clock, &latest_};
     scope.unknown = &unknown_;
-    // An event that was seen before has had its effect. New records first, so that entries find them.
-    for (const auto& r : d.removals) {
-        if (context_.contains(r.event) || !log_.add(r, context_)) continue;
-        for (const auto& dots : r.killed.dots)
-            if (context_.intersects(dots)) traits::kill(value_, dots, scope);
-        for (const auto& run : r.killed.runs) traits::kill(value_, run, scope);
-    }
+    // New records first, so that arriving entries find them. An event that was seen before has had its effect.
+    auto fresh = log_.add(d.removals, context_);
     if (scope.overlapping) // what the delta covers comes with it, if it is still there
         std::erase_if(unknown_, [&](const unknown_field& f) { return d.covered.contains(f.covered); });
     traits::join(value_, d.fragment, scope);
+    for (const kills* k : fresh) {
+        for (const auto& dots : k->dots)
+            if (context_.intersects(dots)) traits::kill(value_, dots, scope);
+        for (const auto& run : k->runs) traits::kill(value_, run, scope);
+    }
     if (!d.unknown.empty()) join_unknown(d, scope);
     context_.join(d.covered);
     log_.arrived(d.covered);
-    if (horizon_.join(d.horizon)) log_.prune(horizon_);
+    if (horizon_.join(d.horizon)) log_.prune_dots(horizon_);
     trim_log();
 }
 
@@ -125,21 +126,20 @@ template <crdt T> void causal<T>::join_unknown(const delta<T>& d, join_scope sco
     std::vector<const unknown_field*> fields;
     for (const auto& f : d.unknown)
         if (d.covered.contains(f.covered) && !context_.contains(f.covered)) fields.push_back(&f);
+    std::sort(fields.begin(), fields.end(), [](const auto* f, const auto* g) { return *f < *g; });
     causal_context seen = context_;
     for (std::size_t i = 0; i < fields.size(); ++i) {
         const auto& f = *fields[i];
-        bool placed_before = std::any_of(fields.begin(), fields.begin() + static_cast<std::ptrdiff_t>(i),
-                                         [&](const auto* g) { return g->covered == f.covered; });
-        join_scope one{placed_before ? context_ : seen, f.covered, log_, scope.overlapping, scope.clock, &latest_};
+        if (i > 0 && fields[i - 1]->covered != f.covered) seen.join(fields[i - 1]->covered);
+        join_scope one{seen, f.covered, log_, scope.overlapping, scope.clock, &latest_};
         one.unknown = &unknown_;
         compact_input_archive path(f.path);
         bool known = false;
         try {
             known = traits::place(value_, path, f, one);
-        } catch (const decode_failure&) { // a path that leads nowhere
+        } catch (const std::exception&) { // a path that leads nowhere
         }
-        if (!known && std::find(unknown_.begin(), unknown_.end(), f) == unknown_.end()) unknown_.push_back(f);
-        seen.join(f.covered);
+        if (!known) unknown_.insert(f);
     }
 }
 
@@ -175,19 +175,12 @@ template <crdt T> void causal<T>::prune(const version_vector& stable) {
     horizon_.join(known);
 }
 
-// Moves the horizon half of the way to the version until half of the budget is free, or there is nothing
-// more that can go. Records against counter runs stay: they need true stability.
+// Records against counter runs stay: they need true stability.
 template <crdt T> void causal<T>::trim_log() {
     if constexpr (!traits::leaves_tombstones) {
-        if (!log_budget_ || !unknown_.empty() || log_.bytes() <= *log_budget_) return;
-        const version_vector all = version();
-        for (int step = 0; step < 64 && log_.bytes() > *log_budget_ / 2; ++step) {
-            version_vector next = horizon_;
-            for (const auto& [r, seq] : all) next.raise(r, horizon_[r] + (seq - horizon_[r] + 1) / 2);
-            if (next == horizon_) break;
-            horizon_ = std::move(next);
-            log_.prune_dots(horizon_);
-        }
+        if (!log_budget_ || log_.bytes() <= std::max(*log_budget_, trim_above_) || !unknown_.empty()) return;
+        log_.forget_older_half(version(), horizon_);
+        trim_above_ = 2 * log_.bytes(); // what cannot go, because of gaps, is not looked at again at once
     }
 }
 

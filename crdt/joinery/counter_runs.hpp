@@ -66,7 +66,7 @@ public:
 private:
     std::vector<counter_run> runs_;
     void drop(std::vector<counter_run>::iterator it, join_scope& s);
-    std::vector<counter_run>::iterator find(dot start);
+    std::vector<counter_run>::iterator find(dot start, std::size_t among = SIZE_MAX);
 };
 
 // The usual run has no base and no decrements: one byte says which of the numbers follow.

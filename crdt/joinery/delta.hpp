@@ -8,6 +8,7 @@
 
 #include <joinery/crdt.hpp>
 
+#include <algorithm>
 #include <vector>
 
 namespace joinery {
@@ -49,14 +50,27 @@ void read_kills(compact_input_archive& ar, kills& k);
 } // namespace detail
 
 template <class Archive> void CEREAL_SAVE_FUNCTION_NAME(Archive& ar, const run_removal& r) {
-    ar(cereal::make_nvp("start", r.start), cereal::make_nvp("last", r.last),
-       cereal::make_nvp("increments", r.increments), cereal::make_nvp("decrements", r.decrements));
+    if constexpr (is_compact_archive_v<Archive>) {
+        ar.write(dot_range{r.start.replica, r.start.seq, r.last});
+        ar(r.increments, r.decrements);
+    } else {
+        ar(cereal::make_nvp("start", r.start), cereal::make_nvp("last", r.last),
+           cereal::make_nvp("increments", r.increments), cereal::make_nvp("decrements", r.decrements));
+    }
 }
 template <class Archive> void CEREAL_LOAD_FUNCTION_NAME(Archive& ar, run_removal& r) {
-    ar(cereal::make_nvp("start", r.start), cereal::make_nvp("last", r.last),
-       cereal::make_nvp("increments", r.increments), cereal::make_nvp("decrements", r.decrements));
-    if (r.start.seq == 0 || r.last < r.start.seq || r.last > max_sequence)
-        throw decode_failure(decode_error::invalid_value);
+    if constexpr (is_compact_archive_v<Archive>) {
+        auto parts = ar.read_ranges();
+        if (parts.size() != 1) ar.fail(decode_error::invalid_value);
+        r.start = {parts[0].replica, parts[0].first};
+        r.last = parts[0].last;
+        ar(r.increments, r.decrements);
+    } else {
+        ar(cereal::make_nvp("start", r.start), cereal::make_nvp("last", r.last),
+           cereal::make_nvp("increments", r.increments), cereal::make_nvp("decrements", r.decrements));
+        if (r.start.seq == 0 || r.last < r.start.seq || r.last > max_sequence)
+            throw decode_failure(decode_error::invalid_value);
+    }
 }
 
 template <class Archive> void CEREAL_SAVE_FUNCTION_NAME(Archive& ar, const removal& r) {
@@ -120,8 +134,13 @@ template <crdt T> template <class Archive> void delta<T>::load(Archive& ar) {
            cereal::make_nvp("horizon", horizon), cereal::make_nvp("fragment", fragment),
            cereal::make_nvp("removals", removals), cereal::make_nvp("unknown", unknown));
     }
-    for (const auto& r : removals)
-        if (!covered.contains(r.event)) throw decode_failure(decode_error::invalid_value);
+    auto in_order = [](const removal& a, const removal& b) { return a.event < b.event; };
+    if constexpr (is_compact_archive_v<Archive>)
+        if (ar.renaming()) std::sort(removals.begin(), removals.end(), in_order);
+    for (std::size_t i = 0; i < removals.size(); ++i) {
+        if (!covered.contains(removals[i].event)) throw decode_failure(decode_error::invalid_value);
+        if (i > 0 && !in_order(removals[i - 1], removals[i])) throw decode_failure(decode_error::non_canonical);
+    }
     for (const auto& [r, seq] : horizon)
         if (!covered.contains(dot_range{r, 1, seq})) throw decode_failure(decode_error::invalid_value);
 }

@@ -54,24 +54,20 @@ private:
 
 // ---- implementation ----
 
-// Runs of consecutive dots: the number of runs, then each run's range and its payloads.
+// The number of runs of consecutive dots, the range of each, and then all payloads, so that a reader knows
+// how many there are before it allocates.
 template <class P> template <class Archive> void dot_entries<P>::save(Archive& ar) const {
     if constexpr (is_compact_archive_v<Archive>) {
-        auto run_end = [&](std::size_t i) {
-            std::size_t j = i + 1;
-            while (j < items_.size() && items_[j].where.replica == items_[i].where.replica &&
-                   items_[j].where.seq == items_[j - 1].where.seq + 1)
-                ++j;
-            return j;
-        };
-        std::size_t runs = 0;
-        for (std::size_t i = 0; i < items_.size(); i = run_end(i)) ++runs;
-        ar.varint(runs);
-        for (std::size_t i = 0, j = 0; i < items_.size(); i = j) {
-            j = run_end(i);
-            ar.write(dot_range{items_[i].where.replica, items_[i].where.seq, items_[j - 1].where.seq});
-            for (std::size_t k = i; k < j; ++k) ar(items_[k].value);
+        std::vector<dot_range> runs;
+        for (const auto& e : items_) {
+            if (!runs.empty() && runs.back().replica == e.where.replica && runs.back().last + 1 == e.where.seq)
+                runs.back().last = e.where.seq;
+            else
+                runs.push_back(e.where);
         }
+        ar.varint(runs.size());
+        for (const auto& r : runs) ar.write(r);
+        for (const auto& e : items_) write_element(ar, e.value);
     } else {
         ar(cereal::make_nvp("entries", items_));
     }
@@ -80,24 +76,31 @@ template <class P> template <class Archive> void dot_entries<P>::save(Archive& a
 template <class P> template <class Archive> void dot_entries<P>::load(Archive& ar) {
     items_.clear();
     if constexpr (is_compact_archive_v<Archive>) {
-        for (std::size_t runs = ar.count(); runs > 0; --runs) {
-            bool first_part = true;
-            for (const auto& part : ar.read_ranges()) {
-                // Elements without bytes would make a long run out of nothing.
-                if (part.size() > ar.remaining()) ar.fail(decode_error::truncated);
-                if (!ar.renaming() && first_part && !items_.empty()) {
-                    dot last = items_.back().where;
-                    if (dot{part.replica, part.first} <= dot{last.replica, last.seq + 1})
-                        ar.fail(decode_error::non_canonical);
-                }
-                first_part = false;
-                ar.charge(part.size() * sizeof(dot_entry<P>));
-                if (items_.empty()) items_.reserve(static_cast<std::size_t>(part.size()));
-                for (std::uint64_t seq = part.first; seq <= part.last; ++seq) {
-                    auto& e = items_.emplace_back();
-                    e.where = {part.replica, seq};
-                    ar(e.value);
-                }
+        std::vector<dot_range> runs;
+        std::size_t n = ar.count();
+        ar.charge(n * sizeof(dot_range));
+        runs.reserve(n);
+        std::uint64_t total = 0;
+        for (; n > 0; --n) {
+            auto parts = ar.read_ranges();
+            const dot_range& next = parts.front();
+            if (!ar.renaming() && !runs.empty() && runs.back().replica >= next.replica &&
+                !(runs.back().replica == next.replica && runs.back().last + 1 < next.first))
+                ar.fail(decode_error::non_canonical);
+            for (const auto& r : parts) {
+                runs.push_back(r);
+                if (r.size() > ar.remaining() - std::min<std::uint64_t>(total, ar.remaining()))
+                    ar.fail(decode_error::truncated); // every payload takes a byte
+                total += r.size();
+            }
+        }
+        ar.charge(total * sizeof(dot_entry<P>));
+        items_.reserve(static_cast<std::size_t>(total));
+        for (const auto& r : runs) {
+            for (std::uint64_t seq = r.first; seq <= r.last; ++seq) {
+                auto& e = items_.emplace_back();
+                e.where = {r.replica, seq};
+                read_element(ar, e.value);
             }
         }
         if (ar.renaming()) sort();

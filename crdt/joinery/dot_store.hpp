@@ -72,7 +72,7 @@ public:
             drop_if(s, [&](const dot_entry<P>& e) { return s.covers(e.where) && !f.contains(e.where); });
         std::size_t old = entries_.size();
         for (const auto& e : f) {
-            if (!s.enters(e.where)) continue;
+            if (!s.enters(e.where) || holds(e.where, old)) continue; // hostile bytes may bring a dot twice
             entries_.push_back(e);
             s.entered(e.where);
         }
@@ -90,6 +90,13 @@ private:
     static constexpr auto before = [](const dot_entry<P>& a, const dot_entry<P>& b) { return a.where < b.where; };
     std::vector<dot_entry<P>> entries_; // sorted by dot
 
+    // Among the first n.
+    bool holds(dot d, std::size_t n) const {
+        auto last = entries_.begin() + static_cast<std::ptrdiff_t>(n);
+        auto it = std::lower_bound(entries_.begin(), last, d,
+                                   [](const dot_entry<P>& e, dot at) { return e.where < at; });
+        return it != last && it->where == d;
+    }
     void put(transaction& tx, dot d, P value) {
         dot_entry<P> e{d, std::move(value)};
         entries_.insert(std::upper_bound(entries_.begin(), entries_.end(), e, before), std::move(e));

@@ -10,17 +10,22 @@
 #include <concepts>
 #include <cstdint>
 #include <functional>
+#include <string_view>
+#include <type_traits>
 #include <vector>
 
 namespace joinery::detail {
 
+/// Nobody outside can choose elements whose hashes collide: text and numbers are hashed with a seed that
+/// differs in every process.
 template <class E> std::uint32_t hash_of(const E& e) {
     std::uint64_t h = 0;
-    if constexpr (requires { { std::hash<E>{}(e) } -> std::convertible_to<std::size_t>; })
-        h = std::hash<E>{}(e);
+    if constexpr (std::is_convertible_v<const E&, std::string_view>)
+        h = digest(std::string_view(e), mixed_hash(0));
+    else if constexpr (requires { { std::hash<E>{}(e) } -> std::convertible_to<std::size_t>; })
+        h = mixed_hash(std::hash<E>{}(e)); // of numbers it is the identity
     else
-        h = digest(encode(e));
-    h *= 0x9e3779b97f4a7c15u; // std::hash of numbers is the identity
+        h = digest(encode(e), mixed_hash(0));
     return static_cast<std::uint32_t>(h >> 32);
 }
 

@@ -6,8 +6,8 @@
 //   mine goes       if the delta covers its dot without carrying it, or a removal record kills it;
 //   theirs enters   unless my context has its dot, or a removal record kills it.
 //
-// The records of both sides are merged before the entries are joined, and `kill` has then been called
-// for every dot that a new record kills and that was present.
+// The records of both sides are merged before the entries are joined; `kill` is then called for the dots
+// that new records kill and that were present.
 
 #include <joinery/causal_context.hpp>
 #include <joinery/hybrid_clock.hpp>
@@ -22,6 +22,8 @@ class dot_sink {
 public:
     virtual void entered(const dot_range& dots) = 0;
     virtual void dropped(const dot_range& dots) = 0;
+    /// True if any value below the container, or around it, holds this dot already.
+    virtual bool holds(dot d) const = 0;
 
 protected:
     ~dot_sink() = default;
@@ -37,11 +39,15 @@ struct join_scope {
     timestamp* latest = nullptr;   ///< the state's greatest timestamp
     dot_sink* sink = nullptr;      ///< the enclosing container, where there is one
     const path_step* path = nullptr;                ///< the way from the root to this value
-    std::vector<unknown_field>* unknown = nullptr;  ///< keeps the fields that this version does not know
+    unknown_fields* unknown = nullptr;              ///< keeps the fields that this version does not know
 
     /// True if an arriving entry with this dot enters. (Text and counters, whose killed entries leave
     /// something behind, ask `seen` and `log` themselves.)
-    bool enters(dot d) const { return covered.contains(d) && !seen.contains(d) && !log.kills_arriving(d); }
+    bool enters(dot d) const {
+        return covered.contains(d) && !seen.contains(d) && !log.kills_arriving(d) && !held(d);
+    }
+    /// True if another value holds this dot: no replica sends a dot twice, but hostile bytes may.
+    bool held(dot d) const { return sink && sink->holds(d); }
     /// True if an entry of mine with this dot, which the delta does not carry, goes.
     bool covers(dot d) const { return overlapping && covered.contains(d); }
 

@@ -38,7 +38,9 @@ template <class K, crdt V> struct or_map_fragment {
 
     bool empty() const { return items.empty(); }
     friend bool operator==(const or_map_fragment&, const or_map_fragment&) = default;
-    template <class Archive> void serialize(Archive& ar) { ar(cereal::make_nvp("items", items)); }
+    template <class Archive> void save(Archive& ar) const { ar(cereal::make_nvp("items", items)); }
+    /// Refuses what no replica writes: a key twice, a key without content.
+    template <class Archive> void load(Archive& ar);
 };
 
 /// Keys are any encodable values with ==. Look-ups are O(1), changes O(log n) by dot for each level.
@@ -128,6 +130,7 @@ private:
             map.dots_.erase(dots);
             if (outer) outer->dropped(dots);
         }
+        bool holds(dot d) const override { return map.dots_.find(d).has_value() || (outer && outer->holds(d)); }
         or_map& map;
         slot at;
         dot_sink* outer;
@@ -210,6 +213,20 @@ private:
 };
 
 // ---- implementation ----
+
+template <class K, crdt V> template <class Archive> void or_map_fragment<K, V>::load(Archive& ar) {
+    ar(cereal::make_nvp("items", items));
+    if constexpr (is_compact_archive_v<Archive>) ar.charge(items.size() * 32); // the table of keys, growing
+    detail::slot_table keys;
+    for (std::uint32_t i = 0; i < items.size(); ++i) {
+        const K& key = items[i].key;
+        std::uint32_t hash = detail::hash_of(key);
+        auto same = [&](std::uint32_t k) { return items[k].key == key; };
+        if (items[i].value.empty() || keys.find(hash, same) != detail::slot_table::none)
+            throw decode_failure(decode_error::non_canonical);
+        keys.insert(hash, i);
+    }
+}
 
 template <class K, crdt V>
 or_map<K, V>::or_map(const or_map& other)
@@ -357,7 +374,12 @@ bool or_map<K, V>::place(compact_input_archive& path, const unknown_field& field
     slot i = lookup(key);
     if (i == detail::slot_table::none) i = insert(key);
     bool known = false;
-    change(i, s, [&](V& v, join_scope& below) { known = traits::place(v, path, field, below); });
+    change(i, s, [&](V& v, join_scope& below) {
+        try {
+            known = traits::place(v, path, field, below);
+        } catch (const decode_failure&) { // the path leads nowhere, and the key may go again
+        }
+    });
     return known;
 }
 

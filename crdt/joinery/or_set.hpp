@@ -14,8 +14,11 @@
 #include <joinery/replica.hpp>
 #include <joinery/transaction.hpp>
 
+#include <algorithm>
 #include <iterator>
 #include <memory>
+#include <optional>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -67,7 +70,7 @@ private:
     struct node {
         E element{};
         dot first;                              // sequence 0: the node is free
-        std::unique_ptr<std::vector<dot>> more; // further dots, after concurrent adds
+        std::unique_ptr<std::set<dot>> more;    // further dots, after concurrent adds
     };
     std::vector<node> nodes_;
     std::vector<slot> free_;
@@ -82,10 +85,11 @@ private:
         if (n.more)
             for (dot d : *n.more) f(d);
     }
-    void put(dot d, E e);
-    void put_beside(dot d, slot i);
+    slot put(dot d, E e);
+    slot put_beside(dot d, slot i);
     /// Takes a dot out; with its last dot the element goes and is returned.
     std::optional<E> take(dot d);
+    void supersede(dot d, const node& n, join_scope& s);
     bool equals(const or_set& other) const;
 };
 
@@ -128,10 +132,10 @@ template <class E>
 or_set<E>::or_set(const or_set& other) : free_(other.free_), table_(other.table_), dots_(other.dots_) {
     nodes_.reserve(other.nodes_.size());
     for (const auto& n : other.nodes_)
-        nodes_.push_back({n.element, n.first, n.more ? std::make_unique<std::vector<dot>>(*n.more) : nullptr});
+        nodes_.push_back({n.element, n.first, n.more ? std::make_unique<std::set<dot>>(*n.more) : nullptr});
 }
 
-template <class E> void or_set<E>::put(dot d, E e) {
+template <class E> typename or_set<E>::slot or_set<E>::put(dot d, E e) {
     std::uint32_t hash = detail::hash_of(e);
     slot i = table_.find(hash, [&](slot k) { return nodes_[k].element == e; });
     if (i != detail::slot_table::none) return put_beside(d, i);
@@ -146,13 +150,15 @@ template <class E> void or_set<E>::put(dot d, E e) {
     }
     table_.insert(hash, i);
     dots_.assign(d, i);
+    return i;
 }
 
-template <class E> void or_set<E>::put_beside(dot d, slot i) {
+template <class E> typename or_set<E>::slot or_set<E>::put_beside(dot d, slot i) {
     auto& n = nodes_[i];
-    if (!n.more) n.more = std::make_unique<std::vector<dot>>();
-    n.more->push_back(d);
+    if (!n.more) n.more = std::make_unique<std::set<dot>>();
+    n.more->insert(d);
     dots_.assign(d, i);
+    return i;
 }
 
 template <class E> std::optional<E> or_set<E>::take(dot d) {
@@ -161,11 +167,12 @@ template <class E> std::optional<E> or_set<E>::take(dot d) {
     auto& n = nodes_[*i];
     dots_.erase(d);
     if (n.more) {
-        if (n.first == d)
-            n.first = n.more->back();
-        else
-            *std::find(n.more->begin(), n.more->end(), d) = n.more->back();
-        n.more->pop_back();
+        if (n.first == d) {
+            n.first = *n.more->begin();
+            n.more->erase(n.more->begin());
+        } else {
+            n.more->erase(d);
+        }
         if (n.more->empty()) n.more.reset();
         return std::nullopt;
     }
@@ -239,10 +246,25 @@ template <class E> void or_set<E>::join(const fragment& f, join_scope& s) {
     }
     if (nodes_.empty()) nodes_.reserve(f.size());
     for (const auto& e : f) {
-        if (!s.enters(e.where)) continue;
-        put(e.where, e.value);
+        if (!s.enters(e.where) || dots_.find(e.where)) continue; // hostile bytes may bring a dot twice
+        slot i = put(e.where, e.value);
         s.entered(e.where);
+        if (nodes_[i].more) supersede(e.where, nodes_[i], s);
     }
+}
+
+// A replica's add supersedes its earlier ones, so an element has one dot of each replica. Bytes that say
+// otherwise are hostile: the latest stays.
+template <class E> void or_set<E>::supersede(dot d, const node& n, join_scope& s) {
+    std::optional<dot> other;
+    if (n.first.replica == d.replica && n.first != d) other = n.first;
+    auto it = n.more->lower_bound({d.replica, 0});
+    for (; it != n.more->end() && it->replica == d.replica; ++it)
+        if (*it != d) other = *it;
+    if (!other) return;
+    dot loser = std::min(*other, d);
+    take(loser);
+    s.dropped(loser);
 }
 
 template <class E> void or_set<E>::kill(const dot_range& dots, join_scope& s) {

@@ -37,6 +37,8 @@ struct kills {
     void add(const run_removal& r) { runs.push_back(r); }
     /// Sorts, and merges ranges that touch.
     void normalize();
+    /// True if it is as `normalize` leaves it, with each run once.
+    bool normal() const;
     friend bool operator==(const kills&, const kills&) = default;
 };
 
@@ -52,7 +54,10 @@ struct removal {
 class removal_log {
 public:
     /// Adds a record; `seen` is the context of the state that owns this log. True if it was new.
-    bool add(removal record, const causal_context& seen);
+    bool add(const removal& record, const causal_context& seen);
+
+    /// Adds those records whose events are not in `seen` and answers with what the new ones kill.
+    std::vector<const kills*> add(const std::vector<removal>& records, const causal_context& seen);
 
     /// True if a record kills `d` and `d` had not been seen when the record was added.
     bool kills_arriving(dot d) const { return !awaited_.empty() && awaited_.contains(d); }
@@ -74,8 +79,12 @@ public:
 
     /// Takes out the records whose event and all killed dots are in `stable` and returns what they killed.
     std::vector<dot_range> prune(const version_vector& stable);
-    /// The same, for records that kill no counter runs; returns nothing.
-    void prune_dots(const version_vector& stable);
+    /// The same for records that kill no counter runs: the others need true stability, and a horizon may
+    /// be no more than what a log's budget left.
+    void prune_dots(const version_vector& horizon);
+    /// Takes out the older half of each replica's records, as far as they lie within `version` and kill no
+    /// counter runs, and raises `horizon` to what they say. O(n).
+    void forget_older_half(const version_vector& version, version_vector& horizon);
 
     bool empty() const { return records_.empty(); }
     std::size_t size() const { return records_.size(); }
@@ -90,7 +99,8 @@ private:
     std::map<dot, run_removal> runs_;      // by run start: the record with the greatest `last`
     std::size_t bytes_ = 0;
 
-    std::vector<dot_range> take(const version_vector& stable, bool runs_too);
+    bool insert(const removal& record, const causal_context& seen, std::vector<dot_range>& unseen);
+    void await(std::vector<dot_range> unseen);
     void index_runs(const kills& k);
     void reindex_runs();
 };

@@ -9,6 +9,7 @@
 #include <joinery/compact_containers.hpp>
 
 #include <cstdint>
+#include <set>
 #include <vector>
 
 namespace joinery {
@@ -33,7 +34,7 @@ struct opaque_fragment {
             compact_input_archive ar(bytes, table);
             ar(fragment);
             return ar.remaining() == 0;
-        } catch (const std::exception&) {
+        } catch (...) { // no version of the field wrote this
             return false;
         }
     }
@@ -49,31 +50,60 @@ struct unknown_field {
     opaque_fragment content;
 
     friend bool operator==(const unknown_field&, const unknown_field&) = default;
+    /// A canonical order: fields with equal coverage side by side.
+    friend bool operator<(const unknown_field& a, const unknown_field& b);
     template <class Archive> void serialize(Archive& ar) {
         ar(cereal::make_nvp("path", path), cereal::make_nvp("covered", covered),
            cereal::make_nvp("content", content));
     }
 };
 
+/// The fields that a state keeps, each once.
+using unknown_fields = std::set<unknown_field>;
+
 /// Keeps a field found at `tag` below `record`.
-void keep_unknown(std::vector<unknown_field>& into, const path_step* record, std::uint32_t tag,
+void keep_unknown(unknown_fields& into, const path_step* record, std::uint32_t tag,
                   const causal_context& covered, const opaque_fragment& content);
 
 // ---- implementation ----
 
 template <class Archive> void opaque_fragment::save(Archive& ar) const {
-    std::vector<dot> dots;
-    for (const auto& e : table) dots.push_back({e.replica, e.last + 1}); // a dot is never 0
-    ar(cereal::make_nvp("table", dots), cereal::make_nvp("bytes", bytes));
-}
-template <class Archive> void opaque_fragment::load(Archive& ar) {
-    std::vector<dot> dots;
-    ar(cereal::make_nvp("table", dots), cereal::make_nvp("bytes", bytes));
-    table.clear();
-    for (const auto& d : dots) {
-        if (d.seq == 0) throw decode_failure(decode_error::invalid_value);
-        table.push_back({d.replica, d.seq - 1});
+    if constexpr (is_compact_archive_v<Archive>) {
+        ar.varint(table.size());
+        for (const auto& e : table) {
+            ar.replica(e.replica);
+            ar.varint(e.last);
+        }
+        ar(bytes);
+    } else {
+        ar(cereal::make_nvp("table", table), cereal::make_nvp("bytes", bytes));
     }
 }
+template <class Archive> void opaque_fragment::load(Archive& ar) {
+    table.clear();
+    if constexpr (is_compact_archive_v<Archive>) {
+        std::size_t n = ar.count();
+        ar.charge(n * sizeof(table[0]));
+        table.reserve(n);
+        for (; n > 0; --n) {
+            replica_id r = ar.replica();
+            table.push_back({r, ar.varint()});
+        }
+        ar(bytes);
+    } else {
+        ar(cereal::make_nvp("table", table), cereal::make_nvp("bytes", bytes));
+    }
+}
+
+namespace detail {
+template <class Archive> void CEREAL_SAVE_FUNCTION_NAME(Archive& ar, const dot_table::entry& e) {
+    ar(cereal::make_nvp("replica", e.replica.value()), cereal::make_nvp("last", e.last));
+}
+template <class Archive> void CEREAL_LOAD_FUNCTION_NAME(Archive& ar, dot_table::entry& e) {
+    std::uint64_t value = 0;
+    ar(cereal::make_nvp("replica", value), cereal::make_nvp("last", e.last));
+    e.replica = replica_id{value};
+}
+} // namespace detail
 
 } // namespace joinery

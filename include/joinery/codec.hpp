@@ -40,7 +40,7 @@ result<X, decode_error> decode(std::span<const std::byte> bytes, const dot_renam
         return failure<decode_error>(e.reason);
     } catch (const std::bad_alloc&) {
         return failure<decode_error>(decode_error::too_large);
-    } catch (const std::exception&) { // what a user's load refuses
+    } catch (...) { // what a user's load refuses
         return failure<decode_error>(decode_error::invalid_value);
     }
 }

@@ -6,7 +6,8 @@
 //
 // What is read is hostile: every count is bounded by the bytes that remain before anything is allocated;
 // depth, elements and memory have budgets; a bool is 0 or 1. Bad input throws decode_failure, which
-// `decode` (codec.hpp) turns into an error value; nothing else escapes it.
+// `decode` (codec.hpp) turns into an error value; nothing else escapes it. A value nested deeper than
+// `max_depth` is written, but nobody can read it.
 //
 // A type becomes encodable by the usual Cereal members (serialize, or save and load); the same members
 // work with Cereal's JSON and portable binary archives. Not supported, on purpose: smart pointers,
@@ -43,6 +44,9 @@ inline constexpr std::uint64_t max_sequence = std::uint64_t{1} << 62;
 
 namespace detail {
 
+/// A hash of a number, or of a hash, that is different in every process.
+std::uint64_t mixed_hash(std::uint64_t x);
+
 /// The replicas that an encoding has named so far, each with the last sequence number written for it.
 /// A replica costs eight bytes the first time and one afterwards.
 class dot_table {
@@ -55,14 +59,42 @@ public:
     static constexpr std::size_t none = static_cast<std::size_t>(-1);
 
     std::size_t find(replica_id r) const;
-    std::size_t add(replica_id r);
+    std::size_t add(replica_id r, std::uint64_t last = 0);
     std::size_t size() const { return entries_.size(); }
-    entry& operator[](std::size_t i) { return entries_[i]; }
+    const entry& operator[](std::size_t i) const { return entries_[i]; }
     const std::vector<entry>& entries() const { return entries_; }
+    void set_last(std::size_t i, std::uint64_t last) {
+        if (section_ != 0) remember(i);
+        entries_[i].last = last;
+    }
+
+    /// What happens from here to `restore` is undone by it, at a cost of what it changed. Sections nest.
+    struct mark {
+        std::size_t size = 0;
+        std::size_t undo = 0;
+        std::uint64_t section = 0;
+    };
+    mark begin_section();
+    void restore(const mark& m);
 
 private:
+    struct change {
+        std::size_t index;
+        std::uint64_t last;
+        std::uint64_t section;
+    };
+    // Nobody outside can choose ids that collide.
+    struct hasher {
+        std::size_t operator()(replica_id r) const { return static_cast<std::size_t>(mixed_hash(r.value())); }
+    };
     std::vector<entry> entries_;
-    std::unordered_map<replica_id, std::size_t> index_; // used once there are many
+    std::unordered_map<replica_id, std::size_t, hasher> index_; // used once there are many
+    std::vector<std::uint64_t> changed_in_; // per entry: the innermost section that has changed it
+    std::vector<change> undo_;
+    std::uint64_t section_ = 0; // 0: none is open
+    std::uint64_t sections_ = 0;
+
+    void remember(std::size_t i);
 };
 
 constexpr std::uint64_t zigzag(std::int64_t v) {
@@ -103,17 +135,24 @@ public:
     /// A nested encoding that can be skipped by its length and read without what follows: it starts from
     /// the dots named so far and names none for what follows.
     template <class F> void section(F&& f) {
-        std::vector<std::byte> inner;
-        compact_output_archive ar(inner);
-        ar.dots_ = dots_;
-        f(ar);
-        varint(inner.size());
-        raw(inner.data(), inner.size());
+        std::size_t start = out_.size();
+        auto before = dots_.begin_section();
+        f(*this);
+        dots_.restore(before);
+        put_size(start);
+    }
+    /// A part that can be compared with other parts, and be moved: it starts from no dots.
+    template <class F> void isolated(F&& f) {
+        auto before = std::exchange(dots_, {});
+        f(*this);
+        dots_ = std::move(before);
     }
 
 private:
     std::vector<std::byte>& out_;
     detail::dot_table dots_;
+
+    void put_size(std::size_t start); // of what has been written since, before it
 };
 
 /// Moves the later dots of one replica to another: how edits that were never published are re-issued.
@@ -191,16 +230,21 @@ public:
 
     /// Reads what `compact_output_archive::section` wrote; f must consume all of it.
     template <class F> void section(F&& f) {
-        auto bytes = raw(varint());
-        compact_input_archive ar(bytes, renaming_);
-        ar.dots_ = dots_;
-        ar.elements_ = elements_;
-        ar.memory_ = memory_;
-        ar.depth_ = depth_;
-        f(ar);
-        if (ar.remaining() != 0) fail(decode_error::trailing_bytes);
-        elements_ = ar.elements_;
-        memory_ = ar.memory_;
+        auto inner = raw(varint());
+        auto outer = std::exchange(in_, inner);
+        auto outer_pos = std::exchange(pos_, 0);
+        auto before = dots_.begin_section();
+        f(*this);
+        if (remaining() != 0) fail(decode_error::trailing_bytes);
+        dots_.restore(before);
+        in_ = outer;
+        pos_ = outer_pos;
+    }
+    /// Reads what `compact_output_archive::isolated` wrote.
+    template <class F> void isolated(F&& f) {
+        auto before = std::exchange(dots_, {});
+        f(*this);
+        dots_ = std::move(before);
     }
 
     /// The renaming in force, or null: what is sorted by dot must then be sorted again.
@@ -282,8 +326,11 @@ template <class T> void CEREAL_SERIALIZE_FUNCTION_NAME(compact_input_archive& ar
 template <class T> void CEREAL_SERIALIZE_FUNCTION_NAME(compact_output_archive& ar, cereal::SizeTag<T>& t) {
     ar.varint(static_cast<std::uint64_t>(t.size));
 }
+// Of containers that compact_containers.hpp does not know: the elements' size is a guess.
 template <class T> void CEREAL_SERIALIZE_FUNCTION_NAME(compact_input_archive& ar, cereal::SizeTag<T>& t) {
-    t.size = static_cast<std::decay_t<T>>(ar.count());
+    std::size_t n = ar.count();
+    ar.charge(std::uint64_t{n} * 40);
+    t.size = static_cast<std::decay_t<T>>(n);
 }
 
 template <class T> void CEREAL_SAVE_FUNCTION_NAME(compact_output_archive& ar, const cereal::BinaryData<T>& d) {
@@ -292,6 +339,18 @@ template <class T> void CEREAL_SAVE_FUNCTION_NAME(compact_output_archive& ar, co
 template <class T> void CEREAL_LOAD_FUNCTION_NAME(compact_input_archive& ar, cereal::BinaryData<T>& d) {
     auto part = ar.raw(d.size);
     if (!part.empty()) std::memcpy(d.data, part.data(), part.size());
+}
+
+// An element of a container. One without bytes of its own takes a byte, so that there are never more
+// elements than bytes.
+template <class T> void write_element(compact_output_archive& ar, const T& x) {
+    if constexpr (std::is_empty_v<T>) ar.byte(0);
+    ar(x);
+}
+template <class T> void read_element(compact_input_archive& ar, T& x) {
+    if constexpr (std::is_empty_v<T>)
+        if (ar.byte() != 0) ar.fail(decode_error::invalid_value);
+    ar(x);
 }
 
 // Depth is counted for everything but numbers.

@@ -19,6 +19,7 @@
 #include <cereal/types/vector.hpp>
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <set>
 #include <string>
@@ -47,7 +48,7 @@ void CEREAL_SAVE_FUNCTION_NAME(joinery::compact_output_archive& ar, const std::v
     else if constexpr (std::is_same_v<T, bool>)
         for (bool b : v) ar(b);
     else
-        for (const auto& x : v) ar(x);
+        for (const auto& x : v) joinery::write_element(ar, x);
 }
 template <class T, class A> void CEREAL_LOAD_FUNCTION_NAME(joinery::compact_input_archive& ar, std::vector<T, A>& v) {
     std::size_t n = ar.count();
@@ -65,10 +66,22 @@ template <class T, class A> void CEREAL_LOAD_FUNCTION_NAME(joinery::compact_inpu
                 ar(b);
                 v.push_back(b);
             } else {
-                ar(v.emplace_back());
+                joinery::read_element(ar, v.emplace_back());
             }
         }
     }
+}
+
+// Cereal writes arrays of numbers as they are in memory: in the machine's byte order, a bool of any bits.
+template <class T, std::size_t N>
+    requires(std::is_arithmetic_v<T>)
+void CEREAL_SAVE_FUNCTION_NAME(joinery::compact_output_archive& ar, const std::array<T, N>& a) {
+    for (T x : a) ar(x);
+}
+template <class T, std::size_t N>
+    requires(std::is_arithmetic_v<T>)
+void CEREAL_LOAD_FUNCTION_NAME(joinery::compact_input_archive& ar, std::array<T, N>& a) {
+    for (T& x : a) ar(x);
 }
 
 // Byte vectors: std::byte is an enumeration to Cereal, and is written in one piece here.
@@ -87,7 +100,10 @@ void CEREAL_LOAD_FUNCTION_NAME(joinery::compact_input_archive& ar, std::vector<s
 template <class K, class V, class C, class A>
 void CEREAL_SAVE_FUNCTION_NAME(joinery::compact_output_archive& ar, const std::map<K, V, C, A>& m) {
     ar.varint(m.size());
-    for (const auto& [k, v] : m) ar(k, v);
+    for (const auto& [k, v] : m) {
+        joinery::write_element(ar, k);
+        ar(v);
+    }
 }
 template <class K, class V, class C, class A>
 void CEREAL_LOAD_FUNCTION_NAME(joinery::compact_input_archive& ar, std::map<K, V, C, A>& m) {
@@ -95,7 +111,7 @@ void CEREAL_LOAD_FUNCTION_NAME(joinery::compact_input_archive& ar, std::map<K, V
     for (std::size_t n = ar.count(); n > 0; --n) {
         ar.charge(sizeof(std::pair<K, V>) + 32);
         K k{};
-        ar(k);
+        joinery::read_element(ar, k);
         if (!m.empty() && !m.key_comp()(std::prev(m.end())->first, k)) ar.fail(joinery::decode_error::non_canonical);
         auto it = m.emplace_hint(m.end(), std::move(k), V{});
         ar(it->second);
@@ -105,7 +121,7 @@ void CEREAL_LOAD_FUNCTION_NAME(joinery::compact_input_archive& ar, std::map<K, V
 template <class K, class C, class A>
 void CEREAL_SAVE_FUNCTION_NAME(joinery::compact_output_archive& ar, const std::set<K, C, A>& s) {
     ar.varint(s.size());
-    for (const auto& k : s) ar(k);
+    for (const auto& k : s) joinery::write_element(ar, k);
 }
 template <class K, class C, class A>
 void CEREAL_LOAD_FUNCTION_NAME(joinery::compact_input_archive& ar, std::set<K, C, A>& s) {
@@ -113,7 +129,7 @@ void CEREAL_LOAD_FUNCTION_NAME(joinery::compact_input_archive& ar, std::set<K, C
     for (std::size_t n = ar.count(); n > 0; --n) {
         ar.charge(sizeof(K) + 32);
         K k{};
-        ar(k);
+        joinery::read_element(ar, k);
         if (!s.empty() && !s.key_comp()(*std::prev(s.end()), k)) ar.fail(joinery::decode_error::non_canonical);
         s.emplace_hint(s.end(), std::move(k));
     }
@@ -142,7 +158,7 @@ template <class Read> void read_sorted(compact_input_archive& ar, Read&& read) {
     std::size_t n = ar.count();
     for (std::size_t i = 0; i < n; ++i) {
         auto rest = ar.rest();
-        read();
+        ar.isolated([&](auto&) { read(); });
         auto now = rest.first(rest.size() - ar.remaining());
         if (i > 0 && !std::lexicographical_compare(before.begin(), before.end(), now.begin(), now.end()))
             ar.fail(decode_error::non_canonical);
@@ -156,31 +172,35 @@ namespace cereal {
 
 template <class K, class V, class H, class E, class A>
 void CEREAL_SAVE_FUNCTION_NAME(joinery::compact_output_archive& ar, const std::unordered_map<K, V, H, E, A>& m) {
-    joinery::detail::write_sorted(ar, m, [](auto& one, const auto& x) { one(x.first, x.second); });
+    joinery::detail::write_sorted(ar, m, [](auto& one, const auto& x) {
+        joinery::write_element(one, x.first);
+        one(x.second);
+    });
 }
 template <class K, class V, class H, class E, class A>
 void CEREAL_LOAD_FUNCTION_NAME(joinery::compact_input_archive& ar, std::unordered_map<K, V, H, E, A>& m) {
     m.clear();
     joinery::detail::read_sorted(ar, [&] {
-        ar.charge(sizeof(std::pair<K, V>) + 40);
+        ar.charge(sizeof(std::pair<K, V>) + 56); // a node, and the table growing
         K k{};
         V v{};
-        ar(k, v);
+        joinery::read_element(ar, k);
+        ar(v);
         if (!m.emplace(std::move(k), std::move(v)).second) ar.fail(joinery::decode_error::non_canonical);
     });
 }
 
 template <class K, class H, class E, class A>
 void CEREAL_SAVE_FUNCTION_NAME(joinery::compact_output_archive& ar, const std::unordered_set<K, H, E, A>& s) {
-    joinery::detail::write_sorted(ar, s, [](auto& one, const auto& x) { one(x); });
+    joinery::detail::write_sorted(ar, s, [](auto& one, const auto& x) { joinery::write_element(one, x); });
 }
 template <class K, class H, class E, class A>
 void CEREAL_LOAD_FUNCTION_NAME(joinery::compact_input_archive& ar, std::unordered_set<K, H, E, A>& s) {
     s.clear();
     joinery::detail::read_sorted(ar, [&] {
-        ar.charge(sizeof(K) + 40);
+        ar.charge(sizeof(K) + 56);
         K k{};
-        ar(k);
+        joinery::read_element(ar, k);
         if (!s.insert(std::move(k)).second) ar.fail(joinery::decode_error::non_canonical);
     });
 }

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// A text that several replicas edit at once: a replicated growable array of characters. Each character is
+// inserted after another one and stays there, so concurrent edits at different places do not disturb
+// each other, what was typed in one go stays together, and all replicas arrive at the same text.
+//
+//     joinery::replica<joinery::rga_text> eu{joinery::replica_id::random()};
+//     auto d = eu.edit([](auto& text, auto& tx) { text.insert(tx, 0, "Hello"); });
+//     us.join(d);
+//     us.edit([](auto& text, auto& tx) { text.erase(tx, 4, 1); });
+//
+// A deleted character leaves a tombstone without its bytes, so that what was concurrently inserted after
+// it finds its place; tombstones go once they are causally stable. Concurrent insertions at one place
+// are ordered by Lamport number, then replica, the greater first. Why the join converges: the text is a
+// function of the set of characters and deletions seen, each of which says where it belongs.
+// Source: Roh, Jeon, Kim, Lee, "Replicated abstract data types" (2011); the ordering as in Attiya,
+// Burckhardt et al., "Specification and Complexity of Collaborative Text Editing" (2016).
+
+#include <joinery/causal_context.hpp>
+#include <joinery/join_scope.hpp>
+#include <joinery/removal_log.hpp>
+#include <joinery/text_fragment.hpp>
+#include <joinery/transaction.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace joinery {
+
+namespace detail {
+class text_engine;
+}
+
+/// Positions are Unicode code points, or, where the name says so, bytes of UTF-8 or units of UTF-16. Text
+/// goes in and comes out as UTF-8.
+///
+/// Errors, by all functions that take positions or text, before anything is changed: std::out_of_range if
+/// a position or range is not within the text, std::invalid_argument if a position is inside a character
+/// or the text is not valid UTF-8.
+///
+/// Everything takes O(log n) and the size of what is inserted, erased or returned, n the number of runs,
+/// unless it says otherwise. Moved and copied freely (deeply); an empty text is one pointer.
+class rga_text {
+public:
+    using fragment = text_fragment;
+
+    rga_text();
+    rga_text(const rga_text& other);
+    rga_text(rga_text&& other) noexcept;
+    rga_text& operator=(const rga_text& other);
+    rga_text& operator=(rga_text&& other) noexcept;
+    ~rga_text();
+
+    // ---- editing ----
+
+    /// Inserts before position `pos`.
+    void insert(transaction& tx, std::size_t pos, std::string_view utf8);
+    void insert_utf8(transaction& tx, std::size_t byte, std::string_view utf8);
+    void insert_utf16(transaction& tx, std::size_t unit, std::string_view utf8);
+
+    /// Erases `n` characters (bytes, units) from position `pos` on.
+    void erase(transaction& tx, std::size_t pos, std::size_t n);
+    void erase_utf8(transaction& tx, std::size_t byte, std::size_t bytes);
+    void erase_utf16(transaction& tx, std::size_t unit, std::size_t units);
+
+    // ---- reading ----
+
+    std::string str() const;
+    /// At most `n` characters from position `pos` on.
+    std::string substr(std::size_t pos, std::size_t n = static_cast<std::size_t>(-1)) const;
+
+    /// In code points, bytes and units. O(1).
+    std::size_t size() const;
+    std::size_t size_utf8() const;
+    std::size_t size_utf16() const;
+    bool empty() const { return size() == 0; }
+
+    /// The byte, or unit, at which code point `pos` begins; at the end, the size.
+    std::size_t to_utf8(std::size_t pos) const;
+    std::size_t to_utf16(std::size_t pos) const;
+    /// The code point that begins at a byte, or unit.
+    std::size_t from_utf8(std::size_t byte) const;
+    std::size_t from_utf16(std::size_t unit) const;
+
+    /// Equal visible characters, dots included. O(n).
+    friend bool operator==(const rga_text& a, const rga_text& b) { return a.equals(b); }
+
+    // ---- the interface between types and replicas: crdt.hpp ----
+
+    void extract(const causal_context& wanted, fragment& out) const;
+    void join(const fragment& f, join_scope& s);
+    void kill(const dot_range& dots, join_scope& s);
+    void clear(transaction& tx, kills& out);
+    /// Tombstones go from right to left: one goes only if its deletion is stable, and the next element that
+    /// remains is too, or there is none. `settled`: dots killed by removals that have become stable.
+    void prune(const version_vector& stable, std::span<const dot_range> settled, dot_sink* sink);
+    bool vacant() const;
+    std::uint64_t digest(const causal_context& all) const;
+    static std::string type_name() { return "rga_text"; }
+
+    /// The greatest Lamport number seen; the next character or deletion gets the one after.
+    std::uint64_t max_lamport() const;
+    /// An estimate of the memory in use, in bytes. O(n).
+    std::size_t memory() const;
+
+private:
+    std::unique_ptr<detail::text_engine> engine_; // null: vacant
+
+    detail::text_engine& engine();
+    bool equals(const rga_text& other) const;
+};
+
+} // namespace joinery

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// What a delta carries of a text: runs of inserted characters and runs of deletions.
+//
+// A run is as long as it can be: consecutive dots of one replica with consecutive Lamport numbers, each
+// character the child of the one before; of deletions: each of the character beside the last one's.
+// So what was typed or backspaced in one go is one run, and a tombstoned run of any length is a few bytes.
+
+#include <joinery/codec.hpp>
+#include <joinery/dot.hpp>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace joinery {
+
+/// Characters that were inserted one after the other.
+struct text_run {
+    dot first;                 ///< the first character's; the others' follow
+    dot parent;                ///< what the first was inserted after; seq 0 = the start of the text
+    std::uint64_t count = 0;   ///< code points
+    std::uint64_t lamport = 0; ///< the first character's; the others' follow
+    bool deleted = false;      ///< a tombstone: no text
+
+    friend bool operator==(const text_run&, const text_run&) = default;
+};
+
+/// Deletions that were made one after the other: event i (dot first + i, Lamport number lamport + i) kills
+/// the character target + i, or target - i if they ran backward. A single one is not backward.
+struct text_deletion {
+    dot first;
+    dot target;
+    std::uint64_t count = 0;
+    std::uint64_t lamport = 0;
+    bool backward = false;
+
+    friend bool operator==(const text_deletion&, const text_deletion&) = default;
+};
+
+struct text_fragment {
+    std::vector<text_run> runs;           ///< sorted by dot
+    std::string text;                     ///< the characters of all live runs, in this order
+    std::vector<text_deletion> deletions; ///< sorted by dot
+    std::uint64_t lamport = 0;            ///< the greatest that was pruned, if it exceeds all above; else 0
+
+    bool empty() const { return runs.empty() && deletions.empty() && lamport == 0; }
+    friend bool operator==(const text_fragment&, const text_fragment&) = default;
+
+    template <class Archive> void save(Archive& ar) const;
+    template <class Archive> void load(Archive& ar);
+};
+
+// ---- implementation ----
+
+namespace detail {
+
+/// Lamport numbers from outside are at most this, so that arithmetic on them cannot overflow.
+inline constexpr std::uint64_t max_lamport = std::uint64_t{1} << 62;
+
+/// True if counts, numbers and text are consistent. Not required: that runs are sorted or disjoint.
+bool well_formed(const text_fragment& f);
+
+/// Wire format; numbers are varints, dots and ranges as the archive writes them.
+///
+///     4 * number of runs + (1 if deletions follow) + (2 if a pruned Lamport number follows)
+///     runs:       the dots of each as a range; then of each, flags and drift; then the parents that no flag says
+///     deletions:  their number; the dots of each; of each, flags and drift; the targets of each, a dot if it
+///                 is one, else a range
+///     the pruned Lamport number
+///     the text of the live runs; its length follows from their counts
+///
+/// Flags (a byte): 1 deleted or backward, 2 the parent is the start, 4 the parent is the dot before the first,
+/// 8 a drift follows: the Lamport number less the sequence number less the same of the run before (zigzag).
+void write_compact(compact_output_archive& ar, const text_fragment& f);
+void read_compact(compact_input_archive& ar, text_fragment& f);
+
+/// How other archives see a run.
+struct readable_run {
+    dot first, parent;
+    std::uint64_t count = 0;
+    std::uint64_t lamport = 0;
+    bool deleted = false;
+    std::string text;
+
+    template <class Archive> void serialize(Archive& ar) {
+        ar(CEREAL_NVP(first), CEREAL_NVP(parent), CEREAL_NVP(count), CEREAL_NVP(lamport), CEREAL_NVP(deleted),
+           CEREAL_NVP(text));
+    }
+};
+std::vector<readable_run> readable_runs(const text_fragment& f);
+/// Throws decode_failure unless the result is well-formed.
+void take_readable_runs(text_fragment& f, const std::vector<readable_run>& runs);
+
+} // namespace detail
+
+template <class Archive> void CEREAL_SERIALIZE_FUNCTION_NAME(Archive& ar, text_deletion& d) {
+    ar(cereal::make_nvp("first", d.first), cereal::make_nvp("target", d.target), cereal::make_nvp("count", d.count),
+       cereal::make_nvp("lamport", d.lamport), cereal::make_nvp("backward", d.backward));
+}
+
+template <class Archive> void text_fragment::save(Archive& ar) const {
+    if constexpr (is_compact_archive_v<Archive>)
+        detail::write_compact(ar, *this);
+    else
+        ar(cereal::make_nvp("runs", detail::readable_runs(*this)), CEREAL_NVP(deletions), CEREAL_NVP(lamport));
+}
+
+template <class Archive> void text_fragment::load(Archive& ar) {
+    if constexpr (is_compact_archive_v<Archive>) {
+        detail::read_compact(ar, *this);
+    } else {
+        std::vector<detail::readable_run> readable;
+        ar(cereal::make_nvp("runs", readable), CEREAL_NVP(deletions), CEREAL_NVP(lamport));
+        detail::take_readable_runs(*this, readable);
+    }
+}
+
+} // namespace joinery

@@ -1,0 +1,441 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "text_engine.hpp"
+
+#include "utf8.hpp"
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+#include <vector>
+
+namespace joinery::detail {
+
+// ---- editing ----
+
+// What an edit has done so far, in order; undone from the back. It outlives the engine if a value is
+// assigned to in the middle of an edit.
+struct text_engine::open_edit {
+    enum class kind { inserted, logged, buried };
+    struct step {
+        kind what;
+        dot_range dots;
+        std::string text; // of what was buried
+    };
+    text_engine* engine;
+    std::uint64_t max_lamport;
+    std::vector<step> steps;
+};
+
+text_engine::text_engine(const text_engine& other)
+    : tree_(other.tree_), deletions_(other.deletions_),
+      late_(other.late_ ? std::make_unique<late_arrivals>(*other.late_) : nullptr), max_lamport_(other.max_lamport_),
+      pruned_lamport_(other.pruned_lamport_) {}
+
+text_engine::~text_engine() {
+    if (open_) open_->engine = nullptr;
+}
+
+text_engine::open_edit& text_engine::open(transaction& tx) {
+    if (open_) return *open_;
+    auto edit = std::make_shared<open_edit>(open_edit{this, max_lamport_, {}});
+    tx.on_rollback([edit] {
+        if (edit->engine) edit->engine->roll_back(*edit);
+    });
+    tx.on_commit([edit] {
+        if (edit->engine) edit->engine->open_ = nullptr;
+    });
+    return *(open_ = edit.get());
+}
+
+void text_engine::roll_back(open_edit& edit) {
+    for (auto step = edit.steps.rbegin(); step != edit.steps.rend(); ++step) {
+        switch (step->what) {
+        case open_edit::kind::inserted:
+            while (auto p = tree_.next(step->dots)) tree_.erase(p->at, p->dots.size());
+            break;
+        case open_edit::kind::logged: deletions_.remove(step->dots); break;
+        case open_edit::kind::buried: tree_.revive(step->dots, step->text); break;
+        }
+    }
+    max_lamport_ = edit.max_lamport;
+    open_ = nullptr;
+}
+
+void text_engine::insert(transaction& tx, const void* owner, std::uint64_t pos, std::string_view utf8,
+                         std::uint64_t points) {
+    open_edit& edit = open(tx);
+    std::optional<text_tree::place> parent;
+    if (pos > 0) parent = tree_.locate(text_tree::unit::points, pos - 1).next;
+    dot_range dots = tx.next(points);
+    edit.steps.push_back({open_edit::kind::inserted, dots, {}});
+    tree_.insert(parent, {dots.replica, dots.first}, max_lamport_ + 1, points, text_state::live, utf8);
+    max_lamport_ += points;
+    tx.entered(owner, dots);
+}
+
+void text_engine::erase(transaction& tx, const void* owner, std::uint64_t pos, std::uint64_t n) {
+    open_edit& edit = open(tx);
+    dot_range events = tx.next(n);
+    for (std::uint64_t first = events.first; n > 0;) {
+        text_tree::place p = *tree_.locate(text_tree::unit::points, pos).next;
+        text_tree::span s = tree_.at(p);
+        std::uint64_t part = std::min(n, s.count - p.offset);
+        dot target = advanced(s.first, p.offset);
+        dot_range targets{target.replica, target.seq, target.seq + part - 1};
+        edit.steps.push_back({open_edit::kind::buried, targets, std::string(tree_.text(p, part))});
+        tree_.bury(p, part, text_state::dead);
+        edit.steps.push_back({open_edit::kind::logged, {events.replica, first, first + part - 1}, {}});
+        deletions_.add({{events.replica, first}, target, part, max_lamport_ + 1, false});
+        max_lamport_ += part;
+        first += part;
+        n -= part;
+    }
+    tx.entered(owner, events);
+}
+
+void text_engine::clear(transaction& tx, kills& out) {
+    if (tree_.size(text_tree::unit::points) == 0) return;
+    open_edit& edit = open(tx);
+    while (auto next = tree_.locate(text_tree::unit::points, 0).next) {
+        dot_range dots = tree_.at(*next).dots();
+        edit.steps.push_back({open_edit::kind::buried, dots, std::string(tree_.text(*next, dots.size()))});
+        tree_.bury(*next, dots.size(), text_state::dead);
+        out.add(dots);
+    }
+}
+
+// ---- joining ----
+
+struct text_engine::join_under_way {
+    join_scope& scope;
+    causal_context carried; // what the fragment carries, where that matters
+};
+
+text_engine::late_arrivals& text_engine::late() {
+    if (!late_) late_ = std::make_unique<late_arrivals>();
+    return *late_;
+}
+
+// Changes the state of the elements in `r`, held or waiting, that are in state `from`.
+void text_engine::mark(const dot_range& r, text_state from, text_state to) {
+    for (dot_range rest = r;;) {
+        auto p = tree_.next(rest);
+        if (!p) break;
+        if (p->state == from) tree_.bury(p->at, p->dots.size(), to);
+        if (p->dots.last == r.last) break;
+        rest.first = p->dots.last + 1;
+    }
+    if (!waiting()) return;
+    for (dot_range rest = r;;) {
+        auto part = late_->text.peek(rest);
+        if (!part) break;
+        rest.first = part->run->first.seq + part->offset + part->count;
+        if (part->run->state == from) {
+            arriving_text* run = late_->text.next({r.replica, rest.first - part->count, rest.first - 1});
+            run->state = to;
+            run->text = std::string();
+        }
+        if (rest.first > r.last) break;
+    }
+}
+
+// A deletion of these has become known: they are tombstones, and those that were thought settled are not.
+void text_engine::kill(const dot_range& r) {
+    mark(r, text_state::live, text_state::dead);
+    mark(r, text_state::settled, text_state::dead);
+}
+
+void text_engine::drop_elements(const dot_range& r, join_scope& s) {
+    while (auto p = tree_.next(r)) {
+        forgot(p->lamport + p->dots.size() - 1);
+        s.dropped(p->dots);
+        tree_.erase(p->at, p->dots.size());
+    }
+    if (!waiting()) return;
+    while (arriving_text* run = late_->text.next(r)) {
+        forgot(run->lamport + run->count - 1);
+        s.dropped(dots_of(*run));
+        late_->text.take(run->first);
+    }
+}
+
+// Its sender has pruned these deletions, so they were stable.
+void text_engine::drop_deletions(const dot_range& r, join_scope& s) {
+    while (auto d = deletions_.next(r)) {
+        forgot(d->lamport + d->count - 1);
+        s.dropped(dots_of(*d));
+        deletions_.remove(dots_of(*d));
+        mark(targets_of(*d), text_state::dead, text_state::settled);
+    }
+}
+
+void text_engine::drop_what_was_pruned(join_under_way& j) {
+    j.scope.covered.for_each([&](const dot_range& r) {
+        for (const auto& gone : j.carried.missing(r)) {
+            drop_deletions(gone, j.scope);
+            drop_elements(gone, j.scope);
+        }
+    });
+}
+
+void text_engine::join(const text_fragment& f, join_scope& s) {
+    if (!well_formed(f)) return;
+    join_under_way j{s, {}};
+    if (s.overlapping) {
+        for (const auto& r : f.runs) j.carried.add(dots_of(r));
+        for (const auto& d : f.deletions) j.carried.add(dots_of(d));
+        drop_what_was_pruned(j);
+    }
+    for (const auto& d : f.deletions) enter(d, s); // first, so that elements find their deletions
+    std::string_view rest = f.text;
+    for (const auto& r : f.runs) {
+        std::size_t size = r.deleted ? 0 : utf8_prefix(rest, r.count);
+        enter(r, rest.substr(0, size), j);
+        rest.remove_prefix(size);
+    }
+    saw(f.lamport);
+    forgot(f.lamport);
+    if (late_) {
+        if (!late_->awaited.empty()) // what came has come
+            s.covered.for_each([&](const dot_range& r) { late_->awaited.remove(r); });
+        if (late_->awaited.empty() && late_->text.empty()) late_ = nullptr;
+    }
+}
+
+// The parts of `r` that the delta covers and the state has not seen.
+static std::vector<dot_range> new_parts(const dot_range& r, const join_scope& s) {
+    if (s.covered.contains(r) && !s.seen.intersects(r)) return {r};
+    std::vector<dot_range> out;
+    for (const auto& part : s.covered.intersect(r)) {
+        auto missing = s.seen.missing(part);
+        out.insert(out.end(), missing.begin(), missing.end());
+    }
+    return out;
+}
+
+void text_engine::enter(const text_deletion& d, join_scope& s) {
+    for (const auto& part : new_parts(dots_of(d), s)) {
+        for (dot_range rest = part;;) { // leave out what the same fragment has brought already
+            auto held = deletions_.next(rest);
+            std::uint64_t last = held ? held->first.seq - 1 : part.last;
+            if (rest.first <= last) {
+                text_deletion fresh = slice(d, rest.first - d.first.seq, last - rest.first + 1);
+                deletions_.add(fresh);
+                saw(fresh.lamport + fresh.count - 1);
+                s.entered({part.replica, rest.first, last});
+                dot_range targets = targets_of(fresh);
+                kill(targets);
+                for (const auto& unseen : s.seen.missing(targets)) late().awaited.add(unseen);
+            }
+            if (!held || held->first.seq + held->count > part.last) break;
+            rest.first = held->first.seq + held->count;
+        }
+    }
+}
+
+void text_engine::enter(const text_run& r, std::string_view utf8, join_under_way& j) {
+    join_scope& s = j.scope;
+    dot_range all = dots_of(r);
+    for (const auto& part : new_parts(all, s)) {
+        for (dot_range rest = part;;) { // leave out what the same fragment has brought already
+            auto placed = tree_.next(rest);
+            std::uint64_t first = placed ? placed->dots.first : part.last + 1;
+            std::uint64_t behind = placed ? placed->dots.last + 1 : part.last + 1;
+            if (waiting()) {
+                auto held = late_->text.peek(rest);
+                std::uint64_t at = held ? held->run->first.seq + held->offset : first;
+                if (at < first) {
+                    first = at;
+                    behind = at + held->count;
+                }
+            }
+            if (rest.first < first) {
+                std::string_view text = utf8;
+                if (!r.deleted && (rest.first > all.first || first <= all.last)) {
+                    text.remove_prefix(utf8_prefix(text, rest.first - all.first));
+                    text = text.substr(0, utf8_prefix(text, first - rest.first));
+                }
+                enter_new(r, {part.replica, rest.first, first - 1}, text, s);
+            }
+            if (behind > part.last) break;
+            rest.first = behind;
+        }
+    }
+    if (s.overlapping && s.seen.intersects(all))
+        for (const auto& part : s.seen.intersect(all))
+            for (const auto& covered : s.covered.intersect(part)) meet_known(r, covered, j);
+}
+
+// `part` of r has not been here before; utf8 is its text.
+void text_engine::enter_new(const text_run& r, dot_range part, std::string_view utf8, join_scope& s) {
+    saw(r.lamport + (part.last - r.first.seq));
+    s.entered(part);
+    causal_context killed;
+    if (s.log.kills_arriving(part))
+        for (const auto& k : s.log.awaited().intersect(part)) killed.add(k);
+    if (late_ && late_->awaited.intersects(part)) {
+        for (const auto& k : late_->awaited.intersect(part)) killed.add(k);
+        late_->awaited.remove(part);
+    }
+    auto put = [&](const dot_range& dots, text_state state) {
+        std::uint64_t offset = dots.first - r.first.seq;
+        arriving_text run{{dots.replica, dots.first}, {}, dots.size(), r.lamport + offset, state, {}};
+        run.parent = offset == 0 ? r.parent : before(run.first);
+        if (!r.deleted) {
+            std::string_view text = utf8.substr(0, dots.last == part.last ? utf8.size() : utf8_prefix(utf8, dots.size()));
+            if (state == text_state::live) run.text = text;
+            utf8.remove_prefix(text.size());
+        }
+        place(std::move(run));
+    };
+    // A tombstone whose deletion is unknown: its sender has pruned that, so it was stable.
+    text_state otherwise = r.deleted ? text_state::settled : text_state::live;
+    for (const auto& dead : killed.intersect(part)) {
+        if (part.first < dead.first) put({part.replica, part.first, dead.first - 1}, otherwise);
+        put(dead, text_state::dead);
+        if (dead.last == part.last) return;
+        part.first = dead.last + 1;
+    }
+    put(part, otherwise);
+}
+
+// `part` of r, covered by the delta, was seen here before.
+void text_engine::meet_known(const text_run& r, const dot_range& part, join_under_way& j) {
+    if (r.deleted) mark(part, text_state::live, text_state::settled);
+    if (!waiting()) return;
+    // What waits for a parent that the sender has pruned takes the place that the sender gives it.
+    for (dot_range rest = part;;) {
+        auto held = late_->text.peek(rest);
+        if (!held) return;
+        std::uint64_t first = held->run->first.seq + held->offset;
+        rest.first = first + held->count;
+        dot parent = held->offset > 0 ? dot{part.replica, first - 1} : held->run->parent;
+        dot theirs = first == r.first.seq ? r.parent : dot{part.replica, first - 1};
+        bool pruned = parent != theirs && parent.seq > 0 && j.scope.covered.contains(parent) &&
+                      !j.carried.contains(parent);
+        if (pruned) {
+            arriving_text run = late_->text.take(late_->text.next({part.replica, first, rest.first - 1})->first);
+            run.parent = theirs;
+            place(std::move(run));
+        }
+        if (rest.first > part.last || !waiting()) return;
+    }
+}
+
+// Puts a run behind its parent. False if that is not there.
+bool text_engine::attach(const arriving_text& run) {
+    std::optional<text_tree::place> parent;
+    if (run.parent.seq > 0) {
+        parent = tree_.find(run.parent);
+        if (!parent) return false;
+    }
+    tree_.insert(parent, run.first, run.lamport, run.count, run.state, run.text);
+    return true;
+}
+
+// Puts a run where it belongs, and what has waited for it, or lets it wait.
+void text_engine::place(arriving_text run) {
+    if (!attach(run)) return late().text.add(std::move(run));
+    if (!waiting()) return;
+    std::vector<arriving_text> ready;
+    late_->text.take_children(dots_of(run), ready);
+    while (!ready.empty()) {
+        arriving_text next = std::move(ready.back());
+        ready.pop_back();
+        attach(next);
+        late_->text.take_children(dots_of(next), ready);
+    }
+}
+
+// ---- extracting ----
+
+void text_engine::extract(const causal_context& wanted, text_fragment& out) const {
+    out = {};
+    std::uint64_t greatest = 0;
+    wanted.for_each([&](const dot_range& range) {
+        for (dot_range rest = range;;) {
+            auto placed = tree_.next(rest);
+            std::optional<waiting_text::part> held;
+            if (waiting()) held = late_->text.peek(rest);
+            if (held && placed && placed->dots.first < held->run->first.seq + held->offset) held.reset();
+            if (held) {
+                const arriving_text& w = *held->run;
+                dot first = advanced(w.first, held->offset);
+                std::string_view text = w.text;
+                if (w.state == text_state::live) {
+                    text.remove_prefix(utf8_prefix(text, held->offset));
+                    text = text.substr(0, utf8_prefix(text, held->count));
+                }
+                append(out,
+                       {first, held->offset > 0 ? before(first) : w.parent, held->count, w.lamport + held->offset,
+                        w.state != text_state::live},
+                       text);
+                rest.first = first.seq + held->count;
+            } else if (placed) {
+                bool live = placed->state == text_state::live;
+                std::uint64_t n = placed->dots.size();
+                append(out,
+                       {{rest.replica, placed->dots.first}, tree_.parent(placed->at), n, placed->lamport, !live},
+                       live ? tree_.text(placed->at, n) : std::string_view());
+                rest.first = placed->dots.last + 1;
+            } else {
+                break;
+            }
+            greatest = std::max(greatest, out.runs.back().lamport + out.runs.back().count - 1);
+            if (rest.first > range.last) break;
+        }
+        for (dot_range rest = range;;) {
+            auto d = deletions_.next(rest);
+            if (!d) break;
+            append(out.deletions, *d);
+            greatest = std::max(greatest, d->lamport + d->count - 1);
+            rest.first = d->first.seq + d->count;
+            if (rest.first > range.last) break;
+        }
+    });
+    if (pruned_lamport_ > greatest) out.lamport = pruned_lamport_;
+}
+
+// ---- pruning ----
+
+void text_engine::prune(const version_vector& stable, std::span<const dot_range> settled, dot_sink* sink) {
+    auto dropped = [&](const dot_range& r, std::uint64_t lamport) {
+        forgot(lamport);
+        if (sink) sink->dropped(r);
+    };
+    for (const auto& r : settled) mark(r, text_state::dead, text_state::settled);
+    for (const auto& d : deletions_.stable(stable)) {
+        deletions_.remove(dots_of(d));
+        dropped(dots_of(d), d.lamport + d.count - 1);
+        mark(targets_of(d), text_state::dead, text_state::settled);
+    }
+    // From right to left: one goes if the next that remains is stable, or there is none.
+    auto tombstones = tree_.settled();
+    for (auto r = tombstones.rbegin(); r != tombstones.rend(); ++r) {
+        auto next = tree_.following(*tree_.find({r->replica, r->last}));
+        dot_range gone = *r;
+        if (next && !stable.contains(*next)) {
+            // The last stays, or the last that is stable; it makes room for those before it.
+            std::uint64_t stays = std::min(r->last, stable[r->replica]);
+            if (stays <= r->first) continue;
+            gone.last = stays - 1;
+        }
+        while (auto p = tree_.next(gone)) {
+            dropped(p->dots, p->lamport + p->dots.size() - 1);
+            tree_.erase(p->at, p->dots.size());
+        }
+    }
+}
+
+bool text_engine::vacant() const {
+    return tree_.empty() && deletions_.empty() && (!late_ || (late_->text.empty() && late_->awaited.empty())) &&
+           max_lamport_ == 0;
+}
+
+std::size_t text_engine::memory() const {
+    std::size_t sum = sizeof *this - sizeof tree_ + tree_.memory() + deletions_.memory();
+    if (late_) sum += late_->text.memory() + late_->awaited.range_count() * sizeof(causal_context::range);
+    return sum;
+}
+
+} // namespace joinery::detail
