@@ -69,6 +69,7 @@ struct writer {
     void operator()(const pulse& p) const {
         put<std::uint8_t>(out, kind_pulse);
         put(out, p.incarnation);
+        put(out, p.next);
     }
     void operator()(const bye&) const { put<std::uint8_t>(out, kind_bye); }
 };
@@ -108,7 +109,12 @@ result<control, decode_error> decode_body(reader& in) {
         return hello{static_cast<dial_stage>(stage)};
     }
     case kind_welcome: return decode_welcome(in);
-    case kind_pulse: return pulse{in.take<std::uint64_t>()};
+    case kind_pulse: {
+        pulse p;
+        p.incarnation = in.take<std::uint64_t>();
+        p.next = in.take<std::uint64_t>();
+        return p;
+    }
     case kind_bye: return bye{};
     default: return failed(in.ok ? decode_error::invalid_value : decode_error::truncated);
     }
@@ -134,6 +140,19 @@ result<control, decode_error> decode_control(std::span<const std::byte> message)
     if (!in.ok) return failed(decode_error::truncated);
     if (!in.rest.empty()) return failed(decode_error::trailing_bytes);
     return c;
+}
+
+void encode_broadcast(std::byte* to, std::uint64_t sequence) {
+    *to++ = broadcast_mark;
+    for (std::size_t i = 0; i < sizeof sequence; ++i) *to++ = static_cast<std::byte>(sequence >> (8 * i));
+}
+
+result<std::uint64_t, decode_error> decode_broadcast(std::span<const std::byte> message) {
+    if (message.empty() || message[0] != broadcast_mark) return failed(decode_error::bad_magic);
+    reader in{message.subspan(1)};
+    const auto sequence = in.take<std::uint64_t>();
+    if (!in.ok) return failed(decode_error::truncated);
+    return sequence;
 }
 
 // Nothing is handed to ZeroMQ that was not understood here: it reads more into an address than a host and

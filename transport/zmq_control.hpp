@@ -6,12 +6,13 @@
 //
 // The first byte of every message tells the two apart:
 //
-//     frame   = 'J' bytes-of-the-engine
-//     control = 'j' version(1) kind body                       numbers are little-endian
+//     frame     = 'J' bytes-of-the-engine                      over DEALER and ROUTER
+//     broadcast = 'B' sequence(u64) bytes-of-the-engine        over PUB; numbers are little-endian
+//     control   = 'j' version(1) kind body
 //     hello   = kind 1, stage(u8)                              dialler to listener, over DEALER
 //     welcome = kind 2, incarnation(u64), place                listener to dialler, over ROUTER
 //     place   = 1 port(u16) | 2 suffix(1 to 32 of [A-Za-z0-9._-])
-//     pulse   = kind 3, incarnation(u64)                       publisher to subscribers, over PUB
+//     pulse   = kind 3, incarnation(u64), sequence(u64)        publisher to subscribers, over PUB
 //     bye     = kind 4                                         either way between DEALER and ROUTER
 //
 // A dialler that knows only the listener's ROUTER asks (stage 0) and learns where the PUB socket is: a
@@ -21,6 +22,9 @@
 // carries the welcome's incarnation proves that both sockets reach the same process, not one that was
 // given a port which another has just freed. Then the dialler says that it is ready (stage 2), from which
 // moment the listener sends to it, and repeats this as a sign of life.
+//
+// A publisher numbers its broadcasts from 0, and a pulse carries the number of the next one. ZeroMQ tells
+// neither side what it drops for a subscriber with a full queue; the gaps tell the subscriber.
 
 #include <joinery/decode_error.hpp>
 #include <joinery/result.hpp>
@@ -36,7 +40,9 @@
 namespace joinery::detail {
 
 inline constexpr std::byte frame_mark{'J'};
+inline constexpr std::byte broadcast_mark{'B'};
 inline constexpr std::byte control_mark{'j'};
+inline constexpr std::size_t broadcast_header = 1 + sizeof(std::uint64_t);
 inline constexpr std::uint8_t control_version = 1;
 inline constexpr std::size_t max_place_suffix = 32;
 
@@ -55,6 +61,7 @@ struct welcome {
 };
 struct pulse {
     std::uint64_t incarnation = 0;
+    std::uint64_t next = 0; ///< the sequence number of the next broadcast
     friend bool operator==(const pulse&, const pulse&) = default;
 };
 struct bye {
@@ -67,6 +74,11 @@ std::vector<std::byte> encode_control(const control& c);
 /// Reads a whole message, mark included. Total: any bytes give a value or an error, and what it accepts is
 /// exactly what `encode_control` writes.
 result<control, decode_error> decode_control(std::span<const std::byte> message);
+
+/// Writes a broadcast's header to `to`, which has room for `broadcast_header` bytes.
+void encode_broadcast(std::byte* to, std::uint64_t sequence);
+/// The sequence number of a broadcast, mark included.
+result<std::uint64_t, decode_error> decode_broadcast(std::span<const std::byte> message);
 
 /// A ZeroMQ address that was checked: "tcp://HOST:PORT" or "ipc://PATH".
 struct zmq_address {

@@ -30,7 +30,6 @@ namespace joinery {
 
 namespace {
 
-using detail::control_mark;
 using detail::decode_control;
 using detail::dial_stage;
 using detail::encode_control;
@@ -45,8 +44,10 @@ constexpr std::size_t frame_cost = 64;                    // what a frame costs 
 constexpr std::size_t slice = std::size_t{1} << 16;       // of it for one socket before the next has its turn
 constexpr int missing_signs = 10;                         // signs of life in succession
 constexpr milliseconds first_probe{2};                    // the pause after the first request for a pulse
-constexpr milliseconds farewell{100};                     // for the last broadcasts of a peer that says bye
+constexpr milliseconds farewell{1000};                    // for the last broadcasts of a peer that says bye
 constexpr milliseconds longest_wait = std::chrono::hours(24);
+// ZeroMQ's pause before it reconnects: 12 days. Turned off (-1), it discards what has come when a connection ends.
+constexpr int never = INT_MAX / 2;
 constexpr int most_sockets = 16384; // of one context; a dialled peer takes six
 
 constexpr int watched_events = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
@@ -79,14 +80,18 @@ public:
         }
     }
 
-    /// True if it was raised since the last call. The byte is taken before the flag, since the other way
-    /// round a byte written in between would be lost with the flag still up, and every later wake with it.
+    /// True if it was raised since the last call. The byte stays, or comes a little later: a wait that ends
+    /// early for it calls `drain`.
     bool take() {
-        if (!raised_.load(std::memory_order_acquire)) return false;
+        return raised_.load(std::memory_order_relaxed) && raised_.exchange(false, std::memory_order_acq_rel);
+    }
+
+    /// Empties the pipe. Call `take` before the next wait: the byte may belong to a flag that is still up,
+    /// and while it is up no further byte is written.
+    void drain() {
         char bytes[16];
         while (::read(ends_[0], bytes, sizeof bytes) > 0) {
         }
-        return raised_.exchange(false, std::memory_order_acq_rel);
     }
 
 private:
@@ -107,7 +112,8 @@ private:
 
 /// A socket that dials, and the pair socket on which libzmq reports what becomes of the connection. Each
 /// makes one attempt: ZeroMQ does not reconnect (an own state machine does), so there are a handful of
-/// events at most and libzmq's thread never waits for us to read them.
+/// events at most and libzmq's thread never waits for us to read them. Reconnecting would also let libzmq
+/// 4.3.4 abort if the queue was full when the connection ended ("Assertion failed: _input_stopped").
 struct dialling_socket {
     zmq::socket_t monitor, socket;
 
@@ -142,10 +148,12 @@ struct dialled_peer {
     bool subscribed = false; // the SUB's handshake is done
     bool backlog = false;    // its sockets were not read to the end
     bool leaving = false;    // it said goodbye; what it broadcast before may still come
+    bool ended = false;      // its connection has; what came before is read once more
     std::optional<dialling_socket> dealer, subscriber;
-    std::uint64_t incarnation = 0; // of the process that answers
-    steady::time_point due{};      // the next attempt, question or sign of life
-    steady::time_point deadline{}; // ends a step of connecting
+    std::uint64_t incarnation = 0;    // of the process that answers
+    std::uint64_t next_broadcast = 0; // its sequence number
+    steady::time_point due{};         // the next attempt, question or sign of life
+    steady::time_point deadline{};    // ends a step of connecting
     steady::time_point connected_at{};
     milliseconds backoff{};
     milliseconds pause{}; // between questions
@@ -158,7 +166,7 @@ struct dialled_peer {
 struct inbound_peer {
     link_id link = 0;
     std::string route;
-    steady::time_point heard{};
+    int silent = 0; // checks since it was last heard: counted, since our own pause is no silence of the peer
 };
 
 struct string_hash {
@@ -170,10 +178,14 @@ enum class sent : std::uint8_t { yes, full, gone };
 
 /// Takes the message if the answer is `yes`.
 sent try_send(zmq::socket_t& socket, zmq::message_t& message, int flags = 0) {
-    for (;;) {
+    for (bool refreshed = false;;) {
         if (zmq_msg_send(message.handle(), socket.handle(), flags | ZMQ_DONTWAIT) >= 0) return sent::yes;
         if (zmq_errno() == EINTR) continue;
-        return zmq_errno() == EAGAIN ? sent::full : sent::gone;
+        if (zmq_errno() != EAGAIN) return sent::gone;
+        if (refreshed) return sent::full;
+        // Sending looks only once in a while at what peers have taken from their queues; this always does.
+        static_cast<void>(socket.get(zmq::sockopt::events));
+        refreshed = true;
     }
 }
 
@@ -187,6 +199,13 @@ bool try_receive(zmq::socket_t& socket, zmq::message_t& message) {
 zmq::message_t message_of(std::span<const std::byte> bytes) { return {bytes.data(), bytes.size()}; }
 
 zmq::message_t message_of(const detail::control& c) { return message_of(encode_control(c)); }
+
+zmq::message_t broadcast_message(std::uint64_t sequence, std::span<const std::byte> frame) {
+    zmq::message_t m(detail::broadcast_header + frame.size());
+    detail::encode_broadcast(m.data<std::byte>(), sequence);
+    if (!frame.empty()) std::memcpy(m.data<std::byte>() + detail::broadcast_header, frame.data(), frame.size());
+    return m;
+}
 
 zmq::message_t frame_message(std::span<const std::byte> frame) {
     zmq::message_t m(frame.size() + 1);
@@ -269,7 +288,7 @@ public:
             ++stats_.dropped;
             return;
         }
-        zmq::message_t m = frame_message(frame);
+        zmq::message_t m = broadcast_message(next_broadcast_++, frame);
         if (!publish(m)) ++stats_.dropped;
         count_out(frame.size());
     }
@@ -298,12 +317,12 @@ public:
             handed_over_ = false;
             flush_notices(events);
             const bool drained = receive(events);
-            read_monitors();
             const auto now = steady::now();
+            const bool settled = read_monitors(now) && drained;
             auto next = run_timers(now, drained);
             flush_notices(events);
             if (wake_.take() || handed_over_ || now >= until) break;
-            if (drained) wait(std::min(next, until) - now);
+            if (settled) wait(std::min(next, until) - now);
         }
         sweep();
     }
@@ -350,6 +369,7 @@ private:
     std::vector<zmq::pollitem_t> items_;
     zmq::message_t route_message_, message_; // reused, so that receiving allocates nothing here
     std::size_t turn_ = 0;                   // whose turn it is to be read first
+    std::uint64_t next_broadcast_ = 0;       // its sequence number
     bool pulse_wanted_ = false;
     bool handed_over_ = false;
     steady::time_point next_pulse_{}, next_check_{};
@@ -368,11 +388,11 @@ private:
         s.set(zmq::sockopt::rcvhwm, static_cast<int>(options_.receive_high_water));
         // Far above what is sent, since a greater message ends the connection; never so small that it
         // hits the handshake (276 bytes).
-        s.set(zmq::sockopt::maxmsgsize,
-              static_cast<std::int64_t>(std::max(2 * options_.max_frame + 1, std::size_t{1} << 16)));
+        s.set(zmq::sockopt::maxmsgsize, static_cast<std::int64_t>(std::max(
+                                            2 * options_.max_frame + detail::broadcast_header, std::size_t{1} << 16)));
         s.set(zmq::sockopt::handshake_ivl, static_cast<int>(options_.handshake.count()));
         s.set(zmq::sockopt::connect_timeout, static_cast<int>(options_.handshake.count()));
-        s.set(zmq::sockopt::reconnect_ivl, -1);
+        s.set(zmq::sockopt::reconnect_ivl, never);
         // The system ends connections on which nothing is acknowledged; pulses see to it that there is
         // always something to acknowledge.
         s.set(zmq::sockopt::tcp_maxrt, static_cast<int>((options_.heartbeat * missing_signs).count()));
@@ -431,8 +451,8 @@ private:
         }
     }
 
-    /// False if a subscriber's queue is full: then ZeroMQ drops the message for that one and delivers it to
-    /// the rest, which it would otherwise do without a word.
+    /// False if a subscriber's queue has become full: then ZeroMQ drops the message for that one and delivers
+    /// it to the rest. Until there is room again it drops further ones without a word; see `note_sequence`.
     bool publish(zmq::message_t& m) {
         if (try_send(publisher_, m) == sent::yes) return true;
         publisher_.set(zmq::sockopt::xpub_nodrop, false);
@@ -470,8 +490,7 @@ private:
         }
     }
 
-    void hand_over(transport_events& events, link_id link, std::span<const std::byte> message) {
-        const auto frame = message.subspan(1);
+    void hand_over(transport_events& events, link_id link, std::span<const std::byte> frame) {
         ++stats_.frames_in;
         stats_.bytes_in += frame.size();
         handed_over_ = true;
@@ -563,7 +582,7 @@ private:
     void close_sockets(dialled_peer& p) {
         p.dealer.reset();
         p.subscriber.reset();
-        p.subscribed = p.backlog = p.leaving = false;
+        p.subscribed = p.backlog = p.leaving = p.ended = false;
         p.now = dialled_peer::state::idle;
     }
 
@@ -601,7 +620,7 @@ private:
             for (std::size_t i = 0; i < sources; ++i) {
                 const std::size_t source = (turn_ + i) % sources;
                 if (source + 1 == sources) {
-                    more |= read_router(events, budget, now);
+                    more |= read_router(events, budget);
                 } else {
                     dialled_peer& p = *dialled_[source];
                     p.backlog = read_peer(p, events, budget, now);
@@ -639,11 +658,11 @@ private:
         return false;
     }
 
-    bool read_router(transport_events& events, std::size_t& budget, steady::time_point now) {
+    bool read_router(transport_events& events, std::size_t& budget) {
         if (!router_) return false;
         for (std::size_t left = slice; try_receive(router_, route_message_);) {
             if (!route_message_.more() || !try_receive(router_, message_)) continue;
-            from_router(route_message_.to_string_view(), events, now);
+            from_router(route_message_.to_string_view(), events);
             flush_notices(events);
             if (!pay(budget, left, message_.size())) return true;
         }
@@ -668,7 +687,7 @@ private:
                 ++stats_.dropped;
                 return;
             }
-            return hand_over(events, p.link, bytes_of(message_));
+            return hand_over(events, p.link, bytes_of(message_).subspan(1));
         }
         const auto c = decode_control(bytes_of(message_));
         if (!c) {
@@ -681,6 +700,7 @@ private:
                 fail(p, now);
             }
         } else if (std::holds_alternative<detail::bye>(*c)) {
+            if (p.now != dialled_peer::state::connected) return fail(p, now); // it has no room for us
             p.leaving = true;
             p.due = now + farewell;
         }
@@ -689,12 +709,15 @@ private:
     void from_publisher(dialled_peer& p, transport_events& events, steady::time_point now) {
         if (!single_part(p.subscriber->socket)) return;
         p.unheard = 0;
-        if (is_frame()) {
+        if (p.leaving) p.due = now + farewell;
+        if (const auto sequence = detail::decode_broadcast(bytes_of(message_))) {
             if (p.now != dialled_peer::state::connected) {
                 ++stats_.dropped;
                 return;
             }
-            return hand_over(events, p.link, bytes_of(message_));
+            note_sequence(p, *sequence);
+            ++p.next_broadcast;
+            return hand_over(events, p.link, bytes_of(message_).subspan(detail::broadcast_header));
         }
         const auto c = decode_control(bytes_of(message_));
         const auto* beat = c ? std::get_if<detail::pulse>(&*c) : nullptr;
@@ -703,16 +726,25 @@ private:
         } else if (beat->incarnation != p.incarnation) {
             fail(p, now); // another process has the port by now
         } else if (p.now == dialled_peer::state::subscribing) {
+            p.next_broadcast = beat->next;
             become_connected(p, now);
+        } else {
+            note_sequence(p, beat->next);
         }
     }
 
-    void from_router(std::string_view route, transport_events& events, steady::time_point now) {
+    /// Counts the broadcasts between the last one and this one: the publisher's queue had no room for them.
+    void note_sequence(dialled_peer& p, std::uint64_t sequence) {
+        if (sequence > p.next_broadcast) stats_.dropped += sequence - p.next_broadcast;
+        p.next_broadcast = sequence;
+    }
+
+    void from_router(std::string_view route, transport_events& events) {
         if (!single_part(router_)) return;
         const auto at = inbound_.find(route);
-        if (at != inbound_.end()) at->second.heard = now;
+        if (at != inbound_.end()) at->second.silent = 0;
         if (is_frame()) {
-            if (at != inbound_.end()) return hand_over(events, at->second.link, bytes_of(message_));
+            if (at != inbound_.end()) return hand_over(events, at->second.link, bytes_of(message_).subspan(1));
             ++stats_.dropped;
             route_control(route, detail::bye{}); // whoever takes itself for connected had better dial again
             return;
@@ -721,20 +753,20 @@ private:
         if (!c) {
             ++stats_.dropped;
         } else if (const auto* h = std::get_if<detail::hello>(&*c)) {
-            answer(route, at, h->stage, now);
+            answer(route, at, h->stage);
         } else if (std::holds_alternative<detail::bye>(*c) && at != inbound_.end()) {
             drop_inbound(at->second);
         }
     }
 
-    void answer(std::string_view route, routes::iterator at, dial_stage stage, steady::time_point now) {
+    void answer(std::string_view route, routes::iterator at, dial_stage stage) {
         if (at == inbound_.end() && inbound_.size() >= options_.max_inbound) {
             route_control(route, detail::bye{});
             return;
         }
         if (stage == dial_stage::subscribed) pulse_wanted_ = true;
         if (stage == dial_stage::ready && at == inbound_.end()) {
-            at = inbound_.emplace(route, inbound_peer{next_link_++, std::string(route), now}).first;
+            at = inbound_.emplace(route, inbound_peer{next_link_++, std::string(route)}).first;
             by_link_.emplace(at->second.link, &at->second);
             notices_.push_back({at->second.link, true});
         }
@@ -749,16 +781,20 @@ private:
 
     // ---- monitors ----------------------------------------------------------------------------------
 
-    void read_monitors() {
+    /// Returns false if there is more to be done at once.
+    bool read_monitors(steady::time_point now) {
+        bool settled = true;
         for (auto& p : dialled_) {
-            if (p->backlog) continue; // what came before the connection ended is read first
-            if (p->dealer) read_monitor(*p, *p->dealer, false);
-            if (p->subscriber) read_monitor(*p, *p->subscriber, true);
+            if (p->ended && !p->backlog) fail(*p, now);
+            if (p->dealer) read_monitor(*p, *p->dealer, false, now);
+            if (p->subscriber) read_monitor(*p, *p->subscriber, true, now);
+            settled &= !p->ended;
         }
+        return settled;
     }
 
-    void read_monitor(dialled_peer& p, dialling_socket& s, bool subscriber) {
-        const auto now = steady::now();
+    /// A connection that ended is only noted: what came before it did may have come since we last read.
+    void read_monitor(dialled_peer& p, dialling_socket& s, bool subscriber, steady::time_point now) {
         while (try_receive(s.monitor, message_)) {
             std::uint16_t event = 0;
             if (message_.size() >= sizeof event) std::memcpy(&event, message_.data(), sizeof event);
@@ -768,8 +804,7 @@ private:
                 if (subscriber) p.subscribed = true;
                 p.due = now;
             } else if (subscriber || !p.leaving) {
-                fail(p, now); // closes `s`
-                return;
+                p.ended = p.backlog = true;
             }
         }
     }
@@ -789,12 +824,12 @@ private:
             next_pulse_ = now + options_.heartbeat;
             // Takes in new subscriptions first, which sending itself does only once in a while.
             static_cast<void>(publisher_.get(zmq::sockopt::events));
-            zmq::message_t m = message_of(detail::pulse{incarnation_});
+            zmq::message_t m = message_of(detail::pulse{incarnation_, next_broadcast_});
             publish(m);
         }
         if (drained && now >= next_check_) {
             next_check_ = now + options_.heartbeat;
-            check_inbound(now);
+            check_inbound();
         }
         return std::min({next, next_pulse_, next_check_});
     }
@@ -833,16 +868,15 @@ private:
             p.due = now + p.pause;
             p.pause = std::min(p.pause * 2, options_.heartbeat);
         }
-        return std::min(p.due, p.deadline);
+        return p.now == state::connected ? p.due : std::min(p.due, p.deadline);
     }
 
     /// ROUTER does not report that a peer has gone, but a message for it then cannot be routed.
-    void check_inbound(steady::time_point now) {
+    void check_inbound() {
         std::vector<const inbound_peer*> gone;
         for (auto& [route, peer] : inbound_) {
-            const auto silence = now - peer.heard;
-            if (silence < options_.heartbeat) continue;
-            const bool hung = silence >= options_.heartbeat * missing_signs;
+            if (++peer.silent < 2) continue;
+            const bool hung = peer.silent > missing_signs;
             const sent done = hung ? route_control(route, detail::bye{}) : route_control(route, own_place());
             if (hung || done == sent::gone) gone.push_back(&peer);
         }
@@ -867,6 +901,7 @@ private:
         // failed wait is as good as one that ended early.
         const auto rounded = std::chrono::ceil<milliseconds>(std::max(time, steady::duration::zero()));
         zmq_poll(items_.data(), static_cast<int>(items_.size()), static_cast<long>(rounded.count()));
+        if (items_.front().revents != 0) wake_.drain();
     }
 };
 

@@ -17,8 +17,10 @@
 // For a peer that dialled in it means that the peer has got that far. Frames arrive only on links that
 // are connected.
 //
-// Nothing is lost silently. A broadcast that does not fit into the queue of one subscriber or more is
-// dropped there, and counted in `stats().dropped`; `send` answers false. Frames without a connected link,
+// Nothing is lost silently. `send` answers false if there is no room. A broadcast for which a subscriber
+// has no room is dropped there, which ZeroMQ does not report, so broadcasts are numbered: the subscriber
+// counts each one that it missed in its `stats().dropped`, by the next heartbeat at the latest, and the
+// publisher counts in its own each time that a queue became full. Frames without a connected link,
 // malformed ones and ones with several parts are dropped and counted too.
 //
 // A connection that ends is replaced by new sockets after a pause that doubles from `reconnect_min` to
