@@ -47,20 +47,28 @@ collection_id engine::core::attach(std::string_view name, replicated_state& stat
     c.channel = channel_of(c.name_digest, fingerprint);
     c.state = &state;
     c.stored = number;
+    std::optional<dot> hold;
     try {
-        if (const auto was = stored.find(name); was != stored.end()) {
-            restore(c, was->second);
-            stored.erase(was);
-        } else {
-            restore(c, {});
+        const auto was = stored.find(name);
+        hold = restore(c, was == stored.end() ? stored_collection{} : was->second);
+        if (hold && hold->replica != id) { // of an id that ended with them
+            const auto read = state.restore(hold->replica, state.whole());
+            if (!read) throw storage_error("attach \"" + c.name + "\": own edits cannot be read");
+            state.rename_from(hold->seq, id);
+            frame_writer snapshot;
+            write_snapshot(c, snapshot);
+            store(c, snapshot);
+            hold.reset();
         }
+        if (was != stored.end()) stored.erase(was);
     } catch (...) {
         collections.pop_back();
         throw;
     }
     c.version = state.version();
-    c.opened_at = state.context().greatest(id);
     c.held = restarted;
+    c.hold_logged = hold.has_value();
+    c.opened_at = hold ? hold->seq : state.context().greatest(id);
     if (c.held) state.hold_from(c.opened_at);
 
     c.number = static_cast<collection_id>(collections.size() - 1);
@@ -74,7 +82,7 @@ collection_id engine::core::attach(std::string_view name, replicated_state& stat
     return c.number;
 }
 
-void engine::core::restore(collection& c, const stored_collection& was) {
+std::optional<dot> engine::core::restore(collection& c, const stored_collection& was) {
     const auto check = [&](const auto& r, const char* what) {
         if (!r)
             throw storage_error("attach \"" + c.name + "\": stored " + what + ": " + std::string(to_string(r.error())));
@@ -87,17 +95,25 @@ void engine::core::restore(collection& c, const stored_collection& was) {
     }
     check(c.state->restore(id, whole), "snapshot");
     c.snapshot_bytes = was.snapshot.size();
+    std::optional<dot> hold;
     for (const auto& record : was.records) {
         const auto body = open_stored(record, frame_kind::record, c.name_digest, c.fingerprint);
         check(body, "record");
         c.log_bytes += record.size();
         compact_input_archive items(*body);
         try {
-            while (items.remaining() > 0) check(c.state->join(items.raw(items.varint())), "record");
+            while (items.remaining() > 0) {
+                if (const auto length = items.varint(); length > 0) {
+                    check(c.state->join(items.raw(length)), "record");
+                    continue;
+                }
+                hold = read_mark(items);
+            }
         } catch (const decode_failure& e) {
             check(result<bool, decode_error>(failure<decode_error>(e.reason)), "record");
         }
     }
+    return hold;
 }
 
 // ---- time ----
@@ -184,14 +200,22 @@ void engine::core::compact(collection& c) {
     frame_writer snapshot;
     {
         std::lock_guard lock(c.state->mutex());
-        const auto whole = c.state->whole();
-        snapshot.body().insert(snapshot.body().end(), whole.begin(), whole.end());
+        write_snapshot(c, snapshot);
     }
-    const auto frame = snapshot.close(frame_kind::snapshot, c.name_digest, c.fingerprint);
-    disk.compact(c.stored, frame);
-    c.snapshot_bytes = frame.size();
-    c.log_bytes = 0;
+    store(c, snapshot);
     ++counters.compactions;
+}
+
+// Requires: the state is locked.
+void engine::core::write_snapshot(collection& c, frame_writer& snapshot) {
+    const auto whole = c.state->whole();
+    snapshot.body().insert(snapshot.body().end(), whole.begin(), whole.end());
+    c.snapshot_bytes = snapshot.close(frame_kind::snapshot, c.name_digest, c.fingerprint).size();
+    c.log_bytes = 0;
+}
+
+void engine::core::store(collection& c, frame_writer& snapshot) {
+    disk.compact(c.stored, snapshot.close(frame_kind::snapshot, c.name_digest, c.fingerprint));
 }
 
 // Peers that dial us hear what we broadcast. The others are sent the same, over one link each.

@@ -91,8 +91,9 @@ struct engine::core {
         std::uint32_t stored = 0; // the storage's number
 
         version_vector version;        // what is logged or about to be; own edits that wait are not in it
-        std::uint64_t opened_at = 0;   // own dots when attached
+        std::uint64_t opened_at = 0;   // own dots that may have been published before it was attached
         bool held = false;             // own dots above opened_at are not published
+        bool hold_logged = false;      // the log says that the own dots after opened_at are held
         std::set<replica_id> answered; // who has answered a challenge since it was attached
         engine_time first_answer = never;
         std::vector<std::pair<dot, replica_id>> renamed; // dots after this are the new id's 1, 2, ...
@@ -143,7 +144,10 @@ struct engine::core {
 
     // ---- engine.cpp ----
     collection_id attach(std::string_view name, replicated_state& state);
-    void restore(collection& c, const stored_collection& was);
+    /// The dot after which own edits were held when the log ended, if they were.
+    std::optional<dot> restore(collection& c, const stored_collection& was);
+    void write_snapshot(collection& c, frame_writer& snapshot);
+    void store(collection& c, frame_writer& snapshot);
     void tick(engine_time t);
     void flush();
     void write_log();
@@ -206,6 +210,11 @@ struct engine::core {
     void log_taken(collection& c);
     void publish(collection& c, const edit_batch::entry& e, std::span<const std::byte> delta);
     void log_item(collection& c, std::span<const std::byte> delta);
+    /// A mark in the log: the own dots after this one are held; or, without one, none are.
+    void log_mark(collection& c, std::optional<dot> after);
+    static std::optional<dot> read_mark(compact_input_archive& in);
+    void log_hold(collection& c);
+    void log_confirmed(collection& c);
     /// Requires: the state is locked. False if the bytes are bad.
     result<bool, decode_error> apply(collection& c, const dot_range& dots, std::span<const std::byte> delta);
     result<bool, decode_error> on_update(collection& c, link& k, const update& u, const dot_range& dots);

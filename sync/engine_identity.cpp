@@ -37,6 +37,7 @@ void engine::core::check_holds() {
             continue;
         }
         take_edits(c);
+        log_confirmed(c);
         std::lock_guard lock(c.state->mutex());
         c.state->confirm();
         c.held = false;
@@ -142,17 +143,14 @@ void engine::core::take_new_id(bool lost) {
         c.renamed.emplace_back(dot{old, after}, fresh);
         c.version = c.state->version();
         c.opened_at = 0;
-        c.held = false;
+        c.held = c.hold_logged = false;
         c.digest.reset();
         c.local = true;
         c.record.clear();
         if (logging) {
             frame_writer snapshot;
-            const auto whole = c.state->whole();
-            snapshot.body().insert(snapshot.body().end(), whole.begin(), whole.end());
+            write_snapshot(c, snapshot);
             const auto frame = snapshot.close(frame_kind::snapshot, c.name_digest, c.fingerprint);
-            c.snapshot_bytes = frame.size();
-            c.log_bytes = 0;
             snapshots.emplace_back(c.stored, std::vector<std::byte>(frame.begin(), frame.end()));
         }
         c.pull = {}; // its version may name dots that exist no more

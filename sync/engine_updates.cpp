@@ -20,6 +20,7 @@ void engine::core::log_taken(collection& c) {
         const auto delta = taken.delta(e);
         c.version.raise(id, e.dots.last);
         c.local = true;
+        if (c.held) log_hold(c);
         log_item(c, delta);
         if (!c.held) publish(c, e, delta);
     }
@@ -46,6 +47,33 @@ void engine::core::log_item(collection& c, std::span<const std::byte> delta) {
     compact_output_archive ar(c.record.body());
     ar.varint(delta.size());
     ar.raw(delta.data(), delta.size());
+}
+
+// Edits that are held when the process dies must be held again by the next: until they are confirmed, peers
+// may know other edits of the same name. Compaction waits as long.
+void engine::core::log_hold(collection& c) {
+    if (logging && !std::exchange(c.hold_logged, true)) log_mark(c, dot{id, c.opened_at});
+}
+
+void engine::core::log_confirmed(collection& c) {
+    if (logging && std::exchange(c.hold_logged, false)) log_mark(c, std::nullopt);
+}
+
+// In place of a delta's length: 0, which none has. Then 0; or 1 + the sequence number, and the id's eight bytes.
+void engine::core::log_mark(collection& c, std::optional<dot> after) {
+    compact_output_archive ar(c.record.body());
+    ar.varint(0);
+    ar.varint(after ? after->seq + 1 : 0);
+    for (unsigned i = 0; after && i < 8; ++i) ar.byte(static_cast<std::uint8_t>(after->replica.value() >> (8 * i)));
+}
+
+// What follows the length of 0.
+std::optional<dot> engine::core::read_mark(compact_input_archive& in) {
+    const auto seq = in.varint();
+    if (seq == 0) return std::nullopt;
+    std::uint64_t held_id = 0;
+    for (unsigned i = 0; i < 8; ++i) held_id |= std::uint64_t{in.byte()} << (8 * i);
+    return dot{replica_id{held_id}, seq - 1};
 }
 
 // ---- edits made elsewhere ----

@@ -28,7 +28,7 @@ enum class frame_kind : std::uint8_t {
     direct = 1,    ///< messages, sent to one link
     broadcast = 2, ///< messages, published
     snapshot = 3,  ///< stored: one complete state
-    record = 4,    ///< stored: deltas, each after its length
+    record = 4,    ///< stored: deltas, each after its length; after a length of 0, a mark of the engine
 };
 
 constexpr bool is_stored(frame_kind k) { return k == frame_kind::snapshot || k == frame_kind::record; }

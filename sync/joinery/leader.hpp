@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// A leader: what applications hold of one replicated collection. Every leader accepts writes at once, also
+// when it is cut off; what was written reaches the others in the background.
+//
+//     joinery::leader<joinery::or_set<std::string>> cart(std::move(options));
+//     cart.write([](auto& c, auto& tx) { c.add(tx, "milk"); });
+//     bool there = cart.read([](const auto& c) { return c.contains("milk"); });
+//     auto watch = cart.subscribe([](joinery::change) { redraw(); });
+//
+// Thread safety: everything may be called from any thread. Writes, reads and the arrival of changes exclude
+// each other for as long as the callable runs, so copy out what takes long. A callable must not call back
+// into the same leader.
+
+#include <joinery/node.hpp>
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+namespace joinery {
+
+/// Ends with its destruction. When that returns the subscriber is not running, and will not run again,
+/// unless it is the subscriber itself that destroys it.
+class subscription {
+public:
+    subscription() = default;
+    explicit subscription(std::shared_ptr<detail::subscriber> s) : subscriber_(std::move(s)) {}
+    ~subscription() { cancel(); }
+    subscription(subscription&&) noexcept = default;
+    subscription& operator=(subscription&& other) noexcept {
+        if (this != &other) cancel();
+        subscriber_ = std::move(other.subscriber_);
+        return *this;
+    }
+    void cancel() {
+        if (!subscriber_) return;
+        std::lock_guard lock(subscriber_->mutex);
+        subscriber_->active = false;
+        subscriber_.reset();
+    }
+
+private:
+    std::shared_ptr<detail::subscriber> subscriber_;
+};
+
+/// A handle; copies are of the same leader.
+template <class T> class leader {
+public:
+    /// A node of its own with one collection. It closes with the last copy of this, which a subscriber must
+    /// not destroy. Throws as node and node::open do.
+    explicit leader(node_options options, std::string collection = "main")
+        : leader(std::make_shared<detail::node_core>(std::move(options)), std::move(collection)) {}
+
+    /// Runs f(T&, transaction&) as one edit: if f throws, nothing has changed and the exception goes on to the
+    /// caller. Returns once the edit is as durable as the storage's level says; at once without a durable
+    /// storage, and on the node's own thread (in a subscriber). With `acknowledgements`, waits for these too.
+    /// Throws identity_conflict and node_closed.
+    template <class F> write_result write(F&& f, const write_options& options = {}) {
+        std::optional<dot_range> dots;
+        {
+            std::unique_lock lock(state_->mutex());
+            core_->admit(*served_, lock);
+            dots = state_->edit(std::forward<F>(f), options.acknowledgements > 0);
+        }
+        if (!dots) return {};
+        served_->changed.notify_all();
+        return core_->settle(*served_, *dots, options);
+    }
+
+    /// What f(const T&), or f(const causal<T>&), returns, by value.
+    template <class F> auto read(F&& f) const {
+        std::lock_guard lock(state_->mutex());
+        if constexpr (std::is_invocable_v<F, const T&>)
+            return std::invoke(std::forward<F>(f), **state_);
+        else
+            return std::invoke(std::forward<F>(f), state_->get().state());
+    }
+
+    /// Contiguous dots here: also a session token, for sync_to.
+    version_vector version() const {
+        std::lock_guard lock(state_->mutex());
+        return state_->version();
+    }
+
+    /// Calls f(const change&) on the node's thread after every change; several may be told of at once.
+    /// f must not throw.
+    [[nodiscard]] subscription subscribe(std::function<void(const change&)> f) {
+        auto s = std::make_shared<detail::subscriber>();
+        s->call = std::move(f);
+        std::lock_guard lock(served_->subscribers_mutex);
+        served_->subscribers.push_back(s);
+        return subscription(std::move(s));
+    }
+
+    /// Waits until predicate(const T&) holds; false if the time ran out, or the node was closed.
+    template <class P> bool wait_until(P&& predicate, std::chrono::milliseconds timeout) const {
+        return wait([&] { return std::invoke(predicate, **state_); }, timeout);
+    }
+
+    /// Waits until everything in `token` is here, and asks peers for it: what was written or read elsewhere
+    /// under that token can be read here then. False if the time ran out.
+    bool sync_to(const version_vector& token, std::chrono::milliseconds timeout) const {
+        const auto here = [&] { return token.within(state_->version()); };
+        if (wait(here, std::chrono::milliseconds(0))) return true;
+        core_->ask();
+        return wait(here, timeout);
+    }
+
+    const std::string& name() const { return served_->name; }
+    replica_id id() const { return core_->id(); }
+    /// As the members of `node`, which all leaders of one node share.
+    std::string address() const { return core_->address(); }
+    void connect(const std::string& address) { core_->connect(address); }
+    void disconnect(const std::string& address) { core_->disconnect(address); }
+    replica_id take_new_id() { return core_->take_new_id(); }
+    node_status status() const { return core_->status(); }
+    void close() { core_->close(); }
+
+private:
+    friend class node;
+    leader(std::shared_ptr<detail::node_core> core, std::string collection)
+        : core_(std::move(core)),
+          state_(std::make_shared<replicated<T>>(core_->options().wall, core_->options().max_skew)),
+          served_(core_->attach(std::move(collection), state_)) {}
+
+    template <class Here> bool wait(Here&& here, std::chrono::milliseconds timeout) const {
+        const auto deadline = std::chrono::steady_clock::now() + timeout;
+        std::unique_lock lock(state_->mutex());
+        while (!here()) {
+            if (!core_->running()) return false;
+            if (served_->changed.wait_until(lock, deadline) == std::cv_status::timeout) return here();
+        }
+        return true;
+    }
+
+    std::shared_ptr<detail::node_core> core_;
+    std::shared_ptr<replicated<T>> state_;
+    std::shared_ptr<detail::served_collection> served_;
+};
+
+template <class T> leader<T> node::open(std::string collection) { return leader<T>(core_, std::move(collection)); }
+
+} // namespace joinery

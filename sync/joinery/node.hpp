@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// A node: an engine, a transport and a storage on a thread of their own. It serves any number of
+// collections over one set of sockets; each is used through a leader<T> (leader.hpp).
+//
+//     joinery::node_options options;
+//     options.name = "eu";
+//     options.transport = joinery::zmq_transport({.listen = "tcp://127.0.0.1:7001"});
+//     options.storage = joinery::sqlite_storage("eu.db");
+//     joinery::node eu(std::move(options));
+//     auto carts = eu.open<joinery::or_set<std::string>>("carts");
+//     carts.write([](auto& cart, auto& tx) { cart.add(tx, "milk"); });
+//
+// The thread sleeps in the transport. A write wakes it only if it sleeps; what is written while it is busy
+// leaves together, as one record on disk and one frame.
+
+#include <joinery/engine.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace joinery {
+
+template <class T> class leader;
+
+struct node_options {
+    std::string name; ///< for people: in the status of peers, at most 64 bytes
+    std::unique_ptr<joinery::transport> transport;
+    std::unique_ptr<joinery::storage> storage; ///< none: nothing outlives the process
+    engine_timings timings;
+    engine_limits limits;                             ///< max_frame is the transport's
+    std::size_t expected_peers = 1;                   ///< how many must have answered before a restarted node publishes
+    std::size_t pending_bytes = std::size_t{4} << 20; ///< of edits that wait to be sent; beyond it, writes wait
+
+    wall_clock wall = system_milliseconds; ///< of timestamps
+    std::chrono::milliseconds max_skew = hybrid_clock::default_max_skew;
+    std::function<engine_time()> clock;    ///< monotonic; none: std::chrono::steady_clock
+    std::function<std::uint64_t()> random; ///< 64 random bits; none: the system's
+
+    /// Told of everything that happens, on the node's thread. Must not throw.
+    std::function<void(const event&)> on_event;
+};
+
+/// A write was refused: another live node has the same identity (a copied storage). See node::take_new_id.
+struct identity_conflict : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+/// The node is closed, or its storage has failed, as the message says.
+struct node_closed : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+struct write_options {
+    /// How many peers must have it durably (as durable as their storages are) before `write` returns.
+    std::size_t acknowledgements = 0;
+    /// How long to wait for them. The write stays, whatever comes.
+    std::chrono::milliseconds timeout{5000};
+};
+
+struct write_result {
+    struct peer {
+        replica_id id;
+        std::string name;
+    };
+    std::optional<dot_range> dots; ///< of the edit; none if nothing changed
+    std::size_t acknowledged = 0;  ///< by how many peers, if it was asked for
+    bool complete = true;          ///< as many as were asked for
+    std::vector<peer> missing;     ///< the known peers that did not answer in time, if not complete
+
+    /// A session token: `leader::sync_to` elsewhere waits until this write is there.
+    version_vector token() const { return dots ? version_vector{{dots->replica, dots->last}} : version_vector{}; }
+};
+
+/// What subscribers are told.
+struct change {
+    bool local = false;  ///< something was written here
+    bool remote = false; ///< something came from others
+};
+
+struct node_status {
+    replica_id id;
+    std::string name;
+    std::string address;
+    durability level = durability::none;
+    bool identity_conflict = false;
+    std::string failure; ///< why the node has stopped; empty if it has not
+    std::vector<peer_status> peers;
+    std::vector<collection_status> collections;
+    std::uint64_t clock_rejections = 0; ///< timestamps too far in the future, not adopted
+    std::uint64_t greatest_skew = 0;    ///< milliseconds
+    /// Stable names: engine_counters, and those of the transport and the storage with a prefix.
+    std::map<std::string, std::uint64_t, std::less<>> counters;
+};
+
+namespace detail {
+
+struct subscriber {
+    std::recursive_mutex mutex; // held during a call
+    bool active = true;
+    std::function<void(const change&)> call;
+};
+
+/// One collection, as its leaders and the node's thread share it.
+struct served_collection {
+    collection_id number = 0;
+    std::string name;
+    std::shared_ptr<replicated_state> state;
+    std::condition_variable changed; // with the state's mutex
+    std::condition_variable room;    // with the state's mutex: pending edits were taken
+    dot durable;                     // own dots up to this one; guarded by the engine's mutex
+
+    std::mutex subscribers_mutex;
+    std::vector<std::shared_ptr<subscriber>> subscribers;
+};
+
+/// The thread and what it owns. Lock order: engine, then a state; subscribers are called with neither.
+class node_core final : private transport_events, private engine_output {
+public:
+    explicit node_core(node_options options);
+    ~node_core();
+    node_core(const node_core&) = delete;
+    node_core& operator=(const node_core&) = delete;
+
+    std::shared_ptr<served_collection> attach(std::string name, std::shared_ptr<replicated_state> state);
+    /// Throws unless a write may begin; waits while too much is pending. Requires: the state's lock.
+    void admit(served_collection& c, std::unique_lock<std::mutex>& state_lock);
+    /// Waits until the edit is as durable and as widely acknowledged as asked.
+    write_result settle(served_collection& c, const dot_range& dots, const write_options& o);
+    /// Asks the peers what they have.
+    void ask();
+    bool running() const { return running_.load(); }
+
+    void connect(const std::string& address) { dial(address, true); }
+    void disconnect(const std::string& address) { dial(address, false); }
+    std::string address() const { return address_; }
+    replica_id id() const;
+    replica_id take_new_id();
+    node_status status() const;
+    void close();
+
+    hybrid_clock clock() const { return hybrid_clock(options_.wall, options_.max_skew); }
+    const node_options& options() const { return options_; }
+
+private:
+    node_options options_;
+    std::string address_;
+    durability level_;
+
+    mutable std::mutex mutex_;         // of the engine, and what follows
+    std::condition_variable progress_; // after every step
+    std::optional<engine> engine_;
+    std::vector<std::shared_ptr<served_collection>> collections_;
+    std::vector<std::function<void()>> commands_; // for the thread, which alone uses the transport
+    std::vector<event> events_;
+    transport::statistics transport_stats_;
+    std::string failure_;
+    bool ask_ = false;
+    bool started_ = false;
+
+    std::atomic<bool> pending_{false}; // there is something to do besides frames
+    std::atomic<bool> asleep_{false};
+    std::atomic<bool> stop_{false};
+    std::atomic<bool> running_{true};
+    std::atomic<bool> writable_{true};
+    std::atomic<std::thread::id> thread_id_{};
+    std::thread thread_;
+    std::mutex close_mutex_;
+
+    void run();
+    void loop();
+    void step();
+    void announce();
+    void rouse();
+    void dial(const std::string& address, bool on);
+    bool on_thread() const { return std::this_thread::get_id() == thread_id_.load(); }
+    bool is_durable(const served_collection& c, dot d) const;
+    engine_time now() const { return options_.clock(); }
+    [[noreturn]] void throw_closed() const;
+
+    void received(link_id link, std::span<const std::byte> frame) override;
+    void connected(link_id link) override;
+    void disconnected(link_id link) override;
+    void broadcast(std::span<const std::byte> frame) override { options_.transport->broadcast(frame); }
+    bool send(link_id link, std::span<const std::byte> frame) override { return options_.transport->send(link, frame); }
+    void notify(const event& e) override { events_.push_back(e); }
+};
+
+} // namespace detail
+
+/// Thread safety: all members may be called from any thread.
+class node {
+public:
+    /// Loads the storage; the thread starts with the first `open`. Throws storage_error, and
+    /// std::invalid_argument without a transport.
+    explicit node(node_options options) : core_(std::make_shared<detail::node_core>(std::move(options))) {}
+    /// Closes.
+    ~node() {
+        if (core_) core_->close();
+    }
+    node(node&&) noexcept = default;
+    node& operator=(node&& other) noexcept {
+        if (core_ && core_ != other.core_) core_->close();
+        core_ = std::move(other.core_);
+        return *this;
+    }
+
+    /// Serves a collection of this name and type. Throws std::invalid_argument if it is open already,
+    /// storage_error if what is stored is of another type or damaged.
+    template <class T> leader<T> open(std::string collection);
+
+    /// Dials a peer, or stops doing so. Throws what the transport throws.
+    void connect(const std::string& address) { core_->connect(address); }
+    void disconnect(const std::string& address) { core_->disconnect(address); }
+    /// Where peers can dial this node; empty if nowhere.
+    std::string address() const { return core_->address(); }
+
+    replica_id id() const { return core_->id(); }
+    /// Ends an identity conflict on this side: the node goes on under a new id, with all that it has.
+    replica_id take_new_id() { return core_->take_new_id(); }
+    node_status status() const { return core_->status(); }
+
+    /// Sends and stores what is pending, closes the storage as clean and ends the thread. Writes fail from
+    /// then on; reading goes on.
+    void close() { core_->close(); }
+
+private:
+    std::shared_ptr<detail::node_core> core_;
+};
+
+} // namespace joinery
+
+#include <joinery/leader.hpp>

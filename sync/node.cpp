@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <joinery/node.hpp>
+
+#include <algorithm>
+#include <exception>
+#include <future>
+
+namespace joinery::detail {
+
+namespace {
+
+// The storage of a node that keeps nothing.
+class no_storage final : public storage {
+public:
+    durability level() const override { return durability::none; }
+    stored_node load() override { return {}; }
+    void set_id(replica_id) override {}
+    std::uint32_t attach(std::string_view, std::uint64_t) override { return next_++; }
+    void append(std::uint32_t, std::span<const std::byte>) override {}
+    void sync() override {}
+    void compact(std::uint32_t, std::span<const std::byte>) override {}
+    void rebase(replica_id, std::span<const std::pair<std::uint32_t, std::vector<std::byte>>>) override {}
+    void close() override {}
+    statistics stats() const override { return {}; }
+
+private:
+    std::uint32_t next_ = 0;
+};
+
+engine_time steady_milliseconds() {
+    return std::chrono::duration_cast<engine_time>(std::chrono::steady_clock::now().time_since_epoch());
+}
+
+constexpr engine_time longest_sleep{200}; // transports want to be polled a few times a second
+
+} // namespace
+
+node_core::node_core(node_options options) : options_(std::move(options)) {
+    if (!options_.transport) throw std::invalid_argument("node: no transport");
+    if (!options_.storage) options_.storage = std::make_unique<no_storage>();
+    if (!options_.clock) options_.clock = steady_milliseconds;
+    options_.limits.max_frame = options_.transport->max_frame();
+    address_ = options_.transport->address();
+    level_ = options_.storage->level();
+    engine_options o;
+    o.name = options_.name;
+    o.expected_peers = options_.expected_peers;
+    o.timings = options_.timings;
+    o.limits = options_.limits;
+    o.random = options_.random;
+    engine_.emplace(std::move(o), *options_.storage, static_cast<engine_output&>(*this));
+    engine_->tick(now());
+}
+
+node_core::~node_core() { close(); }
+
+std::shared_ptr<served_collection> node_core::attach(std::string name, std::shared_ptr<replicated_state> state) {
+    auto c = std::make_shared<served_collection>();
+    c->name = std::move(name);
+    c->state = std::move(state);
+    {
+        std::lock_guard lock(mutex_);
+        if (stop_ || !running_) throw_closed();
+        c->number = engine_->attach(c->name, *c->state);
+        collections_.push_back(c);
+        pending_ = true;
+        if (!std::exchange(started_, true)) thread_ = std::thread([this] { run(); });
+    }
+    rouse();
+    return c;
+}
+
+// ---- called by writers ----
+
+void node_core::throw_closed() const {
+    throw node_closed(failure_.empty() ? "the node is closed" : "the node has stopped: " + failure_);
+}
+
+void node_core::admit(served_collection& c, std::unique_lock<std::mutex>& state_lock) {
+    while (c.state->pending().bytes() > options_.pending_bytes && running_ && !on_thread()) c.room.wait(state_lock);
+    if (!running_) {
+        state_lock.unlock(); // the reason is guarded by the engine's mutex, which comes first
+        std::lock_guard lock(mutex_);
+        throw_closed();
+    }
+    if (!writable_)
+        throw identity_conflict("write \"" + c.name +
+                                "\": another live node has this node's id; one of the two must "
+                                "take a new id (node::take_new_id)");
+}
+
+// Wakes the thread if it sleeps, and only then.
+void node_core::rouse() {
+    if (asleep_.load() && asleep_.exchange(false)) options_.transport->wake();
+}
+
+// What remains of an id that the node had before was stored together with the new one.
+bool node_core::is_durable(const served_collection& c, dot d) const {
+    d = engine_->renamed(c.number, d);
+    return d.replica != engine_->id() || (d.replica == c.durable.replica && d.seq <= c.durable.seq);
+}
+
+write_result node_core::settle(served_collection& c, const dot_range& dots, const write_options& o) {
+    pending_ = true;
+    rouse();
+    write_result result;
+    result.dots = dots;
+    const bool durable = level_ != durability::none;
+    if (on_thread() || (!durable && o.acknowledgements == 0)) return result;
+
+    const dot last{dots.replica, dots.last};
+    std::unique_lock lock(mutex_);
+    const auto stopped = [&] { return !running_ && !is_durable(c, last); };
+    progress_.wait(lock, [&] { return is_durable(c, last) || stopped(); });
+    if (stopped()) throw_closed();
+    const dot now_named = engine_->renamed(c.number, last);
+    if (now_named != last) result.dots = dot_range{now_named.replica, now_named.seq - dots.size() + 1, now_named.seq};
+    if (o.acknowledgements == 0) return result;
+
+    std::vector<replica_id> who;
+    const auto answered = [&] {
+        who = engine_->acknowledged_by(c.number, engine_->renamed(c.number, last));
+        return who.size() >= o.acknowledgements;
+    };
+    const auto deadline = std::chrono::steady_clock::now() + o.timeout;
+    result.complete = progress_.wait_until(lock, deadline, [&] { return answered() || !running_; }) && answered();
+    result.acknowledged = who.size();
+    if (result.complete) return result;
+    for (const auto& p : engine_->peers())
+        if (p.shares[c.number] && std::find(who.begin(), who.end(), p.id) == who.end())
+            result.missing.push_back({p.id, p.name});
+    return result;
+}
+
+void node_core::ask() {
+    {
+        std::lock_guard lock(mutex_);
+        ask_ = true;
+    }
+    pending_ = true;
+    rouse();
+}
+
+// ---- called by anybody ----
+
+void node_core::dial(const std::string& address, bool on) {
+    const auto run = [this, address, on] {
+        if (on)
+            options_.transport->connect(address);
+        else
+            options_.transport->disconnect(address);
+    };
+    std::promise<void> promise;
+    auto done = promise.get_future();
+    {
+        std::unique_lock lock(mutex_);
+        if (!running_) throw_closed();
+        if (on_thread() || !started_) return run();
+        commands_.emplace_back([&] {
+            try {
+                run();
+                promise.set_value();
+            } catch (...) {
+                promise.set_exception(std::current_exception());
+            }
+        });
+    }
+    pending_ = true;
+    rouse();
+    done.get();
+}
+
+replica_id node_core::id() const {
+    std::lock_guard lock(mutex_);
+    return engine_->id();
+}
+
+replica_id node_core::take_new_id() {
+    std::unique_lock lock(mutex_);
+    if (!running_) throw_closed();
+    const auto fresh = engine_->take_new_id();
+    writable_ = engine_->writable();
+    lock.unlock();
+    pending_ = true;
+    rouse();
+    return fresh;
+}
+
+node_status node_core::status() const {
+    std::lock_guard lock(mutex_);
+    node_status s;
+    s.id = engine_->id();
+    s.name = options_.name;
+    s.address = address_;
+    s.level = level_;
+    s.identity_conflict = !engine_->writable();
+    s.failure = failure_;
+    s.peers = engine_->peers();
+    for (const auto& c : collections_) {
+        s.collections.push_back(engine_->status(c->number));
+        std::lock_guard state_lock(c->state->mutex());
+        s.clock_rejections += c->state->clock().rejected();
+        s.greatest_skew = std::max(s.greatest_skew, c->state->clock().greatest_skew());
+    }
+    engine_->counters().for_each([&](std::string_view name, std::uint64_t n) { s.counters.emplace(name, n); });
+    const auto& t = transport_stats_;
+    s.counters["transport_frames_out"] = t.frames_out;
+    s.counters["transport_bytes_out"] = t.bytes_out;
+    s.counters["transport_frames_in"] = t.frames_in;
+    s.counters["transport_bytes_in"] = t.bytes_in;
+    s.counters["transport_dropped"] = t.dropped;
+    s.counters["transport_reconnects"] = t.reconnects;
+    const auto d = options_.storage->stats();
+    s.counters["storage_appends"] = d.appends;
+    s.counters["storage_syncs"] = d.syncs;
+    s.counters["storage_compactions"] = d.compactions;
+    s.counters["storage_bytes_written"] = d.bytes_written;
+    return s;
+}
+
+void node_core::close() {
+    {
+        std::lock_guard lock(mutex_);
+        const bool first = !stop_.exchange(true);
+        if (!started_) { // nothing was ever opened
+            if (first) engine_->close();
+            running_ = false;
+            return;
+        }
+    }
+    options_.transport->wake();
+    if (on_thread()) return; // it ends after this
+    std::lock_guard once(close_mutex_);
+    if (thread_.joinable()) thread_.join();
+}
+
+// ---- the thread ----
+
+void node_core::run() {
+    thread_id_ = std::this_thread::get_id();
+    std::string failure;
+    try {
+        loop();
+    } catch (const std::exception& e) {
+        failure = e.what();
+    }
+    std::vector<std::function<void()>> commands;
+    std::vector<std::shared_ptr<served_collection>> all;
+    {
+        std::lock_guard lock(mutex_);
+        failure_ = failure;
+        running_ = false;
+        commands.swap(commands_);
+        all = collections_;
+    }
+    for (const auto& command : commands) command();
+    progress_.notify_all();
+    for (const auto& c : all) {
+        { std::lock_guard lock(c->state->mutex()); } // whoever has seen it running waits by now
+        c->changed.notify_all();
+        c->room.notify_all();
+    }
+}
+
+void node_core::loop() {
+    while (!stop_) {
+        step();
+        announce();
+        engine_time sleep{0};
+        {
+            std::lock_guard lock(mutex_);
+            sleep = std::clamp(engine_->next_deadline() - now(), engine_time(0), longest_sleep);
+        }
+        asleep_ = true;
+        if (pending_ || stop_) sleep = engine_time(0);
+        options_.transport->poll(*this, sleep);
+        asleep_ = false;
+    }
+    step();
+    std::lock_guard lock(mutex_);
+    engine_->close();
+}
+
+// Everything that has come in leaves, in one group.
+void node_core::step() {
+    std::lock_guard lock(mutex_);
+    pending_ = false;
+    for (const auto& command : std::exchange(commands_, {})) command();
+    if (std::exchange(ask_, false)) engine_->ask();
+    engine_->tick(now());
+    engine_->flush();
+    writable_ = engine_->writable();
+    for (auto& c : collections_) c->durable = {engine_->id(), engine_->version(c->number)[engine_->id()]};
+    transport_stats_ = options_.transport->stats();
+}
+
+void node_core::announce() {
+    progress_.notify_all();
+    std::vector<event> events;
+    std::vector<std::shared_ptr<served_collection>> all;
+    {
+        std::lock_guard lock(mutex_);
+        events.swap(events_);
+        if (events.empty()) return;
+        all = collections_;
+    }
+    for (const auto& e : events) {
+        if (options_.on_event) options_.on_event(e);
+        if (e.kind != event_kind::changed) continue;
+        auto& c = *all[e.collection];
+        c.changed.notify_all();
+        c.room.notify_all();
+        std::vector<std::shared_ptr<subscriber>> subscribers;
+        {
+            std::lock_guard lock(c.subscribers_mutex);
+            subscribers = c.subscribers;
+        }
+        bool ended = false;
+        for (const auto& s : subscribers) {
+            std::lock_guard lock(s->mutex);
+            if (s->active) s->call({e.local, e.remote});
+            ended |= !s->active;
+        }
+        if (!ended) continue;
+        std::lock_guard lock(c.subscribers_mutex);
+        std::erase_if(c.subscribers, [](const auto& s) {
+            std::lock_guard inner(s->mutex);
+            return !s->active;
+        });
+    }
+}
+
+// The engine hears of time before it hears of anything else: a poll may have waited for long.
+void node_core::received(link_id link, std::span<const std::byte> frame) {
+    std::lock_guard lock(mutex_);
+    engine_->tick(now());
+    engine_->received(link, frame);
+}
+
+void node_core::connected(link_id link) {
+    std::lock_guard lock(mutex_);
+    engine_->tick(now());
+    engine_->connected(link);
+}
+
+void node_core::disconnected(link_id link) {
+    std::lock_guard lock(mutex_);
+    engine_->tick(now());
+    engine_->disconnected(link);
+}
+
+} // namespace joinery::detail

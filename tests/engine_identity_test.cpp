@@ -1,0 +1,438 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who may issue which dots: restarts, copies of storages, and two nodes under one id.
+#include <joinery/engine.hpp>
+
+#include "engine_router.hpp"
+
+using namespace joinery;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// The process ends in good order.
+void stop(router& r, std::size_t place) {
+    r.nodes[place]->engine->close();
+    r.nodes[place]->crash();
+}
+
+// All own dots of all nodes, as they see them: no dot may stand for two things.
+void check_no_fork(const router& r) {
+    r.nodes.front()->engine->flush();
+    check_converged(r);
+}
+
+} // namespace
+
+TEST_CASE("engine: an id belongs to a storage, and outlives a crash on a durable one") {
+    router r;
+    auto& a = r.add("a", durability::full);
+    a.start();
+    const auto id = a.engine->id();
+    const auto nonce = a.engine->nonce();
+    a.add("milk");
+    a.crash();
+    a.start();
+    CHECK(a.engine->id() == id);
+    CHECK(a.engine->nonce() != nonce);
+    CHECK(a.status().held);
+}
+
+TEST_CASE("engine: without a durable storage every start has a new id") {
+    router r;
+    auto& a = r.add("a", durability::none);
+    a.start();
+    const auto id = a.engine->id();
+    a.add("milk");
+    stop(r, 0);
+    a.start();
+    CHECK(a.engine->id() != id);
+    CHECK_FALSE(a.status().held);
+}
+
+TEST_CASE("engine: relaxed durability keeps the id after a clean end, and not after a crash") {
+    router r;
+    auto& a = r.add("a", durability::relaxed);
+    a.start();
+    const auto id = a.engine->id();
+    a.add("milk");
+    stop(r, 0);
+    a.start();
+    CHECK(a.engine->id() == id);
+    CHECK(a.has("milk"));
+    a.crash();
+    a.start();
+    CHECK(a.engine->id() != id);
+    CHECK(a.has("milk"));
+    CHECK(a.add("bread").seq == 1);
+}
+
+TEST_CASE("engine: after a restart, hello comes before publishing") {
+    router r;
+    auto &a = r.add("a"), &b = r.add("b");
+    r.start_all();
+    a.add("one");
+    r.deliver();
+    a.crash();
+    a.start();
+    r.seen.clear();
+    a.add("two"); // accepted and logged, with nobody there
+    a.add("three");
+    r.run(2s);
+    CHECK(r.count(is_update) == 0);
+    CHECK(a.status().held);
+    a.crash();
+    a.start();
+    CHECK(a.has("three"));
+    r.lose = [](const auto& e, const auto& c) { return e.from == 1 && c.has(is_hello); };
+    r.link_all();
+    a.add("four");
+    r.run(1s);
+    CHECK(a.status().held); // b has not answered yet
+    CHECK_FALSE(b.has("two"));
+    r.lose = nullptr;
+    r.run(3s);
+    CHECK_FALSE(a.status().held);
+    CHECK(b.has("four"));
+    check_no_fork(r);
+}
+
+TEST_CASE("engine: a restarted node waits for all that it is linked to, but not for ever") {
+    router r;
+    auto &a = r.add("a"), &b = r.add("b"), &c = r.add("c");
+    r.start_all();
+    a.add("one");
+    r.deliver();
+    a.crash();
+    a.start();
+    r.lose = [](const auto& e, const auto&) { return e.from == 2; };
+    r.link_all();
+    a.add("two");
+    r.run(300ms);
+    CHECK(a.status().held); // b has answered, c has not
+    r.run(3s);
+    CHECK_FALSE(a.status().held);
+    CHECK(b.has("two"));
+    r.lose = nullptr;
+    r.run(3s);
+    CHECK(c.has("two"));
+    check_no_fork(r);
+}
+
+TEST_CASE("engine: a storage restored from an old copy takes a new id, and no edit is lost") {
+    router r;
+    auto &a = r.add("a"), &b = r.add("b");
+    r.start_all();
+    a.add("before the copy");
+    r.deliver();
+    auto copy = a.disk.copy();
+    a.add("after the copy");
+    a.remove("before the copy");
+    r.deliver();
+    const auto old = a.engine->id();
+    a.crash();
+
+    a.disk = std::move(copy);
+    a.start();
+    CHECK(a.engine->id() == old);
+    const auto d = a.add("made under the old id"); // would be the dot of "after the copy"
+    CHECK(d == dot{old, 2});
+    r.link_all();
+    r.run(2s);
+    CHECK(a.engine->id() != old);
+    CHECK(a.heard_of(event_kind::new_id));
+    CHECK_FALSE(a.heard_of(event_kind::lost_edits));
+    CHECK(a.engine->renamed(0, d) == dot{a.engine->id(), 1});
+    for (auto* n : {&a, &b}) {
+        CHECK(n->has("after the copy"));
+        CHECK(n->has("made under the old id"));
+        CHECK_FALSE(n->has("before the copy"));
+    }
+    check_no_fork(r);
+
+    // The new id is the storage's from now on.
+    const auto id = a.engine->id();
+    a.crash();
+    a.start();
+    CHECK(a.engine->id() == id);
+    CHECK(a.has("made under the old id"));
+    CHECK(a.add("once more").seq == 2);
+}
+
+TEST_CASE("engine: edits that were held when the process died are held again") {
+    router r;
+    auto &a = r.add("a"), &b = r.add("b");
+    r.start_all();
+    auto copy = a.disk.copy();
+    a.add("after the copy");
+    r.deliver();
+    a.crash();
+    a.disk = std::move(copy);
+    for (auto text : {"first", "second"}) { // two starts, and nobody there
+        a.start();
+        a.add(text);
+        a.crash();
+    }
+    a.start();
+    r.link_all();
+    r.run(3s);
+    for (auto* n : {&a, &b})
+        for (auto text : {"after the copy", "first", "second"}) CHECK(n->has(text));
+    check_no_fork(r);
+
+    // Confirmed, they are its own for good.
+    const auto id = a.engine->id();
+    a.crash();
+    a.start();
+    a.add("third");
+    r.link_all();
+    r.run(3s);
+    CHECK(a.engine->id() == id);
+    CHECK(b.has("third"));
+    a.crash();
+    a.start();
+    r.link_all();
+    r.run(3s);
+    CHECK(a.engine->id() == id);
+    check_no_fork(r);
+}
+
+TEST_CASE("engine: edits that were held under an id which ends become edits of the next") {
+    for (std::uint64_t step = 1; step < 20; ++step) {
+        CAPTURE(step);
+        router r;
+        auto &a = r.add("a", durability::relaxed), &b = r.add("b");
+        r.start_all();
+        stop(r, 0);
+        auto copy = a.disk.copy();
+        a.start();
+        a.add("after the copy");
+        r.link_all();
+        r.run(2s);
+        a.crash();
+        a.disk = std::move(copy); // clean, so the id stays
+        a.start();
+        const auto held = a.add("held"); // would be the dot of "after the copy"
+        a.crash();                       // and now it does not
+        a.disk.crash_at(step);
+        try {
+            a.start();
+        } catch (const storage_crash&) {
+            a.crash();
+        }
+        a.disk.crash_at(0);
+        if (!a.engine) a.start();
+        CHECK(a.engine->id() != held.replica);
+        CHECK(a.has("held"));
+        r.link_all();
+        r.run(3s);
+        for (auto* n : {&a, &b}) {
+            CHECK(n->has("after the copy"));
+            CHECK(n->has("held"));
+        }
+        check_no_fork(r);
+    }
+}
+
+TEST_CASE("engine: taking a new id survives a crash at any moment") {
+    for (std::uint64_t step = 1; step < 60; ++step) {
+        CAPTURE(step);
+        router r;
+        auto &a = r.add("a"), &b = r.add("b");
+        r.start_all();
+        a.add("before the copy");
+        r.deliver();
+        auto copy = a.disk.copy();
+        a.add("after the copy");
+        r.deliver();
+        a.crash();
+        a.disk = std::move(copy);
+        a.start();
+        a.add("made under the old id");
+        a.disk.crash_at(step);
+        bool crashed = false;
+        try {
+            r.link_all();
+            r.run(2s);
+            a.add("later");
+            r.run(2s);
+        } catch (const storage_crash&) {
+            crashed = true;
+            a.crash();
+            a.start();
+            CHECK(a.has("made under the old id"));
+            r.link_all();
+        }
+        a.disk.crash_at(0);
+        r.run(3s);
+        CHECK(b.has("after the copy"));
+        CHECK(b.has("made under the old id"));
+        check_no_fork(r);
+        if (!crashed) break;
+    }
+}
+
+TEST_CASE("engine: two live nodes with one id notice each other, and refuse to write until one has another id") {
+    router r;
+    auto &a = r.add("a"), &b = r.add("b");
+    a.start();
+    a.add("milk");
+    b.disk = a.disk.copy();
+    b.start();
+    CHECK(b.engine->id() == a.engine->id());
+    r.link_all();
+    r.deliver();
+    for (auto* n : {&a, &b}) {
+        CHECK_FALSE(n->engine->writable());
+        CHECK(n->count(event_kind::identity_conflict) == 1);
+    }
+    const auto old = a.engine->id();
+    b.engine->take_new_id();
+    r.flush();
+    r.run(2s);
+    CHECK(a.engine->id() == old);
+    CHECK(b.engine->id() != old);
+    for (auto* n : {&a, &b}) CHECK(n->engine->writable());
+    CHECK(a.count(event_kind::identity_resolved) == 1);
+    a.add("of a");
+    b.add("of b");
+    r.run(2s);
+    CHECK(b.has("of a"));
+    CHECK(a.has("of b"));
+    check_no_fork(r);
+}
+
+TEST_CASE("engine: edits held back when the conflict is found become edits of the new id") {
+    router r;
+    auto &a = r.add("a"), &b = r.add("b");
+    a.start();
+    a.add("milk");
+    b.disk = a.disk.copy();
+    b.start();
+    a.add("of a"); // both have the same dot
+    b.add("of b");
+    r.link_all();
+    r.run(1s);
+    CHECK_FALSE(b.engine->writable());
+    b.engine->take_new_id();
+    r.flush();
+    r.run(3s);
+    for (auto* n : {&a, &b}) {
+        CHECK(n->has("of a"));
+        CHECK(n->has("of b"));
+    }
+    check_no_fork(r);
+}
+
+TEST_CASE("engine: a third node tells two that live under one id of each other") {
+    router r;
+    auto &a = r.add("a"), &hub = r.add("hub"), &copy = r.add("copy");
+    a.start();
+    hub.start();
+    a.add("milk");
+    r.link(0, 1);
+    r.run(200ms);
+    copy.disk = a.disk.copy();
+    copy.start();
+    copy.add("of the copy");
+    r.link(1, 2); // and not 0 with 2
+    r.run(1s);
+    CHECK_FALSE(a.engine->writable());
+    CHECK_FALSE(copy.engine->writable());
+    CHECK(copy.status().held); // nothing was published under the shared id
+    CHECK_FALSE(hub.has("of the copy"));
+
+    copy.engine->take_new_id();
+    r.flush();
+    r.run(3s);
+    CHECK(a.engine->writable());
+    CHECK(copy.engine->writable());
+    a.add("of a");
+    r.run(3s);
+    for (auto* n : {&a, &hub, &copy}) {
+        CHECK(n->has("of the copy"));
+        CHECK(n->has("of a"));
+    }
+    check_no_fork(r);
+}
+
+TEST_CASE("engine: a restart is not taken for a second node, even if the old link seems alive") {
+    router r;
+    auto &a = r.add("a"), &hub = r.add("hub"), &again = r.add("a again");
+    a.start();
+    hub.start();
+    a.add("milk");
+    r.link(0, 1);
+    r.run(200ms);
+    again.disk = a.disk.copy();
+    r.lose = [](const auto& e, const auto&) { return e.from == 0 || e.to == 0; }; // dead, and nobody noticed
+    again.start();
+    again.add("bread");
+    r.link(1, 2);
+    r.run(3s);
+    CHECK(again.engine->writable());
+    CHECK_FALSE(again.status().held);
+    CHECK(again.engine->id() == a.engine->id());
+    CHECK(hub.has("bread"));
+}
+
+TEST_CASE("engine: a copy that meets a peer which knows more takes a new id by itself") {
+    router r;
+    auto &a = r.add("a"), &hub = r.add("hub"), &copy = r.add("copy");
+    a.start();
+    hub.start();
+    r.link(0, 1);
+    a.add("milk");
+    r.run(200ms);
+    copy.disk = a.disk.copy();
+    a.add("bread");
+    r.run(200ms);
+    copy.start();
+    copy.add("of the copy");
+    r.link(1, 2);
+    r.run(3s);
+    CHECK(copy.engine->id() != a.engine->id());
+    for (auto* n : {&a, &hub, &copy}) {
+        CHECK(n->engine->writable());
+        CHECK(n->has("bread"));
+        CHECK(n->has("of the copy"));
+    }
+    check_no_fork(r);
+}
+
+TEST_CASE("engine: edits that were published before a peer knew better are reported as lost") {
+    router r;
+    auto &a = r.add("a"), &b = r.add("b"), &c = r.add("c");
+    r.start_all();
+    auto copy = a.disk.copy();
+    r.cut(0, 1);
+    r.cut(1, 2);
+    a.add("only c sees it");
+    a.add("and this");
+    r.run(100ms);
+    a.crash();
+    a.disk = std::move(copy);
+    a.start();
+    r.link(0, 1); // c, which knows better, is away
+    r.run(2s);
+    a.add("under the same dot");
+    r.run(2s);
+    CHECK(b.has("under the same dot"));
+    r.link(0, 2);
+    r.run(2s);
+    CHECK(a.heard_of(event_kind::new_id));
+    CHECK(a.heard_of(event_kind::lost_edits));
+    CHECK(a.engine->writable());
+    CHECK(c.has("only c sees it"));
+}
+
+TEST_CASE("engine: a node that dials itself keeps quiet about it") {
+    router r;
+    auto& a = r.add("a");
+    a.start();
+    a.engine->connected(0);
+    a.engine->flush();
+    r.link(0, 0);
+    r.run(2s);
+    CHECK(a.engine->writable());
+    CHECK(a.engine->peers().empty());
+}

@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <joinery/leader.hpp>
+
+#include <joinery/lww_register.hpp>
+#include <joinery/memory_storage.hpp>
+#include <joinery/memory_transport.hpp>
+#include <joinery/or_set.hpp>
+
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+using namespace joinery;
+using namespace std::chrono_literals;
+
+namespace {
+
+using set_of_strings = or_set<std::string>;
+using set_leader = leader<set_of_strings>;
+
+constexpr auto patience = 20s; // far beyond what is needed; nothing waits for it in vain
+
+node_options options(memory_network& network, const std::string& name, const std::vector<std::string>& peers,
+                     std::unique_ptr<storage> disk = nullptr) {
+    node_options o;
+    o.name = name;
+    o.transport = network.make(name, peers);
+    o.storage = std::move(disk);
+    o.timings.beacon = 50ms;
+    return o;
+}
+
+template <class L> void add(L& l, const std::string& element) {
+    l.write([&](auto& s, auto& tx) { s.add(tx, element); });
+}
+template <class L> bool arrives(const L& l, const std::string& element) {
+    return l.wait_until([&](const auto& s) { return s.contains(element); }, patience);
+}
+
+} // namespace
+
+TEST_CASE("leader: what is written here is read there") {
+    memory_network network;
+    set_leader a(options(network, "a", {"b"}));
+    set_leader b(options(network, "b", {"a"}));
+    const auto result = a.write([](auto& s, auto& tx) { s.add(tx, "milk"); });
+    CHECK(result.dots == dot_range{a.id(), 1, 1});
+    CHECK(result.complete);
+    CHECK(a.read([](const auto& s) { return s.contains("milk"); })); // at once
+    CHECK(arrives(b, "milk"));
+    add(b, "bread");
+    CHECK(arrives(a, "bread"));
+    CHECK(a.version() == b.version());
+    CHECK(a.read([](const causal<set_of_strings>& s) { return s.context().count(); }) == 2);
+}
+
+TEST_CASE("leader: one dialled link is enough, and a chain too") {
+    memory_network network;
+    set_leader a(options(network, "a", {}));
+    set_leader b(options(network, "b", {"a"}));
+    set_leader c(options(network, "c", {"b"}));
+    add(a, "from a");
+    add(c, "from c");
+    CHECK(arrives(a, "from c"));
+    CHECK(arrives(b, "from c"));
+    CHECK(arrives(c, "from a"));
+}
+
+TEST_CASE("leader: a callable that throws has changed nothing") {
+    memory_network network;
+    set_leader a(options(network, "a", {}));
+    CHECK_THROWS_AS(a.write([](auto& s, auto& tx) {
+        s.add(tx, "milk");
+        throw std::runtime_error("no");
+    }),
+                    std::runtime_error);
+    CHECK(a.read([](const auto& s) { return s.empty(); }));
+    CHECK_FALSE(a.write([](auto&, auto&) {}).dots);
+    CHECK(a.write([](auto& s, auto& tx) { s.add(tx, "bread"); }).dots == dot_range{a.id(), 1, 1});
+}
+
+TEST_CASE("leader: subscribers hear of changes from here and from others, until they end") {
+    memory_network network;
+    set_leader a(options(network, "a", {"b"}));
+    set_leader b(options(network, "b", {"a"}));
+    std::atomic<int> local{0}, remote{0};
+    auto watch = a.subscribe([&](const change& c) {
+        local += c.local;
+        remote += c.remote;
+    });
+    add(a, "milk");
+    add(b, "bread");
+    REQUIRE(arrives(a, "bread"));
+    add(a, "more");
+    CHECK(a.wait_until([&](const auto&) { return local > 0 && remote > 0; }, patience));
+    watch.cancel();
+    const int before = local;
+    add(a, "even more");
+    REQUIRE(arrives(b, "even more"));
+    CHECK(local == before);
+}
+
+TEST_CASE("leader: a subscriber may write, and may end itself") {
+    memory_network network;
+    memory_disk disk;
+    set_leader a(options(network, "a", {}, disk.open()));
+    subscription watch;
+    std::atomic<bool> ready{false}, done{false};
+    watch = a.subscribe([&](const change&) {
+        if (!ready || done) return;
+        done = true;
+        add(a, "answer");
+        watch.cancel();
+    });
+    ready = true;
+    add(a, "question");
+    CHECK(arrives(a, "answer"));
+}
+
+TEST_CASE("leader: a write that asks for acknowledgements returns when the peers have it") {
+    memory_network network;
+    set_leader a(options(network, "a", {"b", "c"}));
+    set_leader b(options(network, "b", {"a", "c"}));
+    set_leader c(options(network, "c", {"a", "b"}));
+    add(b, "here"), add(c, "too");
+    REQUIRE(arrives(a, "here"));
+    REQUIRE(arrives(a, "too"));
+    const auto r = a.write([](auto& s, auto& tx) { s.add(tx, "milk"); }, {.acknowledgements = 2, .timeout = patience});
+    CHECK(r.complete);
+    CHECK(r.acknowledged == 2);
+    CHECK(r.missing.empty());
+    CHECK(b.read([](const auto& s) { return s.contains("milk"); }));
+    CHECK(c.read([](const auto& s) { return s.contains("milk"); }));
+}
+
+TEST_CASE("leader: a write that is not acknowledged in time says by whom, and stays") {
+    memory_network network;
+    set_leader a(options(network, "a", {"b", "c"}));
+    set_leader b(options(network, "b", {"a"}));
+    {
+        set_leader c(options(network, "c", {"a"}));
+        add(b, "here"), add(c, "too");
+        REQUIRE(arrives(a, "here"));
+        REQUIRE(arrives(a, "too"));
+    }
+    const auto r = a.write([](auto& s, auto& tx) { s.add(tx, "milk"); }, {.acknowledgements = 2, .timeout = 300ms});
+    CHECK_FALSE(r.complete);
+    CHECK(r.acknowledged == 1);
+    REQUIRE(r.missing.size() == 1);
+    CHECK(r.missing[0].name == "c");
+    CHECK(arrives(b, "milk"));
+}
+
+TEST_CASE("leader: a session token makes a write readable elsewhere") {
+    memory_network network;
+    set_leader a(options(network, "a", {"b"}));
+    set_leader b(options(network, "b", {"a"}));
+    for (int i = 0; i < 20; ++i) {
+        const auto element = std::to_string(i);
+        const auto r = a.write([&](auto& s, auto& tx) { s.add(tx, element); });
+        REQUIRE(b.sync_to(r.token(), patience));
+        CHECK(b.read([&](const auto& s) { return s.contains(element); }));
+    }
+    CHECK_FALSE(b.sync_to(version_vector{{replica_id{77}, 1}}, 10ms));
+}
+
+TEST_CASE("leader: several collections over one transport and one storage") {
+    memory_network network;
+    memory_disk disk;
+    node a(options(network, "a", {"b"}, disk.open()));
+    node b(options(network, "b", {"a"}));
+    auto carts = a.open<set_of_strings>("carts");
+    auto title = a.open<lww_register<std::string>>("title");
+    auto carts_b = b.open<set_of_strings>("carts");
+    auto title_b = b.open<lww_register<std::string>>("title");
+    add(carts, "milk");
+    title.write([](auto& t, auto& tx) { t.set(tx, "news"); });
+    CHECK(arrives(carts_b, "milk"));
+    CHECK(title_b.wait_until([](const auto& t) { return t.get() == "news"; }, patience));
+    CHECK_THROWS_AS(a.open<set_of_strings>("carts"), std::invalid_argument);
+    const auto s = a.status();
+    CHECK(s.collections.size() == 2);
+    CHECK(s.counters.at("storage_syncs") > 0);
+    CHECK(s.level == durability::full);
+    REQUIRE(s.peers.size() == 1);
+    CHECK(s.peers[0].name == "b");
+    CHECK(s.peers[0].up);
+}
+
+TEST_CASE("leader: what a durable write returned for outlives a crash") {
+    memory_network network;
+    memory_disk disk;
+    replica_id id;
+    {
+        set_leader a(options(network, "a", {}, disk.open()));
+        id = a.id();
+        add(a, "milk");
+        disk.crash();
+        CHECK_THROWS_AS(add(a, "bread"), node_closed); // its storage is gone
+        CHECK_FALSE(a.status().failure.empty());
+    }
+    set_leader a(options(network, "a", {}, disk.open()));
+    CHECK(a.id() == id);
+    CHECK(a.read([](const auto& s) { return s.contains("milk"); }));
+    a.close();
+    CHECK_THROWS_AS(add(a, "eggs"), node_closed);
+    CHECK(a.read([](const auto& s) { return s.contains("milk"); })); // reading goes on
+}
+
+TEST_CASE("leader: writers on many threads share syncs") {
+    memory_network network;
+    memory_disk disk;
+    set_leader a(options(network, "a", {"b"}, disk.open()));
+    set_leader b(options(network, "b", {"a"}));
+    constexpr int threads = 8, each = 50;
+    std::vector<std::thread> writers;
+    for (int t = 0; t < threads; ++t)
+        writers.emplace_back([&a, t] {
+            for (int i = 0; i < each; ++i) add(a, std::to_string(t) + "." + std::to_string(i));
+        });
+    for (auto& w : writers) w.join();
+    CHECK(b.wait_until([](const auto& s) { return s.size() == threads * each; }, patience));
+    CHECK(a.status().counters.at("storage_syncs") <= threads * each);
+    CHECK(a.version() == b.version());
+}
+
+TEST_CASE("leader: two nodes with one identity refuse writes until one takes a new one") {
+    memory_network network;
+    memory_disk disk;
+    {
+        set_leader a(options(network, "a", {}, disk.open()));
+        add(a, "milk");
+    }
+    auto copy = disk.copy();
+    std::atomic<int> conflicts{0};
+    auto of_a = options(network, "a", {"b"}, disk.open());
+    auto of_b = options(network, "b", {"a"}, copy.open());
+    of_a.on_event = of_b.on_event = [&](const event& e) {
+        if (e.kind != event_kind::identity_conflict) return;
+        ++conflicts;
+        conflicts.notify_one();
+    };
+    set_leader a(std::move(of_a));
+    set_leader b(std::move(of_b));
+    REQUIRE(a.id() == b.id());
+    for (int n = 0; (n = conflicts) < 2;) conflicts.wait(n);
+    CHECK_THROWS_AS(add(a, "x"), identity_conflict);
+    CHECK_THROWS_AS(add(b, "x"), identity_conflict);
+    CHECK(a.status().identity_conflict);
+    b.take_new_id();
+    CHECK(a.id() != b.id());
+    add(b, "of b");
+    CHECK(arrives(a, "of b"));
+    add(a, "of a");
+    CHECK(arrives(b, "of a"));
+}
+
+TEST_CASE("leader: peers are dialled and left at run time") {
+    memory_network network;
+    set_leader a(options(network, "a", {}));
+    set_leader b(options(network, "b", {}));
+    add(a, "milk");
+    b.connect("a");
+    CHECK(arrives(b, "milk"));
+    b.disconnect("a");
+    add(a, "bread");
+    CHECK_FALSE(b.wait_until([](const auto& s) { return s.contains("bread"); }, 200ms));
+    b.connect("a");
+    CHECK(arrives(b, "bread"));
+}
+
+TEST_CASE("leader: closing is quick, whatever is under way") {
+    memory_network network;
+    auto a = std::make_unique<set_leader>(options(network, "a", {"b"}));
+    set_leader b(options(network, "b", {"a"}));
+    std::atomic<bool> closed{false};
+    std::thread writer([&] {
+        try {
+            for (int i = 0;; ++i) add(*a, std::to_string(i));
+        } catch (const node_closed&) {
+            closed = true;
+        }
+    });
+    std::thread waiter([&] { CHECK_FALSE(a->wait_until([](const auto&) { return false; }, 60s)); });
+    REQUIRE(b.wait_until([](const auto& s) { return s.size() > 100; }, patience));
+    const auto start = std::chrono::steady_clock::now();
+    a->close();
+    CHECK(std::chrono::steady_clock::now() - start < 1s);
+    writer.join();
+    waiter.join();
+    CHECK(closed);
+}
+
+TEST_CASE("leader: a flood of writes arrives complete") {
+    memory_network network;
+    set_leader a(options(network, "a", {"b"}));
+    set_leader b(options(network, "b", {"a"}));
+    constexpr std::size_t n = 20'000;
+    for (std::size_t i = 0; i < n; ++i) add(a, std::to_string(i));
+    CHECK(b.wait_until([](const auto& s) { return s.size() == n; }, patience));
+    CHECK(a.status().counters.at("edits_published") == n);
+}
