@@ -103,6 +103,7 @@ private:
         K key{};
         V value{};
         bool live = false;
+        std::uint32_t in_use = 0; // by the edit under way: its undo steps need the node
     };
     std::vector<std::unique_ptr<node>> nodes_; // null: a free slot. Values do not move while they are edited.
     std::vector<slot> free_;
@@ -232,7 +233,8 @@ template <class K, crdt V>
 or_map<K, V>::or_map(const or_map& other)
     : free_(other.free_), table_(other.table_), dots_(other.dots_), live_(other.live_) {
     nodes_.reserve(other.nodes_.size());
-    for (const auto& n : other.nodes_) nodes_.push_back(n ? std::make_unique<node>(*n) : nullptr);
+    for (const auto& n : other.nodes_)
+        nodes_.push_back(n ? std::make_unique<node>(node{n->key, n->value, n->live}) : nullptr);
 }
 
 template <class K, crdt V> const V* or_map<K, V>::find(const K& key) const {
@@ -265,17 +267,20 @@ template <class K, crdt V> void or_map<K, V>::refresh(slot i) {
 
 // Lets a key go below which nothing is stored.
 template <class K, crdt V> void or_map<K, V>::sweep(slot i) {
-    if (!nodes_[i] || !traits::vacant(nodes_[i]->value)) return;
+    if (!nodes_[i] || nodes_[i]->in_use || !traits::vacant(nodes_[i]->value)) return;
     table_.erase(detail::hash_of(nodes_[i]->key), i);
     nodes_[i].reset();
     free_.push_back(i);
 }
 
-// The undo step registered here runs after those of the value itself.
+// The undo step registered here runs after those of the value itself. An edit may come to a key more than
+// once, also after it has removed it; the key goes, if it does, when the last step has settled.
 template <class K, crdt V> typename or_map<K, V>::slot or_map<K, V>::slot_for(transaction& tx, const K& key) {
     slot i = lookup(key);
     if (i == detail::slot_table::none) i = insert(key);
+    ++nodes_[i]->in_use;
     auto settle = [this, i] {
+        --nodes_[i]->in_use;
         refresh(i);
         sweep(i);
     };

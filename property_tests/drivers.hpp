@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Random operations on every type of the library, alone and nested, and how each is read for comparison
+// with specification.hpp. A driver has
+//
+//     operation act(T& value, transaction& tx, choices& from, const std::string& path)   one random operation
+//     void look(const T& value, const std::string& path, contents& out)                  all that can be read
+
+#include "specification.hpp"
+
+#include <joinery/convergence.hpp>
+#include <joinery/g_counter.hpp>
+#include <joinery/lww_register.hpp>
+#include <joinery/mv_register.hpp>
+#include <joinery/or_map.hpp>
+#include <joinery/or_set.hpp>
+#include <joinery/pn_counter.hpp>
+#include <joinery/record.hpp>
+#include <joinery/rga_text.hpp>
+
+#include <doctest/doctest.h>
+
+#include <iterator>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+namespace drivers {
+
+using joinery::transaction;
+using joinery::testing::choices;
+using joinery::testing::show;
+using specification::act;
+using specification::contents;
+using specification::operation;
+
+template <class T> struct driver;
+
+template <class V> V make_value(choices& from, std::size_t n) {
+    if constexpr (std::is_convertible_v<const char*, V>)
+        return V(1, static_cast<char>('p' + from.pick(n)));
+    else
+        return static_cast<V>(from.pick(n));
+}
+
+template <class E> struct driver<joinery::or_set<E>> {
+    static operation act(joinery::or_set<E>& set, transaction& tx, choices& from, const std::string& path) {
+        bool adds = from.pick(5) < 3;
+        E e = make_value<E>(from, 3);
+        if (adds)
+            set.add(tx, e);
+        else
+            set.remove(tx, e);
+        return {adds ? act::add : act::remove, path, show(e)};
+    }
+    static void look(const joinery::or_set<E>& set, const std::string& path, contents& out) {
+        if (set.empty()) return;
+        out[path] = joinery::testing::show_unordered(set);
+        auto n = static_cast<std::size_t>(std::distance(set.begin(), set.end()));
+        bool consistent = n == set.size();
+        for (const auto& e : set) consistent = consistent && set.contains(e);
+        if (!consistent) out[path] += " inconsistent";
+    }
+};
+
+template <class V> struct driver<joinery::lww_register<V>> {
+    static operation act(joinery::lww_register<V>& r, transaction& tx, choices& from, const std::string& path) {
+        if (from.pick(8) == 7) {
+            r.reset(tx);
+            return {act::reset, path};
+        }
+        V v = make_value<V>(from, 6);
+        r.set(tx, v);
+        return {act::set, path, show(v), 0, tx.now()};
+    }
+    static void look(const joinery::lww_register<V>& r, const std::string& path, contents& out) {
+        if (r.empty()) return;
+        out[path] = show(r.siblings());
+        if (r.get() != r.siblings().front()) out[path] += " inconsistent";
+    }
+};
+
+template <class V> struct driver<joinery::mv_register<V>> {
+    static operation act(joinery::mv_register<V>& r, transaction& tx, choices& from, const std::string& path) {
+        if (from.pick(8) == 7) {
+            r.reset(tx);
+            return {act::reset, path};
+        }
+        V v = make_value<V>(from, 6);
+        r.set(tx, v);
+        return {act::assign, path, show(v)};
+    }
+    static void look(const joinery::mv_register<V>& r, const std::string& path, contents& out) {
+        if (!r.empty()) out[path] = show(r.values());
+    }
+};
+
+template <> struct driver<joinery::g_counter> {
+    static operation act(joinery::g_counter& c, transaction& tx, choices& from, const std::string& path) {
+        int n = 1 + static_cast<int>(from.pick(3));
+        c.increment(tx, n);
+        return {act::increment, path, {}, n};
+    }
+    static void look(const joinery::g_counter& c, const std::string& path, contents& out) {
+        if (!c.empty()) out[path] = std::to_string(c.value());
+    }
+};
+
+template <> struct driver<joinery::pn_counter> {
+    static operation act(joinery::pn_counter& c, transaction& tx, choices& from, const std::string& path) {
+        int n = 1 + static_cast<int>(from.pick(3));
+        bool up = from.pick(5) < 3;
+        if (up)
+            c.increment(tx, n);
+        else
+            c.decrement(tx, n);
+        return {act::increment, path, {}, up ? n : -n};
+    }
+    static void look(const joinery::pn_counter& c, const std::string& path, contents& out) {
+        if (!c.empty()) out[path] = std::to_string(c.value());
+    }
+};
+
+template <> struct driver<joinery::rga_text> {
+    static operation act(joinery::rga_text& t, transaction& tx, choices& from, const std::string& path) {
+        static const std::vector<std::string> pieces = {"a", "b", "xy", "\u00e9", "pqr", "\U0001f600z"};
+        operation o{act::insert, path};
+        if (t.empty() || from.pick(5) < 3) {
+            o.position = from.pick(t.size() + 1);
+            o.value = from.of(pieces);
+            t.insert(tx, o.position, o.value);
+        } else {
+            o.what = act::erase;
+            o.position = from.pick(t.size());
+            o.count = 1 + from.pick(std::min<std::size_t>(t.size() - o.position, 3));
+            t.erase(tx, o.position, o.count);
+        }
+        return o;
+    }
+    static void look(const joinery::rga_text& t, const std::string& path, contents& out) {
+        if (!t.empty()) out[path] = show(t.str());
+    }
+};
+
+template <class K, class V> struct driver<joinery::or_map<K, V>> {
+    static operation act(joinery::or_map<K, V>& map, transaction& tx, choices& from, const std::string& path) {
+        bool removes = from.pick(10) >= 7;
+        K key = static_cast<K>(std::string(1, static_cast<char>('a' + from.pick(2))));
+        std::string below = path + key + "/";
+        if (removes) {
+            map.erase(tx, key);
+            return {act::remove_key, below};
+        }
+        if (from.pick(2) == 0) return driver<V>::act(*map.at(tx, key), tx, from, below);
+        operation o;
+        map.update(tx, key, [&](V& v) { o = driver<V>::act(v, tx, from, below); });
+        return o;
+    }
+    static void look(const joinery::or_map<K, V>& map, const std::string& path, contents& out) {
+        std::size_t n = 0;
+        for (const auto& [key, value] : map) {
+            std::size_t before = out.size();
+            driver<V>::look(value, path + key + "/", out);
+            // A key exists if and only if something live is below it.
+            if (out.size() == before || !map.contains(key) || map.find(key) != &value) out[path] = "inconsistent";
+            ++n;
+        }
+        if (n != map.size()) out[path] = "inconsistent size";
+    }
+};
+
+template <joinery::record R> struct driver<R> {
+    static operation act(R& r, transaction& tx, choices& from, const std::string& path) {
+        operation o;
+        std::apply(
+            [&](const auto&... field) {
+                std::size_t at = from.pick(sizeof...(field));
+                auto one = [&](const auto& f) {
+                    auto& member = r.*f.member;
+                    using member_type = std::remove_reference_t<decltype(member)>;
+                    if (at-- == 0) o = driver<member_type>::act(member, tx, from, path + f.name + "/");
+                };
+                (one(field), ...);
+            },
+            joinery_record_of(&r).all);
+        return o;
+    }
+    static void look(const R& r, const std::string& path, contents& out) {
+        auto one = [&](const auto& f) {
+            const auto& member = r.*f.member;
+            using member_type = std::remove_cvref_t<decltype(member)>;
+            driver<member_type>::look(member, path + f.name + "/", out);
+        };
+        std::apply([&](const auto&... field) { (one(field), ...); }, joinery_record_of(&r).all);
+    }
+};
+
+/// A type with its driver and its specification.
+template <class T> joinery::testing::subject<T, operation> subject(const std::string& name) {
+    joinery::testing::subject<T, operation> s(name);
+    s.operation("", [](T& value, transaction& tx, choices& from) { return driver<T>::act(value, tx, from, ""); });
+    s.view([](const T& value) {
+        contents out;
+        driver<T>::look(value, "", out);
+        return specification::printed(out);
+    });
+    s.specification(specification::specified, joinery::testing::event_sets::all);
+    return s;
+}
+
+/// Checks it, and that the histories had what histories should have.
+template <class T, class E> void check(const joinery::testing::subject<T, E>& s, std::uint64_t histories = 250) {
+    auto report = joinery::testing::check(s, {.usual_histories = histories});
+    INFO(to_string(report));
+    CHECK(report.ok());
+    if (report.counts.histories() < 100 || !report.ok()) return;
+    INFO(to_string(report.counts));
+    CHECK(report.counts.thin() == std::vector<std::string>{});
+    CHECK(report.counts.total(joinery::testing::occurrence::comparison) > report.counts.histories());
+}
+
+} // namespace drivers

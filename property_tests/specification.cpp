@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "specification.hpp"
+
+#include <joinery/narration.hpp>
+
+#include <algorithm>
+#include <functional>
+#include <set>
+#include <tuple>
+#include <vector>
+
+namespace specification {
+
+using joinery::dot;
+using joinery::timestamp;
+using joinery::testing::event;
+using op = event<operation>;
+
+// What an operation did, given what it had seen.
+struct derived {
+    std::set<dot> kills;
+    std::map<dot, std::uint64_t> killed_runs; // by the first dot of a run of increments: its last one seen
+    dot run;                                  // of an increment: the run that it continues, or begins
+    std::uint64_t already_removed = 0;        // of an increment: up to here its run was removed before
+    dot parent;                               // of an insertion
+    std::uint64_t lamport = 0;                // of an insertion or an erasure: of its first dot
+};
+
+namespace {
+
+bool below(const std::string& path, const std::string& prefix) { return path.compare(0, prefix.size(), prefix) == 0; }
+dot first_dot(const op& e) { return {e.dots.replica, e.dots.first}; }
+bool is_write(act a) { return a == act::add || a == act::set || a == act::assign; }
+
+std::vector<std::string> characters(const std::string& utf8) {
+    std::vector<std::string> out;
+    for (char c : utf8) {
+        if ((static_cast<unsigned char>(c) & 0xc0) != 0x80) out.emplace_back();
+        out.back() += c;
+    }
+    return out;
+}
+
+const derived& facts(const op& e, const history& seen);
+
+std::set<dot> killed_by(const history& seen) {
+    std::set<dot> out;
+    for (const auto& e : seen) {
+        const auto& f = facts(e, seen);
+        out.insert(f.kills.begin(), f.kills.end());
+    }
+    return out;
+}
+
+// ---- counters: runs of increments ----
+
+struct run_now {
+    std::uint64_t last = 0;    // the greatest increment seen
+    std::uint64_t removed = 0; // the greatest increment that a removal had seen
+    bool live() const { return last > removed; }
+};
+
+// The runs at `path` by their first dots.
+std::map<dot, run_now> runs_at(const history& seen, const std::string& path) {
+    std::map<dot, run_now> out;
+    for (const auto& e : seen) {
+        if (e.what.what != act::increment || e.what.path != path) continue;
+        const auto& f = facts(e, seen);
+        auto& run = out[f.run];
+        if (e.dots.last > run.last) run.last = e.dots.last;
+        run.removed = std::max(run.removed, f.already_removed);
+    }
+    for (const auto& e : seen)
+        for (const auto& [start, last] : facts(e, seen).killed_runs)
+            if (auto run = out.find(start); run != out.end()) run->second.removed = std::max(run->second.removed, last);
+    return out;
+}
+
+// ---- texts ----
+
+struct character {
+    dot where;
+    std::uint64_t lamport;
+    std::string utf8;
+};
+
+// All characters at `path` that the start leads to, in order, tombstones included.
+std::vector<character> in_order(const history& seen, const std::string& path) {
+    std::map<dot, std::vector<character>> children;
+    for (const auto& e : seen) {
+        if (e.what.what != act::insert || e.what.path != path) continue;
+        const auto& f = facts(e, seen);
+        dot parent = f.parent;
+        std::uint64_t i = 0;
+        for (auto& c : characters(e.what.value)) {
+            dot where{e.dots.replica, e.dots.first + i};
+            children[parent].push_back({where, f.lamport + i, c});
+            parent = where;
+            ++i;
+        }
+    }
+    std::vector<character> out;
+    std::function<void(dot)> visit = [&](dot parent) {
+        auto& c = children[parent];
+        std::sort(c.begin(), c.end(), [](const auto& a, const auto& b) {
+            return std::tie(b.lamport, b.where.replica) < std::tie(a.lamport, a.where.replica);
+        });
+        for (std::size_t i = 0; i < c.size(); ++i) {
+            out.push_back(children[parent][i]);
+            visit(children[parent][i].where);
+        }
+    };
+    visit(dot{});
+    return out;
+}
+
+std::vector<character> visible(const history& seen, const std::string& path) {
+    auto all = in_order(seen, path);
+    auto killed = killed_by(seen);
+    std::erase_if(all, [&](const character& c) { return killed.contains(c.where); });
+    return all;
+}
+
+std::uint64_t greatest_lamport(const history& seen, const std::string& path) {
+    std::uint64_t greatest = 0;
+    for (const auto& e : seen)
+        if ((e.what.what == act::insert || e.what.what == act::erase) && e.what.path == path)
+            greatest = std::max(greatest, facts(e, seen).lamport + e.dots.size() - 1);
+    return greatest;
+}
+
+// ---- what an operation did ----
+
+derived derive(const op& e, const history& before) {
+    derived out;
+    const auto& o = e.what;
+    auto killed = killed_by(before);
+    auto kill_writes = [&](auto&& matches) {
+        for (const auto& w : before)
+            if (is_write(w.what.what) && matches(w.what) && !killed.contains(first_dot(w)))
+                out.kills.insert(first_dot(w));
+    };
+    switch (o.what) {
+    case act::add:
+    case act::remove: kill_writes([&](const operation& w) { return w.path == o.path && w.value == o.value; }); break;
+    case act::set:
+    case act::assign:
+    case act::reset: kill_writes([&](const operation& w) { return w.path == o.path; }); break;
+    case act::increment: {
+        out.run = first_dot(e);
+        auto runs = runs_at(before, o.path);
+        for (const auto& [start, run] : runs) // ascending: the newest of its own that lives
+            if (start.replica == e.dots.replica && run.live()) {
+                out.run = start;
+                out.already_removed = run.removed;
+            }
+        break;
+    }
+    case act::insert: {
+        auto text = visible(before, o.path);
+        if (o.position > 0) out.parent = text.at(o.position - 1).where;
+        out.lamport = greatest_lamport(before, o.path) + 1;
+        break;
+    }
+    case act::erase: {
+        auto text = visible(before, o.path);
+        for (std::size_t i = 0; i < o.count; ++i) out.kills.insert(text.at(o.position + i).where);
+        out.lamport = greatest_lamport(before, o.path) + 1;
+        break;
+    }
+    case act::remove_key: {
+        kill_writes([&](const operation& w) { return below(w.path, o.path); });
+        std::set<std::string> counters;
+        for (const auto& w : before) {
+            if (!below(w.what.path, o.path)) continue;
+            if (w.what.what == act::increment) counters.insert(w.what.path);
+            if (w.what.what != act::insert) continue;
+            for (std::uint64_t seq = w.dots.first; seq <= w.dots.last; ++seq)
+                if (!killed.contains({w.dots.replica, seq})) out.kills.insert({w.dots.replica, seq});
+        }
+        for (const auto& path : counters)
+            for (const auto& [start, run] : runs_at(before, path))
+                if (run.live()) out.killed_runs[start] = run.last;
+        break;
+    }
+    }
+    return out;
+}
+
+const derived& facts(const op& e, const history& seen) {
+    if (!e.what.known) e.what.known = std::make_shared<derived>(derive(e, seen.before(e)));
+    return *e.what.known;
+}
+
+// ---- reading ----
+
+struct reading {
+    std::map<std::string, std::vector<std::string>> sets;
+    std::map<std::string, std::vector<std::tuple<timestamp, dot, std::string>>> registers;
+    std::map<std::string, std::map<dot, std::string>> multi;
+    std::map<std::string, std::int64_t> counters;
+    std::map<std::string, std::string> texts;
+
+    void write(const op& e) {
+        const auto& o = e.what;
+        if (o.what == act::add) sets[o.path].push_back(o.value);
+        if (o.what == act::set) registers[o.path].emplace_back(o.at, first_dot(e), o.value);
+        if (o.what == act::assign) multi[o.path][first_dot(e)] = o.value;
+    }
+    contents result() {
+        contents out;
+        for (auto& [path, elements] : sets) {
+            std::sort(elements.begin(), elements.end());
+            elements.erase(std::unique(elements.begin(), elements.end()), elements.end());
+            out[path] = "{" + joinery::testing::detail::listed(elements) + "}";
+        }
+        for (auto& [path, siblings] : registers) {
+            std::sort(siblings.rbegin(), siblings.rend());
+            std::vector<std::string> values;
+            for (auto& s : siblings) values.push_back(std::get<2>(s));
+            out[path] = "[" + joinery::testing::detail::listed(values) + "]";
+        }
+        for (auto& [path, entries] : multi) {
+            std::vector<std::string> values;
+            for (auto& [d, value] : entries) values.push_back(value);
+            out[path] = "[" + joinery::testing::detail::listed(values) + "]";
+        }
+        for (auto& [path, value] : counters) out[path] = std::to_string(value);
+        for (auto& [path, text] : texts)
+            if (!text.empty()) out[path] = "\"" + text + "\"";
+        return out;
+    }
+};
+
+std::set<std::string> paths_of(const history& seen, act a) {
+    std::set<std::string> out;
+    for (const auto& e : seen)
+        if (e.what.what == a) out.insert(e.what.path);
+    return out;
+}
+
+} // namespace
+
+contents content(const history& seen) {
+    reading out;
+    auto killed = killed_by(seen);
+    for (const auto& e : seen)
+        if (is_write(e.what.what) && !killed.contains(first_dot(e))) out.write(e);
+    for (const auto& path : paths_of(seen, act::increment))
+        for (const auto& [start, run] : runs_at(seen, path)) {
+            if (!run.live()) continue;
+            // An increment that was seen brings the earlier ones of its run.
+            auto all = seen.everything();
+            for (const auto& e : all)
+                if (e.what.what == act::increment && e.what.path == path && facts(e, all).run == start &&
+                    run.removed < e.dots.last && e.dots.last <= run.last)
+                    out.counters[path] += e.what.amount;
+        }
+    for (const auto& path : paths_of(seen, act::insert))
+        for (const auto& c : in_order(seen, path))
+            if (!killed.contains(c.where)) out.texts[path] += c.utf8;
+    return out.result();
+}
+
+contents happens_before(const history& seen) {
+    reading out;
+    auto removed_by_key = [&](const op& e, const op& by) {
+        return by.what.what == act::remove_key && below(e.what.path, by.what.path) && by.saw(e);
+    };
+    auto superseded = [&](const op& e, const op& by) {
+        const auto &o = e.what, &b = by.what;
+        if (b.path != o.path || !by.saw(e)) return false;
+        if (o.what == act::add) return (b.what == act::add || b.what == act::remove) && b.value == o.value;
+        return b.what == o.what || b.what == act::reset;
+    };
+    for (const auto& e : seen) {
+        bool dead = false;
+        if (is_write(e.what.what)) {
+            for (const auto& by : seen) dead = dead || removed_by_key(e, by) || superseded(e, by);
+            if (!dead) out.write(e);
+        } else if (e.what.what == act::increment) {
+            // Totals are cumulative: who has seen a later increment of a replica has seen this one.
+            for (const auto& by : seen)
+                for (const auto& later : seen)
+                    dead = dead || (later.what.what == act::increment && later.what.path == e.what.path &&
+                                    later.dots.replica == e.dots.replica && later.dots.last >= e.dots.last &&
+                                    removed_by_key(later, by));
+            if (!dead) out.counters[e.what.path] += e.what.amount;
+        }
+    }
+    for (const auto& path : paths_of(seen, act::insert))
+        for (const auto& c : in_order(seen, path)) {
+            bool dead = false;
+            const op* e = seen.find(c.where);
+            for (const auto& by : seen)
+                dead = dead || removed_by_key(*e, by) ||
+                       (by.what.what == act::erase && facts(by, seen).kills.contains(c.where));
+            if (!dead) out.texts[path] += c.utf8;
+        }
+    return out.result();
+}
+
+std::string printed(const contents& c) {
+    std::string out;
+    for (const auto& [path, value] : c) out += (out.empty() ? "" : " ") + path + "=" + value;
+    return out.empty() ? "nothing" : out;
+}
+
+std::optional<std::string> specified(const history& seen) {
+    std::string answer = printed(content(seen));
+    if (seen.closed())
+        if (std::string other = printed(happens_before(seen)); other != answer)
+            return "either " + answer + " or " + other + ": the specifications disagree";
+    return answer;
+}
+
+std::string to_string(const operation& o) {
+    std::string at = o.path.empty() ? "" : o.path + " ";
+    switch (o.what) {
+    case act::add: return at + "add " + o.value;
+    case act::remove: return at + "remove " + o.value;
+    case act::set: return at + "set " + o.value + " at " + std::to_string(o.at.ticks);
+    case act::assign: return at + "assign " + o.value;
+    case act::reset: return at + "reset";
+    case act::increment: return at + (o.amount < 0 ? "decrement " : "increment ") + std::to_string(std::abs(o.amount));
+    case act::insert: return at + "insert \"" + o.value + "\" at " + std::to_string(o.position);
+    case act::erase: return at + "erase " + std::to_string(o.count) + " from " + std::to_string(o.position);
+    case act::remove_key: return at + "remove key";
+    }
+    return at;
+}
+
+} // namespace specification
