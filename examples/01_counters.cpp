@@ -35,8 +35,8 @@ int main() {
     there.join(sold_here);
     std::cout << "stock: 10 delivered, 2 sold here, 5 sold there, " << here->value() << " left\n";
 
-    const bool ok = eu.state() == us.state() && eu->value() == 7 && !again && here.state() == there.state() &&
-                    here->value() == 3;
+    const bool ok =
+        eu.state() == us.state() && eu->value() == 7 && !again && here.state() == there.state() && here->value() == 3;
     std::cout << (ok ? "all replicas agree\n" : "WRONG\n");
     return ok ? 0 : 1;
 }

@@ -24,8 +24,8 @@ using orders = joinery::or_map<std::uint64_t, order>;
 void print(std::string_view name, const joinery::replica<orders>& r) {
     std::cout << "  " << name << ':';
     for (const auto& [number, o] : *r) {
-        std::cout << " order " << number << ", delivery " << o.delivery.get().value_or("open") << ", "
-                  << o.tags.size() << " tags;";
+        std::cout << " order " << number << ", delivery " << o.delivery.get().value_or("open") << ", " << o.tags.size()
+                  << " tags;";
         for (const auto& [article, quantity] : o.lines) std::cout << ' ' << quantity.value() << ' ' << article;
     }
     std::cout << '\n';

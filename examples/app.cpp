@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "app.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <condition_variable>
+#include <iostream>
+#include <mutex>
+
+#include <unistd.h>
+
+namespace app {
+
+namespace {
+
+const char* const option_help =
+    "  --name NAME       this leader's name, for people\n"
+    "  --listen ADDRESS  where others dial it, such as tcp://127.0.0.1:7001; default: any free port\n"
+    "  --peer ADDRESS    where another leader listens; may be repeated\n"
+    "  --data FILE       the SQLite file that keeps everything; without it, all is lost at the end\n"
+    "  --insecure        allow addresses on other machines; nothing is encrypted\n"
+    "  -c COMMAND        run a command instead of reading any; may be repeated\n"
+    "  --answers         end the answer to each command with a line, `ok` or `error: ...`, for programs\n"
+    "  -- WORD...        run these words as one command\n";
+
+std::string quoted(const std::string& word) {
+    std::string out = "\"";
+    for (char c : word) {
+        if (c == '"' || c == '\\') out += '\\';
+        out += c;
+    }
+    return out + '"';
+}
+
+// ---- commands that every application has ----
+
+bool has_everything(const joinery::node_status& s, const joinery::peer_status& p) {
+    for (std::size_t i = 0; i < s.collections.size(); ++i)
+        if (i >= p.versions.size() || p.versions[i] != s.collections[i].version) return false;
+    return true;
+}
+
+void show_status(const joinery::node_status& s, std::ostream& out) {
+    const char* level[] = {"in memory only", "safe from a crash", "safe from a power cut"};
+    out << s.name << ", id " << joinery::to_string(s.id) << ", listens at " << s.address << ", writes are "
+        << level[static_cast<int>(s.level)] << '\n';
+    if (!s.failure.empty()) out << "stopped: " << s.failure << '\n';
+    if (s.identity_conflict)
+        out << "another live leader has the same id (was its file copied?): writes are refused until `new-id`\n";
+    if (s.peers.empty()) out << "no other leader has been heard of\n";
+    for (const auto& p : s.peers)
+        out << "  " << (p.name.empty() ? joinery::to_string(p.id) : p.name) << ": "
+            << (!p.up                  ? "not connected"
+                : has_everything(s, p) ? "connected, equal"
+                                       : "connected, differs")
+            << '\n';
+}
+
+// Waits until as many peers as were dialled are connected and have what is here.
+void wait_for_peers(joinery::node& node, std::size_t peers, std::chrono::seconds limit, std::ostream& out) {
+    const auto deadline = std::chrono::steady_clock::now() + limit;
+    std::mutex m;
+    std::condition_variable never; // acknowledgements are not announced: the status is looked at now and then
+    std::unique_lock lock(m);
+    for (;;) {
+        const auto s = node.status();
+        const auto equal =
+            std::count_if(s.peers.begin(), s.peers.end(), [&](const auto& p) { return p.up && has_everything(s, p); });
+        const auto up = std::count_if(s.peers.begin(), s.peers.end(), [](const auto& p) { return p.up; });
+        if (static_cast<std::size_t>(equal) >= peers && equal == up) {
+            out << "equal with " << equal << (equal == 1 ? " other leader\n" : " other leaders\n");
+            return;
+        }
+        if (std::chrono::steady_clock::now() >= deadline)
+            throw command_error("equal with " + std::to_string(equal) + " of " + std::to_string(peers) +
+                                " other leaders after " + std::to_string(limit.count()) +
+                                " s; what is here stays and reaches them later");
+        never.wait_for(lock, std::chrono::milliseconds(10));
+    }
+}
+
+std::vector<command> common_commands(joinery::node& node, std::size_t& peers) {
+    return {
+        {"status", "", "this leader and the others", 0, 0,
+         [&node](words, std::ostream& out) { show_status(node.status(), out); }},
+        {"sync", "[SECONDS]", "wait until the others have all that is here, and the other way round", 0, 1,
+         [&node, &peers](words w, std::ostream& out) {
+             const std::size_t seconds = w.empty() ? 10 : to_number(w[0], "SECONDS", 0);
+             wait_for_peers(node, std::max<std::size_t>(peers, 1),
+                            std::chrono::seconds(std::min<std::size_t>(seconds, 86400)), out);
+         }},
+        {"address", "", "where others dial this leader", 0, 0,
+         [&node](words, std::ostream& out) { out << node.address() << '\n'; }},
+        {"connect", "ADDRESS", "dial another leader", 1, 1,
+         [&node, &peers](words w, std::ostream&) {
+             node.connect(w[0]);
+             ++peers;
+         }},
+        {"disconnect", "ADDRESS", "stop dialling it", 1, 1,
+         [&node, &peers](words w, std::ostream&) {
+             node.disconnect(w[0]);
+             if (peers) --peers;
+         }},
+        {"new-id", "", "go on under a new identity, after the data file was copied", 0, 0,
+         [&node](words, std::ostream& out) { out << "id " << joinery::to_string(node.take_new_id()) << '\n'; }},
+    };
+}
+
+void show_help(const std::vector<command>& all, std::ostream& out) {
+    std::size_t width = 0;
+    auto usage = [](const command& c) { return c.arguments.empty() ? c.name : c.name + ' ' + c.arguments; };
+    for (const auto& c : all) width = std::max(width, usage(c).size());
+    for (const auto& c : all) {
+        const std::string u = usage(c);
+        out << "  " << u << std::string(width - u.size() + 2, ' ') << c.help << '\n';
+    }
+    out << "  help" << std::string(width - 2, ' ') << "this list\n"
+        << "  quit" << std::string(width - 2, ' ') << "store what is pending and leave\n"
+        << "Words with blanks go in double quotes.\n";
+}
+
+// ---- the loop ----
+
+class shell {
+public:
+    shell(const options& o, std::vector<command> commands) : options_(o), commands_(std::move(commands)) {}
+
+    /// False if a command failed.
+    bool run() {
+        if (!options_.commands.empty()) {
+            for (const auto& line : options_.commands)
+                if (!execute(line)) break;
+            return good_;
+        }
+        const bool prompt = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+        if (prompt) std::cout << "`help` lists the commands\n";
+        std::string line;
+        for (;;) {
+            if (prompt) std::cout << options_.name << "> " << std::flush;
+            if (!std::getline(std::cin, line)) {
+                if (prompt) std::cout << '\n';
+                break;
+            }
+            if (!execute(line)) break;
+        }
+        return good_ || prompt;
+    }
+
+private:
+    const options& options_;
+    std::vector<command> commands_;
+    bool good_ = true;
+
+    // False if that was the last command.
+    bool execute(std::string_view line) {
+        try {
+            const auto all = split_words(line);
+            if (!all.empty()) {
+                if (all[0] == "quit") return false;
+                if (all[0] == "help")
+                    show_help(commands_, std::cout);
+                else
+                    dispatch(all);
+            }
+            if (options_.answers) std::cout << "ok\n";
+        } catch (const joinery::identity_conflict& e) {
+            fail(std::string(e.what()) + "; `new-id` ends this");
+        } catch (const joinery::node_closed& e) {
+            fail(e.what());
+            std::cout.flush();
+            return false;
+        } catch (const std::exception& e) {
+            fail(e.what());
+        }
+        std::cout.flush();
+        return true;
+    }
+
+    void dispatch(words all) {
+        const auto c =
+            std::find_if(commands_.begin(), commands_.end(), [&](const auto& x) { return x.name == all[0]; });
+        if (c == commands_.end()) throw command_error("unknown command " + quoted(all[0]) + "; `help` lists them");
+        const auto given = all.subspan(1);
+        if (given.size() < c->least || given.size() > c->most)
+            throw command_error("usage: " + c->name + (c->arguments.empty() ? "" : " ") + c->arguments);
+        c->run(given, std::cout);
+    }
+
+    void fail(const std::string& message) {
+        good_ = false;
+        if (options_.answers)
+            std::cout << "error: " << message << '\n';
+        else
+            std::cerr << "error: " << message << '\n';
+    }
+};
+
+} // namespace
+
+options parse_options(int argc, const char* const* argv) {
+    options o;
+    for (int i = 1; i < argc; ++i) {
+        const std::string option = argv[i];
+        auto value = [&]() -> std::string {
+            if (++i >= argc) throw std::invalid_argument(option + " needs a value");
+            return argv[i];
+        };
+        if (option == "--name") {
+            o.name = value();
+        } else if (option == "--listen") {
+            o.listen = value();
+        } else if (option == "--peer") {
+            o.peers.push_back(value());
+        } else if (option == "--data") {
+            o.data = value();
+            if (o.data.empty()) throw std::invalid_argument("--data: the name of the file is empty");
+        } else if (option == "--insecure") {
+            o.insecure = true;
+        } else if (option == "--answers") {
+            o.answers = true;
+        } else if (option == "-c") {
+            o.commands.push_back(value());
+        } else if (option == "--help" || option == "-h") {
+            o.help = true;
+        } else if (option == "--") {
+            std::string line;
+            while (++i < argc) line += (line.empty() ? "" : " ") + quoted(argv[i]);
+            if (line.empty()) throw std::invalid_argument("-- needs a command after it");
+            o.commands.push_back(line);
+        } else {
+            throw std::invalid_argument("unknown option " + quoted(option));
+        }
+    }
+    return o;
+}
+
+std::vector<std::string> split_words(std::string_view line) {
+    std::vector<std::string> out;
+    bool inside = false, quotes = false;
+    for (std::size_t i = 0; i < line.size(); ++i) {
+        char c = line[i];
+        if (!quotes && (c == ' ' || c == '\t' || c == '\r')) {
+            inside = false;
+            continue;
+        }
+        if (!inside) out.emplace_back();
+        inside = true;
+        if (c == '"') {
+            quotes = !quotes;
+            continue;
+        }
+        if (quotes && c == '\\' && i + 1 < line.size()) {
+            c = line[++i];
+            if (c == 'n') c = '\n';
+        }
+        out.back() += c;
+    }
+    if (quotes) throw command_error("a double quote has no end");
+    return out;
+}
+
+std::size_t to_number(const std::string& word, std::string_view what, std::size_t least) {
+    std::size_t n = 0;
+    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), n);
+    if (error != std::errc() || end != word.data() + word.size() || n < least)
+        throw command_error(std::string(what) + ": " + quoted(word) + " is not a whole number from " +
+                            std::to_string(least) + " on");
+    return n;
+}
+
+joinery::node start(const options& o) {
+    joinery::node_options n;
+    n.name = o.name;
+    // A restarted leader first hears what the others know of it, then publishes: from all of them if it can.
+    n.expected_peers = std::max<std::size_t>(o.peers.size(), 1);
+    if (!o.data.empty()) n.storage = joinery::sqlite_storage(o.data);
+    joinery::zmq_options z;
+    z.listen = o.listen;
+    z.peers = o.peers;
+    z.insecure = o.insecure;
+    n.transport = joinery::zmq_transport(z);
+    return joinery::node(std::move(n));
+}
+
+int run(const description& about, int argc, const char* const* argv,
+        const std::function<std::vector<command>(joinery::node&, const options&)>& open) {
+    options o;
+    try {
+        o = parse_options(argc, argv);
+    } catch (const std::invalid_argument& e) {
+        std::cerr << about.program << ": " << e.what() << "; see " << about.program << " --help\n";
+        return 2;
+    }
+    if (o.help) {
+        std::cout << about.program << ": " << about.purpose << "\n\nusage: " << about.program << " [OPTION]...\n\n"
+                  << option_help << "\nRun one in each of several terminals. `help` lists the commands.\n";
+        return 0;
+    }
+    try {
+        joinery::node node = start(o);
+        std::size_t peers = o.peers.size();
+        auto commands = open(node, o);
+        for (auto& c : common_commands(node, peers)) commands.push_back(std::move(c));
+        const bool good = shell(o, std::move(commands)).run();
+        node.close();
+        return good ? 0 : 1;
+    } catch (const std::exception& e) {
+        std::cerr << about.program << ": " << e.what() << '\n';
+        return 1;
+    }
+}
+
+} // namespace app
