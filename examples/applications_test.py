@@ -171,7 +171,7 @@ class ShoppingCart(Case):
         self.assertEqual(code, 0)
         self.assertIn("add ITEM [QUANTITY]", out)
 
-    def test_frozen_prompt_is_refused_politely(self):
+    def test_mistakes_at_the_prompt(self):
         eu = self.leader(CART, "eu")
         for line, message in [
             ("fly", 'unknown command "fly"; `help` lists them'),
@@ -273,7 +273,7 @@ class Notes(Case):
         self.assertEqual(self.text("his.txt"), PLAN)
 
         # Both edit their files, neither having seen the other's changes, and import them one after the other.
-        self.write("plan.txt", PLAN.replace("pack.", "pack the red bag.").replace("The plan", "Our plan"))
+        self.write("plan.txt", PLAN.replace("pack.", "pack the red bag.", 1).replace("The plan", "Our plan"))
         self.write("his.txt", PLAN.replace("drive", "take the train") + "Thursday: rest.\n")
         self.assertIn("edits", eu.ask("import " + hers)[0])
         converge(eu, us)

@@ -108,11 +108,13 @@ std::vector<edit> diff(std::u32string_view from, std::u32string_view to) {
     std::size_t budget = most_steps;
     const hunk middle = trimmed(from, to, {0, from.size(), 0, to.size()});
 
-    // Lines: equal ones get equal numbers.
-    std::size_t start = middle.a; // back to the beginning of a line, which is the same in both
+    // Lines: equal ones get equal numbers. The middle is widened to whole lines, which adds the same to both.
+    std::size_t start = middle.a, end_a = middle.a + middle.na, end_b = middle.b + middle.nb;
     while (start > 0 && from[start - 1] != U'\n') --start;
-    const auto old_lines = lines_of(from.substr(start, middle.a + middle.na - start));
-    const auto new_lines = lines_of(to.substr(start, middle.b + middle.nb - start));
+    auto within_line = [](std::u32string_view text, std::size_t i) { return i > 0 && text[i - 1] != U'\n'; };
+    while (end_a < from.size() && (within_line(from, end_a) || within_line(to, end_b))) ++end_a, ++end_b;
+    const auto old_lines = lines_of(from.substr(start, end_a - start));
+    const auto new_lines = lines_of(to.substr(start, end_b - start));
     std::unordered_map<std::u32string_view, std::uint32_t> numbers;
     auto number = [&](const std::vector<std::u32string_view>& lines) {
         std::vector<std::uint32_t> ids;
