@@ -678,7 +678,7 @@ private:
         return false;
     }
 
-    bool is_frame() const { return message_.size() > 0 && *message_.data<std::byte>() == frame_mark; }
+    bool is_frame() const { return !message_.empty() && *message_.data<std::byte>() == frame_mark; }
 
     void from_dealer(dialled_peer& p, transport_events& events, steady::time_point now) {
         if (!single_part(p.dealer->socket)) return;
