@@ -26,7 +26,7 @@ joinery::node_options options_of(char** argv, std::function<void(const joinery::
     z.listen = argv[2];
     z.send_high_water = z.receive_high_water = std::stoul(argv[5]);
     // Losses are to be noticed within the time that a test may take.
-    z.heartbeat = 200ms;
+    z.heartbeat = std::chrono::milliseconds(std::stoul(argv[6]));
     z.reconnect_max = 500ms;
     joinery::node_options n;
     n.name = argv[1];
@@ -163,7 +163,7 @@ private:
 } // namespace
 
 int run_process_leader(int argc, char** argv) {
-    if (argc != 6) return 2;
+    if (argc != 7) return 2;
     try {
         process_leader leader(argv);
         for (std::string line; std::getline(std::cin, line);) {
