@@ -7,6 +7,7 @@
 #include <condition_variable>
 #include <iostream>
 #include <mutex>
+#include <utility>
 
 #include <unistd.h>
 
@@ -31,6 +32,18 @@ std::string quoted(const std::string& word) {
         out += c;
     }
     return out + '"';
+}
+
+// The library speaks of its options to programmers; people at a terminal know ours.
+std::string in_our_words(std::string message) {
+    const std::pair<std::string_view, std::string_view> words[] = {{"zmq_options::listen", "--listen"},
+                                                                   {"zmq_options::peers", "--peer"},
+                                                                   {"zmq_options::insecure", "--insecure"},
+                                                                   {"sqlite_storage: ", ""}};
+    for (const auto& [theirs, ours] : words)
+        for (std::size_t at = 0; (at = message.find(theirs, at)) != std::string::npos; at += ours.size())
+            message.replace(at, theirs.size(), ours);
+    return message;
 }
 
 // ---- commands that every application has ----
@@ -187,8 +200,9 @@ private:
         c->run(given, std::cout);
     }
 
-    void fail(const std::string& message) {
+    void fail(const std::string& what) {
         good_ = false;
+        const std::string message = in_our_words(what);
         if (options_.answers)
             std::cout << "error: " << message << '\n';
         else
@@ -306,7 +320,7 @@ int run(const description& about, int argc, const char* const* argv,
         node.close();
         return good ? 0 : 1;
     } catch (const std::exception& e) {
-        std::cerr << about.program << ": " << e.what() << '\n';
+        std::cerr << about.program << ": " << in_our_words(e.what()) << '\n';
         return 1;
     }
 }

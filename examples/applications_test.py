@@ -213,7 +213,7 @@ class Mistakes(Case):
         self.refused("--", code=2, says=["needs a command"])
 
     def test_addresses(self):
-        self.refused("--listen", "7001", says=["7001"])
+        self.refused("--listen", "7001", says=['--listen: "7001" is neither tcp://'])
         self.refused("--listen", "tcp://127.0.0.1:99999", says=["99999"])
         self.refused("--listen", "tcp://0.0.0.0:*", says=["insecure"])
         self.refused("--peer", "udp://127.0.0.1:7001", says=["udp://127.0.0.1:7001"])
