@@ -44,7 +44,7 @@ void transaction::rollback() noexcept {
 }
 
 void transaction::commit() noexcept {
-    for (auto& done : commit_) done->run();
+    for (auto it = commit_.rbegin(); it != commit_.rend(); ++it) (*it)->run();
 }
 
 } // namespace joinery

@@ -103,7 +103,7 @@ private:
         K key{};
         V value{};
         bool live = false;
-        std::uint32_t in_use = 0; // by the edit under way: its undo steps need the node
+        bool touched = false; // by the edit under way, whose steps need the node
     };
     std::vector<std::unique_ptr<node>> nodes_; // null: a free slot. Values do not move while they are edited.
     std::vector<slot> free_;
@@ -244,7 +244,7 @@ template <class K, crdt V> const V* or_map<K, V>::find(const K& key) const {
 
 template <class K, crdt V> typename or_map<K, V>::slot or_map<K, V>::insert(const K& key) {
     slot i = 0;
-    auto fresh = std::make_unique<node>(node{key, V{}, false});
+    auto fresh = std::make_unique<node>(node{key, V{}});
     if (free_.empty()) {
         i = static_cast<slot>(nodes_.size());
         nodes_.push_back(std::move(fresh));
@@ -267,31 +267,32 @@ template <class K, crdt V> void or_map<K, V>::refresh(slot i) {
 
 // Lets a key go below which nothing is stored.
 template <class K, crdt V> void or_map<K, V>::sweep(slot i) {
-    if (!nodes_[i] || nodes_[i]->in_use || !traits::vacant(nodes_[i]->value)) return;
+    if (!nodes_[i] || nodes_[i]->touched || !traits::vacant(nodes_[i]->value)) return;
     table_.erase(detail::hash_of(nodes_[i]->key), i);
     nodes_[i].reset();
     free_.push_back(i);
 }
 
-// The undo step registered here runs after those of the value itself. An edit may come to a key more than
-// once, also after it has removed it; the key goes, if it does, when the last step has settled.
+// Once in each edit, and before anything below the key is touched: so this is the last to be undone or
+// committed, and the key is there until then, whatever else the edit does to it.
 template <class K, crdt V> typename or_map<K, V>::slot or_map<K, V>::slot_for(transaction& tx, const K& key) {
     slot i = lookup(key);
     if (i == detail::slot_table::none) i = insert(key);
-    ++nodes_[i]->in_use;
+    if (nodes_[i]->touched) return i;
     auto settle = [this, i] {
-        --nodes_[i]->in_use;
+        nodes_[i]->touched = false;
         refresh(i);
         sweep(i);
     };
     tx.on_rollback(settle);
+    nodes_[i]->touched = true;
     tx.on_commit(settle);
     return i;
 }
 
 template <class K, crdt V> void or_map<K, V>::erase(transaction& tx, const K& key) {
     slot i = lookup(key);
-    if (i == detail::slot_table::none || traits::empty(nodes_[i]->value)) return;
+    if (i == detail::slot_table::none) return;
     kills seen;
     {
         open_key open(tx, *this, slot_for(tx, nodes_[i]->key));
@@ -302,7 +303,7 @@ template <class K, crdt V> void or_map<K, V>::erase(transaction& tx, const K& ke
 
 template <class K, crdt V> void or_map<K, V>::clear(transaction& tx, kills& out) {
     for (slot i = 0; i < nodes_.size(); ++i) {
-        if (!nodes_[i] || traits::empty(nodes_[i]->value)) continue;
+        if (!nodes_[i]) continue;
         open_key open(tx, *this, slot_for(tx, nodes_[i]->key));
         traits::clear(*open, tx, out);
     }

@@ -16,13 +16,57 @@
 
 #include <algorithm>
 #include <iterator>
+#include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <utility>
 #include <vector>
 
 namespace joinery {
+
+namespace detail {
+
+/// A set of dots as an ordered map of runs: O(log #runs) for everything.
+class dot_runs {
+public:
+    bool empty() const { return runs_.empty(); }
+    dot front() const { return runs_.begin()->first; }
+    void insert(dot d) {
+        auto next = runs_.upper_bound(d);
+        bool joins_next = next != runs_.end() && next->first == dot{d.replica, d.seq + 1};
+        std::uint64_t last = joins_next ? next->second : d.seq;
+        if (next != runs_.begin()) {
+            auto before = std::prev(next);
+            if (before->first.replica == d.replica && before->second >= d.seq) return;
+            if (before->first.replica == d.replica && before->second + 1 == d.seq) {
+                before->second = last;
+                if (joins_next) runs_.erase(next);
+                return;
+            }
+        }
+        if (joins_next) next = runs_.erase(next);
+        runs_.emplace_hint(next, d, last);
+    }
+    /// Requires: `d` is there.
+    void erase(dot d) {
+        auto run = std::prev(runs_.upper_bound(d));
+        std::uint64_t last = run->second;
+        if (run->first == d)
+            runs_.erase(run);
+        else
+            run->second = d.seq - 1;
+        if (last > d.seq) runs_.emplace(dot{d.replica, d.seq + 1}, last);
+    }
+    template <class F> void for_each(F&& f) const {
+        for (const auto& [first, last] : runs_)
+            for (std::uint64_t seq = first.seq; seq <= last; ++seq) f(dot{first.replica, seq});
+    }
+
+private:
+    std::map<dot, std::uint64_t> runs_; // first dot -> last sequence number
+};
+
+} // namespace detail
 
 /// Elements are any encodable values with ==. Look-ups are O(1), changes O(log n) by dot.
 template <class E> class or_set {
@@ -70,7 +114,7 @@ private:
     struct node {
         E element{};
         dot first;                              // sequence 0: the node is free
-        std::unique_ptr<std::set<dot>> more;    // further dots, after concurrent adds
+        std::unique_ptr<detail::dot_runs> more; // further dots, after concurrent adds
     };
     std::vector<node> nodes_;
     std::vector<slot> free_;
@@ -82,14 +126,12 @@ private:
     }
     template <class F> static void for_each_dot(const node& n, F&& f) {
         f(n.first);
-        if (n.more)
-            for (dot d : *n.more) f(d);
+        if (n.more) n.more->for_each(f);
     }
     slot put(dot d, E e);
     slot put_beside(dot d, slot i);
     /// Takes a dot out; with its last dot the element goes and is returned.
     std::optional<E> take(dot d);
-    void supersede(dot d, const node& n, join_scope& s);
     bool equals(const or_set& other) const;
 };
 
@@ -132,7 +174,7 @@ template <class E>
 or_set<E>::or_set(const or_set& other) : free_(other.free_), table_(other.table_), dots_(other.dots_) {
     nodes_.reserve(other.nodes_.size());
     for (const auto& n : other.nodes_)
-        nodes_.push_back({n.element, n.first, n.more ? std::make_unique<std::set<dot>>(*n.more) : nullptr});
+        nodes_.push_back({n.element, n.first, n.more ? std::make_unique<detail::dot_runs>(*n.more) : nullptr});
 }
 
 template <class E> typename or_set<E>::slot or_set<E>::put(dot d, E e) {
@@ -155,7 +197,7 @@ template <class E> typename or_set<E>::slot or_set<E>::put(dot d, E e) {
 
 template <class E> typename or_set<E>::slot or_set<E>::put_beside(dot d, slot i) {
     auto& n = nodes_[i];
-    if (!n.more) n.more = std::make_unique<std::set<dot>>();
+    if (!n.more) n.more = std::make_unique<detail::dot_runs>();
     n.more->insert(d);
     dots_.assign(d, i);
     return i;
@@ -168,8 +210,8 @@ template <class E> std::optional<E> or_set<E>::take(dot d) {
     dots_.erase(d);
     if (n.more) {
         if (n.first == d) {
-            n.first = *n.more->begin();
-            n.more->erase(n.more->begin());
+            n.first = n.more->front();
+            n.more->erase(n.first);
         } else {
             n.more->erase(d);
         }
@@ -247,24 +289,9 @@ template <class E> void or_set<E>::join(const fragment& f, join_scope& s) {
     if (nodes_.empty()) nodes_.reserve(f.size());
     for (const auto& e : f) {
         if (!s.enters(e.where) || dots_.find(e.where)) continue; // hostile bytes may bring a dot twice
-        slot i = put(e.where, e.value);
+        put(e.where, e.value);
         s.entered(e.where);
-        if (nodes_[i].more) supersede(e.where, nodes_[i], s);
     }
-}
-
-// A replica's add supersedes its earlier ones, so an element has one dot of each replica. Bytes that say
-// otherwise are hostile: the latest stays.
-template <class E> void or_set<E>::supersede(dot d, const node& n, join_scope& s) {
-    std::optional<dot> other;
-    if (n.first.replica == d.replica && n.first != d) other = n.first;
-    auto it = n.more->lower_bound({d.replica, 0});
-    for (; it != n.more->end() && it->replica == d.replica; ++it)
-        if (*it != d) other = *it;
-    if (!other) return;
-    dot loser = std::min(*other, d);
-    take(loser);
-    s.dropped(loser);
 }
 
 template <class E> void or_set<E>::kill(const dot_range& dots, join_scope& s) {

@@ -77,7 +77,7 @@ public:
 
     /// Runs `f` if the edit is undone; the last registered runs first. `f` must not throw.
     template <class F> void on_rollback(F&& f) { undo_.push_back(make_step(std::forward<F>(f))); }
-    /// Runs `f` once the edit is part of the state. `f` must not throw.
+    /// Runs `f` once the edit is part of the state; the last registered runs first. `f` must not throw.
     template <class F> void on_commit(F&& f) { commit_.push_back(make_step(std::forward<F>(f))); }
 
     /// For containers: while a child is open, changes inside it are reported. Closed in reverse order.

@@ -43,10 +43,8 @@ inline void CEREAL_LOAD_FUNCTION_NAME(joinery::compact_input_archive& ar, std::s
 template <class T, class A>
 void CEREAL_SAVE_FUNCTION_NAME(joinery::compact_output_archive& ar, const std::vector<T, A>& v) {
     ar.varint(v.size());
-    if constexpr (std::is_arithmetic_v<T> && sizeof(T) == 1 && !std::is_same_v<T, bool>)
+    if constexpr (std::is_arithmetic_v<T> && sizeof(T) == 1)
         ar.raw(v.data(), v.size());
-    else if constexpr (std::is_same_v<T, bool>)
-        for (bool b : v) ar(b);
     else
         for (const auto& x : v) joinery::write_element(ar, x);
 }
@@ -54,21 +52,29 @@ template <class T, class A> void CEREAL_LOAD_FUNCTION_NAME(joinery::compact_inpu
     std::size_t n = ar.count();
     ar.charge(std::uint64_t{n} * sizeof(T));
     v.clear();
-    if constexpr (std::is_arithmetic_v<T> && sizeof(T) == 1 && !std::is_same_v<T, bool>) {
+    if constexpr (std::is_arithmetic_v<T> && sizeof(T) == 1) {
         auto part = ar.raw(n);
         auto data = reinterpret_cast<const T*>(part.data());
         v.assign(data, data + part.size());
     } else {
         v.reserve(n);
-        for (; n > 0; --n) {
-            if constexpr (std::is_same_v<T, bool>) {
-                bool b = false;
-                ar(b);
-                v.push_back(b);
-            } else {
-                joinery::read_element(ar, v.emplace_back());
-            }
-        }
+        for (; n > 0; --n) joinery::read_element(ar, v.emplace_back());
+    }
+}
+
+template <class A> void CEREAL_SAVE_FUNCTION_NAME(joinery::compact_output_archive& ar, const std::vector<bool, A>& v) {
+    ar.varint(v.size());
+    for (bool b : v) ar(b);
+}
+template <class A> void CEREAL_LOAD_FUNCTION_NAME(joinery::compact_input_archive& ar, std::vector<bool, A>& v) {
+    std::size_t n = ar.count();
+    ar.charge(n);
+    v.clear();
+    v.reserve(n);
+    for (; n > 0; --n) {
+        bool b = false;
+        ar(b);
+        v.push_back(b);
     }
 }
 

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// The types that are fuzzed, what can be done with each, and short histories of three replicas: the seeds of
+// the corpus, and the states that fuzzed deltas meet.
+
+#include <joinery/joinery.hpp>
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace joinery::fuzz {
+
+struct g_counters {
+    using type = g_counter;
+    static constexpr bool one_form = true; // every value has one encoding
+    static constexpr unsigned steps = 3;
+    static void edit(type& c, transaction& tx, unsigned step) { c.increment(tx, step * step); }
+};
+
+struct pn_counters {
+    using type = pn_counter;
+    static constexpr bool one_form = true;
+    static constexpr unsigned steps = 4;
+    static void edit(type& c, transaction& tx, unsigned step) {
+        step % 2 ? c.decrement(tx, step) : c.increment(tx, 3u + step);
+    }
+};
+
+struct lww_registers {
+    using type = lww_register<std::string>;
+    static constexpr bool one_form = true;
+    static constexpr unsigned steps = 3;
+    static void edit(type& r, transaction& tx, unsigned step) {
+        step % 4 == 3 ? r.reset(tx) : r.set(tx, std::string(step, 'v'));
+    }
+};
+
+struct mv_registers {
+    using type = mv_register<std::uint64_t>;
+    static constexpr bool one_form = true;
+    static constexpr unsigned steps = 4;
+    static void edit(type& r, transaction& tx, unsigned step) {
+        step % 4 == 3 ? r.reset(tx) : r.set(tx, std::uint64_t{1} << (9 * step));
+    }
+};
+
+struct or_sets {
+    using type = or_set<std::string>;
+    static constexpr bool one_form = true;
+    static constexpr unsigned steps = 5;
+    static void edit(type& s, transaction& tx, unsigned step) {
+        switch (step % 5) {
+        case 0: s.add(tx, "a"); break;
+        case 1: s.add(tx, ""); s.add(tx, "a"); break;
+        case 2: s.remove(tx, "a"); break;
+        case 3: s.add(tx, "a longer element"); break;
+        default: s.add(tx, "c"); s.remove(tx, "");
+        }
+    }
+};
+
+struct set_maps {
+    using type = or_map<std::string, or_set<std::uint32_t>>;
+    static constexpr bool one_form = true;
+    static constexpr unsigned steps = 5;
+    static void edit(type& m, transaction& tx, unsigned step) {
+        switch (step % 5) {
+        case 0: m.at(tx, "x")->add(tx, 1); break;
+        case 1: m.at(tx, "y")->add(tx, 70000); m.at(tx, "x")->add(tx, 2); break;
+        case 2: m.at(tx, "x")->remove(tx, 1); break;
+        case 3: m.erase(tx, "x"); break;
+        default: m.at(tx, "y")->add(tx, 70000); m.at(tx, "")->add(tx, 0);
+        }
+    }
+};
+
+struct counter_maps {
+    using type = or_map<std::string, pn_counter>;
+    static constexpr bool one_form = true;
+    static constexpr unsigned steps = 5;
+    static void edit(type& m, transaction& tx, unsigned step) {
+        switch (step % 5) {
+        case 0: m.at(tx, "x")->increment(tx, 5); break;
+        case 1: m.at(tx, "x")->increment(tx, 2); m.at(tx, "x")->decrement(tx, 1); break;
+        case 2: m.erase(tx, "x"); break;
+        case 3: m.at(tx, "y")->decrement(tx, 300); break;
+        default: m.erase(tx, "y"); m.at(tx, "y")->increment(tx, 1);
+        }
+    }
+};
+
+struct texts {
+    using type = rga_text;
+    static constexpr bool one_form = true;
+    static constexpr unsigned steps = 5;
+    static void edit(type& t, transaction& tx, unsigned step) {
+        switch (step % 5) {
+        case 0: t.insert(tx, 0, "hello"); break;
+        case 1: t.insert(tx, t.size() / 2, "\xc3\xa9\xe2\x82\xac"); break;
+        case 2: if (t.size() > 0) t.erase(tx, t.size() / 3, 1); break;
+        case 3: t.insert(tx, t.size(), " w"); break;
+        default: t.erase(tx, 0, t.size());
+        }
+    }
+};
+
+struct address {
+    lww_register<std::string> street;
+    mv_register<std::optional<std::uint16_t>> zip;
+};
+JOINERY_RECORD(address, (1, street), (4, zip))
+
+struct person {
+    lww_register<std::string> name;
+    g_counter visits;
+    address home;
+    or_map<std::uint8_t, address> others;
+    or_map<std::string, or_map<std::string, pn_counter>> scores;
+};
+JOINERY_RECORD(person, (1, name), (2, visits), (3, home), (7, others), (300, scores))
+
+struct records {
+    using type = person;
+    static constexpr bool one_form = false; // fields of later versions are passed on in another form
+    static constexpr unsigned steps = 7;
+    static void edit(type& p, transaction& tx, unsigned step) {
+        switch (step % 7) {
+        case 0: p.name.set(tx, "Ann"); p.visits.increment(tx); break;
+        case 1: p.home.street.set(tx, "Main"); p.home.zip.set(tx, 99); break;
+        case 2: p.others.at(tx, 1)->street.set(tx, "Side"); break;
+        case 3: (*p.scores.at(tx, "chess")).at(tx, "won")->increment(tx, 2); break;
+        case 4: p.others.erase(tx, 1); p.home.zip.set(tx, std::nullopt); break;
+        case 5: p.scores.erase(tx, "chess"); break;
+        default: p.others.at(tx, 200)->zip.set(tx, 5); p.home.street.reset(tx);
+        }
+    }
+};
+
+struct document {
+    lww_register<std::string> title;
+    rga_text body;
+    or_map<std::string, rga_text> notes;
+};
+JOINERY_RECORD(document, (1, title), (2, body), (3, notes))
+
+struct documents {
+    using type = document;
+    static constexpr bool one_form = false;
+    static constexpr unsigned steps = 6;
+    static void edit(type& d, transaction& tx, unsigned step) {
+        switch (step % 6) {
+        case 0: d.title.set(tx, "t"); d.body.insert(tx, 0, "abc"); break;
+        case 1: d.notes.at(tx, "n")->insert(tx, 0, "xyz"); break;
+        case 2: d.notes.at(tx, "n")->insert(tx, d.notes.at(tx, "n")->size(), "!"); break;
+        case 3: d.notes.erase(tx, "n"); break;
+        case 4: if (d.body.size() > 0) d.body.erase(tx, 0, 1); break;
+        default: d.notes.at(tx, "n")->insert(tx, 0, "w"); d.body.insert(tx, d.body.size(), "z");
+        }
+    }
+};
+
+/// Values that users put into registers and sets.
+struct leaf {
+    bool flag = false;
+    std::int16_t number = 0;
+    std::string name;
+    friend auto operator<=>(const leaf&, const leaf&) = default;
+    template <class Archive> void serialize(Archive& ar) {
+        ar(CEREAL_NVP(flag), CEREAL_NVP(number), CEREAL_NVP(name));
+    }
+};
+struct tree {
+    leaf value;
+    std::vector<tree> children;
+    friend bool operator==(const tree&, const tree&) = default;
+    template <class Archive> void serialize(Archive& ar) { ar(CEREAL_NVP(value), CEREAL_NVP(children)); }
+};
+struct nothing {
+    friend auto operator<=>(const nothing&, const nothing&) = default;
+    template <class Archive> void serialize(Archive&) {}
+};
+struct containers {
+    std::map<std::string, std::vector<leaf>> by_name;
+    std::set<std::pair<std::uint8_t, std::string>> pairs;
+    std::unordered_map<std::string, std::vector<std::uint64_t>> numbers;
+    std::unordered_set<replica_id> ids;
+    std::vector<std::optional<std::variant<std::string, std::int32_t, nothing>>> choices;
+    std::vector<nothing> empties;
+    std::vector<bool> bits;
+    std::array<bool, 3> three{};
+    std::vector<std::byte> blob;
+    std::vector<dot> dots;
+    tree nested;
+    friend bool operator==(const containers&, const containers&) = default;
+    template <class Archive> void serialize(Archive& ar) {
+        ar(CEREAL_NVP(by_name), CEREAL_NVP(pairs), CEREAL_NVP(numbers), CEREAL_NVP(ids), CEREAL_NVP(choices),
+           CEREAL_NVP(empties), CEREAL_NVP(bits), CEREAL_NVP(three), CEREAL_NVP(blob), CEREAL_NVP(dots),
+           CEREAL_NVP(nested));
+    }
+};
+
+/// Three replicas that edit in turn and hear of each other now and then.
+template <class Type> struct told {
+    std::vector<delta<typename Type::type>> edits;
+    std::vector<causal<typename Type::type>> states;
+};
+
+template <class Type> told<Type> history(unsigned edits) {
+    using T = typename Type::type;
+    std::uint64_t now = 1'700'000'000'000; // wall time stands still
+    hybrid_clock clock([now] { return now; });
+    std::vector<replica<T>> replicas;
+    for (std::uint64_t id = 1; id <= 3; ++id) replicas.emplace_back(replica_id{id}, clock);
+    told<Type> out;
+    for (unsigned i = 0; i < edits; ++i) {
+        auto& who = replicas[(i * 7 / 3) % 3];
+        out.edits.push_back(who.edit([&](T& value, transaction& tx) { Type::edit(value, tx, i); }));
+        if (i % 2 == 1) replicas[i % 3].join(out.edits[i - 1]);
+        if (i % 4 == 3) replicas[(i + 1) % 3].join(who.state());
+    }
+    for (auto& r : replicas) out.states.push_back(r.state());
+    return out;
+}
+
+} // namespace joinery::fuzz

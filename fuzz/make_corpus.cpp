@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+// Writes the seeds of the corpus that replicas write: make_corpus FOLDER. What fuzzing found beside them
+// (crash_*) stays as it is.
+
+#include "body.hpp"
+
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <string>
+
+namespace joinery::fuzz {
+namespace {
+
+using bytes = std::vector<std::byte>;
+
+class folder {
+public:
+    folder(const std::filesystem::path& corpus, const std::string& target) : path_(corpus / target) {
+        std::filesystem::create_directories(path_);
+    }
+    void write(const std::string& name, const bytes& content) const {
+        std::ofstream out(path_ / name, std::ios::binary);
+        out.write(reinterpret_cast<const char*>(content.data()), static_cast<std::streamsize>(content.size()));
+        if (!out) throw std::runtime_error("cannot write " + (path_ / name).string());
+    }
+
+private:
+    std::filesystem::path path_;
+};
+
+bytes marked(std::uint8_t mode, const bytes& content) {
+    bytes out{std::byte{mode}};
+    out.insert(out.end(), content.begin(), content.end());
+    return out;
+}
+
+// Several encodings, each after its size.
+bytes sequence(const std::vector<bytes>& parts) {
+    bytes out;
+    for (const auto& p : parts) {
+        out.push_back(static_cast<std::byte>(p.size() & 0xff));
+        out.push_back(static_cast<std::byte>(p.size() >> 8));
+        out.insert(out.end(), p.begin(), p.end());
+    }
+    return out;
+}
+
+template <class Type> void write_histories(const std::filesystem::path& corpus, const std::string& target) {
+    using T = typename Type::type;
+    folder to(corpus, target);
+    auto told = history<Type>(12);
+    std::vector<bytes> edits;
+    for (const auto& d : told.edits) {
+        edits.push_back(encode(d));
+        to.write("edit_" + std::to_string(edits.size()), marked(0, edits.back()));
+    }
+    to.write("in_order", marked(2, sequence({edits.begin(), edits.begin() + 8})));
+    to.write("backwards", marked(2, sequence({edits.rbegin(), edits.rbegin() + 8})));
+    to.write("with_gaps", marked(2, sequence({edits[11], edits[3], edits[7], edits[3]})));
+    for (std::size_t i = 0; i < told.states.size(); ++i) {
+        auto& s = told.states[i];
+        std::string name = std::to_string(i + 1);
+        to.write("state_" + name, marked(1, encode(s)));
+        to.write("answer_" + name, marked(0, encode(s.delta_since({{replica_id{1}, 2}, {replica_id{2}, 1}}))));
+        delta<T> group = told.edits[i];
+        group.join(told.edits[i + 5]);
+        to.write("group_" + name, marked(0, encode(group)));
+        s.prune(s.version());
+        to.write("pruned_" + name, marked(1, encode(s)));
+        to.write("whole_" + name, marked(0, encode(s.whole())));
+    }
+}
+
+template <class X>
+void write_values(const std::filesystem::path& corpus, const std::string& target, const std::vector<X>& values) {
+    folder to(corpus, target);
+    for (std::size_t i = 0; i < values.size(); ++i) to.write("value_" + std::to_string(i + 1), encode(values[i]));
+}
+
+std::vector<version_vector> version_vectors() {
+    version_vector many;
+    for (std::uint64_t r = 1; r <= 20; ++r) many.raise(replica_id{r * r}, r * 1000);
+    return {{}, {{replica_id{1}, 1}}, {{replica_id{0}, 300}, {replica_id{UINT64_MAX}, max_sequence}}, many};
+}
+
+std::vector<causal_context> causal_contexts() {
+    std::vector<causal_context> out{{}, causal_context(version_vectors().back())};
+    out.push_back({{replica_id{1}, 1, 5}, {replica_id{1}, 7, 7}, {replica_id{1}, 9, max_sequence}});
+    out.push_back({{replica_id{3}, 2, 2}, {replica_id{7}, 1, 1000}, {replica_id{7}, 2000, 2001}});
+    causal_context sparse;
+    for (std::uint64_t i = 1; i <= 40; ++i) sparse.add({replica_id{i % 3}, i * i, i * i + 1});
+    out.push_back(sparse);
+    return out;
+}
+
+std::vector<containers> container_values() {
+    std::vector<containers> out(1);
+    containers c;
+    c.by_name = {{"", {}}, {"a", {{true, -5, "x"}, {false, 300, ""}}}};
+    c.pairs = {{0, "z"}, {1, ""}, {255, "y"}};
+    c.numbers = {{"p", {1, 1000, UINT64_MAX}}, {"q", {}}};
+    c.ids = {replica_id{1}, replica_id{2}, replica_id{77}};
+    c.choices = {std::nullopt, std::string("s"), -7, nothing{}};
+    c.empties.resize(5);
+    c.bits = {true, false, true, true};
+    c.three = {true, false, true};
+    c.blob = {std::byte{0}, std::byte{255}};
+    c.dots = {{replica_id{1}, 5}, {replica_id{2}, 5}, {replica_id{1}, 4}, {}};
+    out.push_back(c);
+    for (int depth = 0; depth < 20; ++depth) {
+        tree around{{false, static_cast<std::int16_t>(depth), "t"}, {c.nested, {}}};
+        c.nested = around;
+    }
+    out.push_back(c);
+    return out;
+}
+
+} // namespace
+} // namespace joinery::fuzz
+
+int main(int argc, char** argv) {
+    using namespace joinery::fuzz;
+    if (argc != 2) {
+        std::cerr << "usage: make_corpus FOLDER\n";
+        return 2;
+    }
+    const std::filesystem::path corpus = argv[1];
+    write_values(corpus, "version_vector", version_vectors());
+    write_values(corpus, "causal_context", causal_contexts());
+    write_values(corpus, "containers", container_values());
+    write_histories<g_counters>(corpus, "g_counter");
+    write_histories<pn_counters>(corpus, "pn_counter");
+    write_histories<lww_registers>(corpus, "lww_register");
+    write_histories<mv_registers>(corpus, "mv_register");
+    write_histories<or_sets>(corpus, "or_set");
+    write_histories<set_maps>(corpus, "or_map");
+    write_histories<counter_maps>(corpus, "counter_map");
+    write_histories<records>(corpus, "record");
+    write_histories<texts>(corpus, "rga_text");
+    write_histories<documents>(corpus, "document");
+    return 0;
+}
