@@ -125,8 +125,7 @@ std::uint64_t rga_text::digest(const causal_context&) const {
     std::string run;
     dot next;
     auto close = [&] {
-        if (!run.empty())
-            sum = combine(combine(sum, next.replica.value()), combine(next.seq, joinery::digest(run)));
+        if (!run.empty()) sum = combine(combine(sum, next.replica.value()), combine(next.seq, joinery::digest(run)));
     };
     for (detail::text_tree::reader at(engine_->tree()); !at.text.empty(); at.advance(at.count)) {
         if (at.first != next) {
@@ -145,6 +144,10 @@ void rga_text::extract(const causal_context& wanted, fragment& out) const {
         engine_->extract(wanted, out);
     else
         out = {};
+}
+
+void rga_text::extract_rest(fragment& out) const {
+    if (engine_) engine_->extract_rest(out);
 }
 
 void rga_text::join(const fragment& f, join_scope& s) {

@@ -15,7 +15,7 @@ namespace joinery::detail {
 // What an edit has done so far, in order; undone from the back. It outlives the engine if a value is
 // assigned to in the middle of an edit.
 struct text_engine::open_edit {
-    enum class kind { inserted, logged, buried };
+    enum class kind { inserted, logged, buried, waiting_buried };
     struct step {
         kind what;
         dot_range dots;
@@ -27,8 +27,10 @@ struct text_engine::open_edit {
 };
 
 text_engine::text_engine(const text_engine& other)
-    : tree_(other.tree_), deletions_(other.deletions_),
-      late_(other.late_ ? std::make_unique<late_arrivals>(*other.late_) : nullptr), max_lamport_(other.max_lamport_),
+    : tree_(other.tree_),
+      deletions_(other.deletions_),
+      late_(other.late_ ? std::make_unique<late_arrivals>(*other.late_) : nullptr),
+      max_lamport_(other.max_lamport_),
       pruned_lamport_(other.pruned_lamport_) {}
 
 text_engine::~text_engine() {
@@ -55,6 +57,12 @@ void text_engine::roll_back(open_edit& edit) {
             break;
         case open_edit::kind::logged: deletions_.remove(step->dots); break;
         case open_edit::kind::buried: tree_.revive(step->dots, step->text); break;
+        case open_edit::kind::waiting_buried: {
+            arriving_text* run = late_->text.next(step->dots);
+            run->state = text_state::live;
+            run->text = std::move(step->text);
+            break;
+        }
         }
     }
     max_lamport_ = edit.max_lamport;
@@ -94,12 +102,19 @@ void text_engine::erase(transaction& tx, const void* owner, std::uint64_t pos, s
 }
 
 void text_engine::clear(transaction& tx, kills& out) {
-    if (tree_.size(text_tree::unit::points) == 0) return;
+    if (tree_.size(text_tree::unit::points) == 0 && !waiting()) return;
     open_edit& edit = open(tx);
     while (auto next = tree_.locate(text_tree::unit::points, 0).next) {
         dot_range dots = tree_.at(*next).dots();
         edit.steps.push_back({open_edit::kind::buried, dots, std::string(tree_.text(*next, dots.size()))});
         tree_.bury(*next, dots.size(), text_state::dead);
+        out.add(dots);
+    }
+    if (!waiting()) return;
+    for (const auto& dots : late_->text.live()) { // seen, though not yet to be read
+        arriving_text* run = late_->text.next(dots);
+        edit.steps.push_back({open_edit::kind::waiting_buried, dots, std::exchange(run->text, {})});
+        run->state = text_state::dead;
         out.add(dots);
     }
 }
@@ -133,7 +148,7 @@ void text_engine::mark(const dot_range& r, text_state from, text_state to) {
         if (part->run->state == from) {
             arriving_text* run = late_->text.next({r.replica, rest.first - part->count, rest.first - 1});
             run->state = to;
-            run->text = std::string();
+            std::string().swap(run->text);
         }
         if (rest.first > r.last) break;
     }
@@ -282,7 +297,8 @@ void text_engine::enter_new(const text_run& r, dot_range part, std::string_view 
         arriving_text run{{dots.replica, dots.first}, {}, dots.size(), r.lamport + offset, state, {}};
         run.parent = offset == 0 ? r.parent : before(run.first);
         if (!r.deleted) {
-            std::string_view text = utf8.substr(0, dots.last == part.last ? utf8.size() : utf8_prefix(utf8, dots.size()));
+            std::string_view text =
+                utf8.substr(0, dots.last == part.last ? utf8.size() : utf8_prefix(utf8, dots.size()));
             if (state == text_state::live) run.text = text;
             utf8.remove_prefix(text.size());
         }
@@ -311,8 +327,8 @@ void text_engine::meet_known(const text_run& r, const dot_range& part, join_unde
         rest.first = first + held->count;
         dot parent = held->offset > 0 ? dot{part.replica, first - 1} : held->run->parent;
         dot theirs = first == r.first.seq ? r.parent : dot{part.replica, first - 1};
-        bool pruned = parent != theirs && parent.seq > 0 && j.scope.covered.contains(parent) &&
-                      !j.carried.contains(parent);
+        bool pruned =
+            parent != theirs && parent.seq > 0 && j.scope.covered.contains(parent) && !j.carried.contains(parent);
         if (pruned) {
             arriving_text run = late_->text.take(late_->text.next({part.replica, first, rest.first - 1})->first);
             run.parent = theirs;
@@ -351,7 +367,6 @@ void text_engine::place(arriving_text run) {
 
 void text_engine::extract(const causal_context& wanted, text_fragment& out) const {
     out = {};
-    std::uint64_t greatest = 0;
     wanted.for_each([&](const dot_range& range) {
         for (dot_range rest = range;;) {
             auto placed = tree_.next(rest);
@@ -374,25 +389,33 @@ void text_engine::extract(const causal_context& wanted, text_fragment& out) cons
             } else if (placed) {
                 bool live = placed->state == text_state::live;
                 std::uint64_t n = placed->dots.size();
-                append(out,
-                       {{rest.replica, placed->dots.first}, tree_.parent(placed->at), n, placed->lamport, !live},
+                append(out, {{rest.replica, placed->dots.first}, tree_.parent(placed->at), n, placed->lamport, !live},
                        live ? tree_.text(placed->at, n) : std::string_view());
                 rest.first = placed->dots.last + 1;
             } else {
                 break;
             }
-            greatest = std::max(greatest, out.runs.back().lamport + out.runs.back().count - 1);
             if (rest.first > range.last) break;
         }
         for (dot_range rest = range;;) {
             auto d = deletions_.next(rest);
             if (!d) break;
             append(out.deletions, *d);
-            greatest = std::max(greatest, d->lamport + d->count - 1);
             rest.first = d->first.seq + d->count;
             if (rest.first > range.last) break;
         }
     });
+    // Who lacks something of this text lacks what was pruned, or knows of it: then it changes nothing.
+    bool nothing_held = tree_.empty() && deletions_.empty() && !waiting();
+    if (!out.empty() || (nothing_held && !wanted.empty())) extract_rest(out);
+}
+
+// The greatest Lamport number outlives pruning.
+void text_engine::extract_rest(text_fragment& out) const {
+    if (pruned_lamport_ == 0) return;
+    std::uint64_t greatest = 0;
+    for (const auto& r : out.runs) greatest = std::max(greatest, r.lamport + r.count - 1);
+    for (const auto& d : out.deletions) greatest = std::max(greatest, d.lamport + d.count - 1);
     if (pruned_lamport_ > greatest) out.lamport = pruned_lamport_;
 }
 

@@ -38,6 +38,7 @@ public:
     void clear(transaction& tx, kills& out);
 
     void extract(const causal_context& wanted, text_fragment& out) const;
+    void extract_rest(text_fragment& out) const;
     void join(const text_fragment& f, join_scope& s);
     void kill(const dot_range& r);
     void prune(const version_vector& stable, std::span<const dot_range> settled, dot_sink* sink);

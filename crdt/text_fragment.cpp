@@ -184,8 +184,10 @@ std::vector<text_run> read_runs(compact_input_archive& ar, drift_reader& drift, 
         require(numbers_fit(r.first, r.count, r.lamport));
         r.deleted = (flag & deleted) != 0;
         if (flag & after_previous) {
-            require(r.first.seq > 1);
-            r.parent = before(r.first);
+            const dot_renaming* renaming = ar.renaming();
+            const bool seam = renaming && renaming->after > 0 && r.first == dot{renaming->to, 1};
+            require(seam || r.first.seq > 1);
+            r.parent = seam ? dot{renaming->from, renaming->after} : before(r.first); // which keeps its name
         }
         flags.push_back(flag);
     }

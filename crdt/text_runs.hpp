@@ -13,7 +13,9 @@ namespace joinery::detail {
 inline dot advanced(dot d, std::uint64_t n) { return {d.replica, d.seq + n}; }
 inline dot before(dot d) { return {d.replica, d.seq - 1}; }
 
-template <class Run> dot_range dots_of(const Run& r) { return {r.first.replica, r.first.seq, r.first.seq + r.count - 1}; }
+template <class Run> dot_range dots_of(const Run& r) {
+    return {r.first.replica, r.first.seq, r.first.seq + r.count - 1};
+}
 
 /// The characters that a run of deletions kills.
 inline dot_range targets_of(const text_deletion& d) {

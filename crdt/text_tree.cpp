@@ -252,8 +252,7 @@ std::string text_tree::read(std::uint64_t first, std::uint64_t count) const {
     std::uint32_t id = p.leaf;
     std::size_t from = text_offset(leaves_[id], p.span);
     from += utf8_prefix(std::string_view(leaves_[id].text).substr(from), p.offset);
-    for (; out.size() < count; id = leaves_[id].after, from = 0)
-        out.append(leaves_[id].text, from, count - out.size());
+    for (; out.size() < count; id = leaves_[id].after, from = 0) out.append(leaves_[id].text, from, count - out.size());
     return out;
 }
 
@@ -534,7 +533,9 @@ void text_tree::remove_leaf(std::uint32_t id) {
         *this = text_tree();
         return;
     }
-    l = leaf{};
+    std::vector<span>().swap(l.spans); // assignment would keep the memory
+    std::string().swap(l.text);
+    l.parent = l.before = none;
     l.after = free_leaf_;
     free_leaf_ = id;
     remove_child(parent, id);

@@ -102,7 +102,7 @@ public:
         std::uint64_t points = 0;
         std::uint64_t bytes = 0;
         std::uint64_t utf16 = 0;
-        bool exact = true; ///< false: the number asked for lies inside a character, which begins here
+        bool exact = true;         ///< false: the number asked for lies inside a character, which begins here
         std::optional<place> next; ///< the visible character that follows
     };
 
@@ -128,8 +128,8 @@ public:
 
     /// Inserts a run of elements, each the child of the one before, the first the child of `parent` (the
     /// start if none). `utf8` is empty unless live. Requires: no element has one of these dots.
-    void insert(std::optional<place> parent, dot first, std::uint64_t lamport, std::uint64_t count,
-                text_state state, std::string_view utf8);
+    void insert(std::optional<place> parent, dot first, std::uint64_t lamport, std::uint64_t count, text_state state,
+                std::string_view utf8);
     /// Makes `n` elements of one span tombstones. Requires: state is dead or settled.
     void bury(place p, std::uint64_t n, text_state state);
     /// Makes tombstones live again. Requires: all of `r` is held and dead.
@@ -161,7 +161,7 @@ private:
     static constexpr std::uint32_t none = UINT32_MAX;
     static constexpr std::size_t fan_out = 16;
     static constexpr std::size_t leaf_spans = 32;
-    static constexpr std::size_t leaf_bytes = 1024;
+    static constexpr std::size_t leaf_bytes = 2048;
     static constexpr std::size_t chunk_bytes = 512;
 
     struct summary {

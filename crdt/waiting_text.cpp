@@ -29,8 +29,12 @@ std::optional<waiting_text::part> waiting_text::peek(const dot_range& within) co
 // Makes two runs of one; the second is the child of the first's last.
 void waiting_text::cut(std::map<dot, arriving_text>::iterator it, std::uint64_t offset) {
     arriving_text& left = it->second;
-    arriving_text right{advanced(left.first, offset), advanced(left.first, offset - 1), left.count - offset,
-                        left.lamport + offset, left.state, {}};
+    arriving_text right{advanced(left.first, offset),
+                        advanced(left.first, offset - 1),
+                        left.count - offset,
+                        left.lamport + offset,
+                        left.state,
+                        {}};
     if (left.state == text_state::live) {
         std::size_t size = utf8_prefix(left.text, offset);
         right.text = left.text.substr(size);
@@ -67,6 +71,13 @@ void waiting_text::take_children(const dot_range& parents, std::vector<arriving_
         ++it;
         out.push_back(take(first));
     }
+}
+
+std::vector<dot_range> waiting_text::live() const {
+    std::vector<dot_range> out;
+    for (const auto& [first, run] : runs_)
+        if (run.state == text_state::live) out.push_back(dots_of(run));
+    return out;
 }
 
 std::size_t waiting_text::memory() const {

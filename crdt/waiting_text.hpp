@@ -46,6 +46,9 @@ public:
     /// Takes out the runs whose parent is among these dots and adds them to `out`.
     void take_children(const dot_range& parents, std::vector<arriving_text>& out);
 
+    /// The dots of the runs that are live.
+    std::vector<dot_range> live() const;
+
     bool empty() const { return runs_.empty(); }
     std::size_t memory() const;
 
