@@ -155,6 +155,7 @@ template <crdt T> delta<T> causal<T>::extract(const causal_context& wanted) cons
 
 template <crdt T> delta<T> causal<T>::whole() const {
     delta<T> d = extract(context_);
+    traits::extract_rest(value_, d.fragment);
     d.horizon = horizon_;
     return d;
 }

@@ -21,6 +21,8 @@
 // Optional, for types whose entries leave something behind:
 //     void kill(const run_removal& r, join_scope& s)   counters
 //     void prune(const version_vector& stable, std::span<const dot_range> settled, dot_sink* sink)
+//     void extract_rest(fragment& out) const           adds what no dot leads to (what outlives pruning) to the
+//                                                      rest of a complete state
 //     fragment live(const causal_context& all) const   what of it is live, for digests
 //     std::uint64_t digest(const causal_context& all) const
 // For containers:
@@ -69,6 +71,9 @@ template <crdt_members T> struct crdt_traits<T> {
         requires(T t, const version_vector& v, std::span<const dot_range> d, dot_sink* s) { t.prune(v, d, s); };
 
     static void extract(const T& t, const causal_context& wanted, fragment& out) { t.extract(wanted, out); }
+    static void extract_rest(const T& t, fragment& out) {
+        if constexpr (requires { t.extract_rest(out); }) t.extract_rest(out);
+    }
     static void join(T& t, const fragment& f, join_scope& s) { t.join(f, s); }
     static void kill(T& t, const dot_range& dots, join_scope& s) { t.kill(dots, s); }
     static void kill(T& t, const run_removal& r, join_scope& s) {

@@ -80,6 +80,8 @@ public:
 
     // The CRDT interface (crdt.hpp).
     void extract(const causal_context& wanted, fragment& out) const;
+    void extract_rest(fragment& out) const
+        requires(crdt_traits<V>::leaves_tombstones);
     void join(const fragment& f, join_scope& s);
     void kill(const dot_range& dots, join_scope& s);
     void kill(const run_removal& r, join_scope& s);
@@ -331,6 +333,28 @@ template <class K, crdt V> void or_map<K, V>::extract(const causal_context& want
         traits::extract(nodes_[i]->value, dots, item.value);
         if (!item.value.empty()) out.items.push_back(std::move(item));
     }
+}
+
+// Keys that hold no dot any more come last, in order of their encoded keys.
+template <class K, crdt V>
+void or_map<K, V>::extract_rest(fragment& out) const
+    requires(crdt_traits<V>::leaves_tombstones)
+{
+    std::vector<bool> there(nodes_.size());
+    for (auto& item : out.items) {
+        slot i = lookup(item.key);
+        traits::extract_rest(nodes_[i]->value, item.value);
+        there[i] = true;
+    }
+    std::vector<std::pair<std::vector<std::byte>, typename fragment::item>> rest;
+    for (slot i = 0; i < nodes_.size(); ++i) {
+        if (!nodes_[i] || there[i]) continue;
+        typename fragment::item item{nodes_[i]->key, {}};
+        traits::extract_rest(nodes_[i]->value, item.value);
+        if (!item.value.empty()) rest.emplace_back(encode(item.key), std::move(item));
+    }
+    std::sort(rest.begin(), rest.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+    for (auto& [key, item] : rest) out.items.push_back(std::move(item));
 }
 
 template <class K, crdt V> void or_map<K, V>::join(const fragment& f, join_scope& s) {

@@ -106,6 +106,9 @@ template <record T> struct crdt_traits<T> {
     static void extract(const T& t, const causal_context& wanted, fragment& out) {
         each(t, out, [&](auto traits, auto& m, auto& f) { traits.extract(m, wanted, f); });
     }
+    static void extract_rest(const T& t, fragment& out) {
+        each(t, out, [&](auto traits, auto& m, auto& f) { traits.extract_rest(m, f); });
+    }
     static void join(T& t, const fragment& f, join_scope& s) {
         detail::for_each_field<T>([&](auto field, auto i) {
             using traits = crdt_traits<detail::field_type<decltype(field)>>;

@@ -113,6 +113,7 @@ template <class T> void replica<T>::rename_from(std::uint64_t seq, replica_id to
     for (const auto& [first, last] : state_.context_.ranges(id_))
         if (last > seq) unsent.add({id_, std::max(first, seq + 1), last});
     delta<T> kept = state_.extract(state_.context_.minus(unsent));
+    crdt_traits<T>::extract_rest(state_.value_, kept.fragment);
     kept.horizon = state_.horizon_;
     auto bytes = encode(state_.extract(unsent));
     dot_renaming renaming{id_, seq, to};
