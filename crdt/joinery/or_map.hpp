@@ -80,14 +80,13 @@ public:
 
     // The CRDT interface (crdt.hpp).
     void extract(const causal_context& wanted, fragment& out) const;
-    void extract_rest(fragment& out) const
-        requires(crdt_traits<V>::leaves_tombstones);
+    void extract_rest(fragment& out) const requires(crdt_traits<V>::leaves_tombstones);
     void join(const fragment& f, join_scope& s);
     void kill(const dot_range& dots, join_scope& s);
     void kill(const run_removal& r, join_scope& s);
     void clear(transaction& tx, kills& out);
-    void prune(const version_vector& stable, std::span<const dot_range> settled, dot_sink* sink)
-        requires(crdt_traits<V>::leaves_tombstones);
+    void prune(const version_vector& stable, std::span<const dot_range> settled,
+               dot_sink* sink) requires(crdt_traits<V>::leaves_tombstones);
     bool place(compact_input_archive& path, const unknown_field& field, join_scope& s);
     bool vacant() const { return table_.size() == 0; }
     std::uint64_t digest(const causal_context& all) const;
@@ -337,9 +336,7 @@ template <class K, crdt V> void or_map<K, V>::extract(const causal_context& want
 
 // Keys that hold no dot any more come last, in order of their encoded keys.
 template <class K, crdt V>
-void or_map<K, V>::extract_rest(fragment& out) const
-    requires(crdt_traits<V>::leaves_tombstones)
-{
+void or_map<K, V>::extract_rest(fragment& out) const requires(crdt_traits<V>::leaves_tombstones) {
     std::vector<bool> there(nodes_.size());
     for (auto& item : out.items) {
         slot i = lookup(item.key);
@@ -361,9 +358,8 @@ template <class K, crdt V> void or_map<K, V>::join(const fragment& f, join_scope
     if (s.overlapping) {
         // Keys that hold covered dots and are not carried: what the sender no longer has goes.
         std::vector<slot> touched;
-        s.covered.for_each([&](const dot_range& r) {
-            dots_.visit(r, [&](const dot_range&, slot i) { touched.push_back(i); });
-        });
+        s.covered.for_each(
+            [&](const dot_range& r) { dots_.visit(r, [&](const dot_range&, slot i) { touched.push_back(i); }); });
         std::vector<slot> carried;
         for (const auto& item : f.items)
             if (slot i = lookup(item.key); i != detail::slot_table::none) carried.push_back(i);
@@ -414,9 +410,8 @@ bool or_map<K, V>::place(compact_input_archive& path, const unknown_field& field
 }
 
 template <class K, crdt V>
-void or_map<K, V>::prune(const version_vector& stable, std::span<const dot_range> settled, dot_sink* sink)
-    requires(crdt_traits<V>::leaves_tombstones)
-{
+void or_map<K, V>::prune(const version_vector& stable, std::span<const dot_range> settled,
+                         dot_sink* sink) requires(crdt_traits<V>::leaves_tombstones) {
     std::unordered_map<slot, std::vector<dot_range>> settled_below;
     for (const auto& r : settled)
         dots_.visit(r, [&](const dot_range& part, slot i) { settled_below[i].push_back(part); });
