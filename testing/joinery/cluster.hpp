@@ -55,6 +55,7 @@ private:
     std::vector<std::string>* story_;
     acknowledgement rule_;
     std::shared_ptr<std::uint64_t> wall_ = std::make_shared<std::uint64_t>(1'700'000'000'000);
+    std::uint64_t steps_ = 0;
     std::vector<member> members_;
     std::map<std::uint32_t, delta<T>> deltas_;
     std::deque<event<E>> events_;

@@ -25,6 +25,7 @@ cluster<T, E>::cluster(const subject<T, E>& s, const history& h, distribution& c
         if (h.small_logs && s.forgetting()) members_.back().self.set_log_budget(700);
         if (stale) tell("the others prune without waiting for " + name(r));
     }
+    if (h.small_logs && s.forgetting()) tell("removal logs hold few records and forget the older ones");
 }
 
 template <crdt T, class E> void cluster<T, E>::run() {
@@ -34,7 +35,7 @@ template <crdt T, class E> void cluster<T, E>::run() {
 
 template <crdt T, class E> void cluster<T, E>::step(const action& a) {
     counts_.count(occurrence::step);
-    *wall_ += 7;
+    if (steps_++ % 3 == 0) *wall_ += 7; // so that timestamps can be equal
     std::size_t who = index(a.who);
     std::size_t other = index(a.other);
     switch (a.kind) {
@@ -79,10 +80,11 @@ E cluster<T, E>::apply(std::uint64_t seed, T& value, transaction& tx, std::strin
     const auto& op = subject_.choose(from);
     E what = op.run(value, tx, from);
     said = op.name;
+    auto add = [&](const std::string& more) { said += (said.empty() || more.empty() ? "" : " ") + more; };
     if constexpr (std::is_same_v<E, std::string>) {
-        if (!what.empty()) said += " " + what;
+        add(what);
     } else {
-        said += " " + show(what);
+        add(show(what));
     }
     return what;
 }
@@ -141,6 +143,7 @@ template <crdt T, class E> void cluster<T, E>::edit(std::size_t r, const action&
         return;
     }
     if (!issued_.minus(before.context()).empty()) counts_.count(occurrence::concurrent_edit);
+    if (m.self.state().horizon() != before.horizon()) counts_.count(occurrence::forgotten);
     issued_.join(expected);
     edits_.push_back(expected);
     require("a delta describes what it covers", normal_form(d));

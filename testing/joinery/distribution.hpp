@@ -101,7 +101,7 @@ public:
             "restarts",
             "prunings",
             "removal records pruned",
-            "removal records forgotten early",
+            "edits after which a log forgot",
             "states with gaps",
             "states not causally closed",
             "comparisons with the specification",
