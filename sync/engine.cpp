@@ -157,12 +157,13 @@ void engine::core::flush() {
         published[i].clear();
     }
     published_used = 0;
+    for (auto& [l, k] : links) // before anything else that is said to them
+        if (k.hello_due && k.doubt_until == never) write_hello(l, k);
     for (auto& c : collections)
         if (c.check_pull) look_for_pull(c);
     if (std::exchange(beacon_due, false)) write_beacons(std::nullopt);
     for (auto& [l, k] : links) {
         if (std::exchange(k.beacon_due, false)) write_beacons(l);
-        if (k.hello_due && k.doubt_until == never) write_hello(l, k);
         if (k.out.empty()) continue;
         out.send(l, k.out.close(frame_kind::direct)); // if it fails, a timer repeats what matters
         k.out.clear();
@@ -289,12 +290,13 @@ std::vector<peer_status> engine::peers() const {
         s.nonce = p.nonce;
         s.up = p.up;
         s.links = p.links.size();
-        s.last_heard = p.last_heard;
+        s.silence = core_->now - p.last_heard;
         s.rejected = p.rejected;
         s.level = p.level;
-        for (const auto& v : p.views) {
-            s.versions.push_back(v.version);
-            s.shares.push_back(v.shares);
+        for (std::size_t c = 0; c < p.views.size(); ++c) {
+            s.versions.push_back(p.views[c].version);
+            s.shares.push_back(p.views[c].shares);
+            s.behind.push_back(core::missing_dots(core_->collections[c].version, p.views[c].version));
         }
     }
     return all;

@@ -30,6 +30,7 @@ struct engine::core {
     static constexpr engine_time never = engine_time::max();
     /// What a frame of one message adds to the bytes in it, at most.
     static constexpr std::size_t message_overhead = 128;
+    static constexpr std::size_t max_conflicts = 64;
 
     /// What a peer has of a collection, as far as we know.
     struct view {
@@ -50,6 +51,7 @@ struct engine::core {
         bool reached = false; // our broadcasts arrive there
         engine_time last_heard{0};
         engine_time last_broadcast = never; // never: its broadcasts do not arrive here
+        link_id broadcasts_on = 0;          // where they arrive
         std::uint64_t rejected = 0;
         std::set<std::uint64_t> contested; // instances that were found to live at the same time
         std::vector<link_id> links;        // that lead to it, and are connected
@@ -161,7 +163,6 @@ struct engine::core {
     collection* find(channel c);
 
     // ---- engine_peers.cpp, engine_beacons.cpp ----
-    link& open(link_id l);
     void connected(link_id l);
     void disconnected(link_id l);
     void received(link_id l, std::span<const std::byte> frame);
@@ -169,7 +170,7 @@ struct engine::core {
     void on_beacon(link& k, const beacon& m);
     void on_refuse(link& k, const refuse& m);
     peer* introduce(link_id l, link& k, const hello& m);
-    void hear(link& k, frame_kind kind);
+    void hear(link_id l, link& k, frame_kind kind);
     void down(replica_id who, peer& p);
     bool make_room_for_peer();
     void handle(link_id l, link& k, const message& m);
@@ -221,6 +222,7 @@ struct engine::core {
     void retry_buffer(collection& c);
 
     // ---- engine_pulls.cpp ----
+    static std::uint64_t missing_dots(const version_vector& theirs, const version_vector& ours);
     void look_for_pull(collection& c);
     void start_pull(collection& c, replica_id from);
     void resume_pull(collection& c);

@@ -48,7 +48,7 @@ void engine::core::check_holds() {
 // ---- another instance under our id ----
 
 void engine::core::conflict(std::uint64_t other) {
-    if (!conflicts.insert(other).second || conflicts.size() > 1) return;
+    if (conflicts.size() >= max_conflicts || !conflicts.insert(other).second || conflicts.size() > 1) return;
     auto& e = note(event_kind::identity_conflict);
     e.peer = id;
     e.text = "another live node has the id " + to_string(id) + ": writes are refused until one takes a new id";
@@ -58,7 +58,16 @@ void engine::core::conflict(std::uint64_t other) {
 void engine::core::conflict_over(std::uint64_t other) {
     if (conflicts.erase(other) == 0 || !conflicts.empty()) return;
     note(event_kind::identity_resolved).peer = id;
-    check_holds();
+    // What peers said meanwhile of its edits under our id was not acted upon: ask again before publishing.
+    for (auto& c : collections) {
+        c.answered.clear();
+        c.first_answer = never;
+    }
+    for (auto& [l, k] : links) {
+        if (k.ignored) continue;
+        k.challenge = 0; // an answer that is under way may be older
+        say_hello(k);
+    }
 }
 
 // A third party sees two instances under one id. The newer one is not answered before the older one has been

@@ -7,16 +7,10 @@ namespace joinery {
 
 // ---- links ----
 
-engine::core::link& engine::core::open(link_id l) {
-    const auto [at, added] = links.try_emplace(l);
-    if (added) say_hello(at->second);
-    return at->second;
-}
-
 void engine::core::connected(link_id l) {
-    if (links.size() >= options.limits.links && !links.contains(l)) return;
     disconnected(l); // whoever was there before
-    open(l);
+    if (links.size() >= options.limits.links) return;
+    say_hello(links[l]);
     beacon_due = true; // so that who hears broadcasts can say so
 }
 
@@ -32,9 +26,14 @@ void engine::core::detach(link_id l, link& k) {
     if (!who) return;
     k.doubt_until = never;
     if (const auto p = peers.find(*who); p != peers.end()) {
-        std::erase(p->second.links, l);
-        p->second.reached = false; // until it says so again
-        if (p->second.links.empty() && p->second.up) down(*who, p->second);
+        auto& left = p->second;
+        std::erase(left.links, l);
+        left.reached = false; // until it says so again
+        if (left.broadcasts_on == l) left.last_broadcast = never;
+        if (auto* other = link_to(left))
+            say_hello(*other);
+        else if (left.up)
+            down(*who, left);
     }
     settle_doubts(*who);
     check_holds();
@@ -60,12 +59,13 @@ void engine::core::down(replica_id who, peer& p) {
 // ---- frames ----
 
 void engine::core::received(link_id l, std::span<const std::byte> frame) {
-    if (links.size() >= options.limits.links && !links.contains(l)) return;
-    auto& k = open(l);
+    const auto at = links.find(l);
+    if (at == links.end()) return; // of a link that is gone
+    auto& k = at->second;
     const auto opened = open_frame(frame);
     if (!opened) return reject(l, k, opened.error());
     if (is_stored(opened->kind)) return reject(l, k, decode_error::wrong_type);
-    hear(k, opened->kind);
+    hear(l, k, opened->kind);
 
     message_reader reader(opened->body);
     message m;
@@ -140,7 +140,7 @@ void engine::core::reject(link_id l, link& k, decode_error e) {
     n.text = to_string(e);
 }
 
-void engine::core::hear(link& k, frame_kind kind) {
+void engine::core::hear(link_id l, link& k, frame_kind kind) {
     auto* p = peer_of(k);
     if (!p) return;
     p->last_heard = now;
@@ -153,6 +153,7 @@ void engine::core::hear(link& k, frame_kind kind) {
     if (kind != frame_kind::broadcast) return;
     if (p->last_broadcast == never) k.hello_due = true; // it need not send to us what it broadcasts
     p->last_broadcast = now;
+    p->broadcasts_on = l;
 }
 
 // ---- hello ----
@@ -296,8 +297,14 @@ engine::core::peer* engine::core::introduce(link_id l, link& k, const hello& m) 
     if (!k.peer) {
         k.peer = m.replica;
         p.links.push_back(l);
+        for (auto& c : collections) { // a transfer that was cut goes on
+            if (!c.pull.request || c.pull.peer != m.replica || p.links.size() > 1) continue;
+            c.pull.stalls = 0;
+            c.pull.deadline = now;
+            wake(now);
+        }
     }
-    hear(k, frame_kind::direct);
+    hear(l, k, frame_kind::direct);
     return &p;
 }
 

@@ -7,13 +7,12 @@ namespace joinery {
 
 // ---- whom to ask ----
 
-namespace {
-std::uint64_t missing_dots(const version_vector& theirs, const version_vector& mine) {
+// How many of their dots are not among ours.
+std::uint64_t engine::core::missing_dots(const version_vector& theirs, const version_vector& ours) {
     std::uint64_t n = 0;
-    for (const auto& [r, seq] : theirs) n += seq - std::min(seq, mine[r]);
+    for (const auto& [r, seq] : theirs) n += seq - std::min(seq, ours[r]);
     return n;
 }
-} // namespace
 
 // Of the peers that have been ahead for long enough: the one that has failed least, then the one that has most.
 void engine::core::look_for_pull(collection& c) {

@@ -96,7 +96,9 @@ result<bool, decode_error> engine::core::on_update(collection& c, link& k, const
         ++counters.updates_duplicate;
         return false;
     }
-    if (dots.first <= have + 1 && u.dependencies.within(c.version)) {
+    // What others have seen of our id beyond the limit is not what we hold back under the same dots.
+    const bool ours = u.dependencies[id] <= own_limit(c);
+    if (dots.first <= have + 1 && ours && u.dependencies.within(c.version)) {
         const auto applied = apply(c, dots, u.delta);
         if (applied && !c.buffer.empty()) retry_buffer(c);
         return applied;
@@ -119,11 +121,14 @@ result<bool, decode_error> engine::core::on_update(collection& c, link& k, const
 
 // Requires: the state is locked.
 void engine::core::retry_buffer(collection& c) {
+    const std::uint64_t own = c.version[id];
+    c.version.set(id, std::min(own, own_limit(c))); // nobody can depend on what is held back
     c.buffer.drain(c.version, [&](const dot_range& dots, std::span<const std::byte> delta) {
         if (apply(c, dots, delta)) return true;
         ++counters.frames_rejected;
         return false;
     });
+    c.version.set(id, own);
 }
 
 } // namespace joinery

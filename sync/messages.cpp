@@ -125,6 +125,7 @@ void load(compact_input_archive& ar, hello& m) {
     m.protocol = protocol_version;
     m.replica = ar.replica();
     m.nonce = fixed(ar);
+    if (m.nonce == 0) ar.fail(decode_error::invalid_value);
     m.challenge = optional_fixed(ar);
     m.echo = optional_fixed(ar);
     ar(m.hears, m.complete);

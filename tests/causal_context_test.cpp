@@ -105,11 +105,11 @@ TEST_CASE("causal_context: one dot at a time, it does what a set does") {
         CHECK(context.empty() == expected.empty());
         CHECK(context.version() == version_of(expected));
         auto asked = random_range(random);
-        model inside = common(dots_of({asked}), expected);
+        model inside = common(dots_of(causal_context{asked}), expected);
         CHECK(context.contains(asked) == (inside.size() == asked.size()));
         CHECK(context.intersects(asked) == !inside.empty());
         CHECK(dots_of(context.intersect(asked)) == inside);
-        CHECK(dots_of(context.missing(asked)) == without(dots_of({asked}), expected));
+        CHECK(dots_of(context.missing(asked)) == without(dots_of(causal_context{asked}), expected));
         CHECK(context.contains(dot{asked.replica, asked.first}) ==
               expected.contains({asked.replica.value(), asked.first}));
         CHECK(context.contiguous(asked.replica) == version_of(expected)[asked.replica]);

@@ -2,6 +2,8 @@
 // Who may issue which dots: restarts, copies of storages, and two nodes under one id.
 #include <joinery/engine.hpp>
 
+#include <joinery/rga_text.hpp>
+
 #include "engine_router.hpp"
 
 using namespace joinery;
@@ -299,6 +301,78 @@ TEST_CASE("engine: two live nodes with one id notice each other, and refuse to w
     CHECK(b.has("of a"));
     CHECK(a.has("of b"));
     check_no_fork(r);
+}
+
+TEST_CASE("engine: when the original takes a new id, its copy does not issue the original's dots again") {
+    router r;
+    auto &a = r.add("a"), &b = r.add("b"), &copy = r.add("copy");
+    a.start();
+    b.start();
+    a.add("milk");
+    copy.disk = a.disk.copy();
+    r.link(0, 1);
+    r.run(200ms);
+    const auto old = a.engine->id();
+    CHECK(a.add("of a") == dot{old, 2}); // b has it
+    r.deliver();
+    copy.start();
+    CHECK(copy.add("of the copy") == dot{old, 2}); // held back
+    r.link_all();
+    r.deliver();
+    CHECK_FALSE(a.engine->writable());
+    CHECK_FALSE(copy.engine->writable()); // b says what it has of the old id to deaf ears
+    a.engine->take_new_id();
+    r.flush();
+    r.run(3s);
+    CHECK(copy.engine->writable());
+    CHECK(copy.engine->id() != old);
+    CHECK_FALSE(copy.heard_of(event_kind::lost_edits)); // nothing had been published under the old id
+    for (auto* n : {&a, &b, &copy}) {
+        CHECK(n->has("of a"));
+        CHECK(n->has("of the copy"));
+    }
+    check_no_fork(r);
+}
+
+TEST_CASE("engine: an edit that depends on the original's dots does not join into a copy that has others") {
+    router r;
+    auto &a = r.add("a"), &b = r.add("b"), &copy = r.add("copy");
+    a.start();
+    b.start();
+    a.add("milk");
+    copy.disk = a.disk.copy();
+    r.link(0, 1);
+    r.run(200ms);
+    a.add("question");
+    r.deliver();
+    copy.start();
+    copy.add("of the copy"); // under the dot of the question
+    r.link_all();
+    r.deliver();
+    CHECK_FALSE(copy.engine->writable());
+    b.add("answer");
+    r.deliver();
+    CHECK_FALSE(copy.has("answer"));
+    a.engine->take_new_id();
+    r.flush();
+    r.run(3s);
+    for (auto* n : {&a, &b, &copy})
+        for (auto text : {"question", "answer", "of the copy"}) CHECK(n->has(text));
+    check_no_fork(r);
+}
+
+TEST_CASE("rga_text: held edits that follow a published character directly become edits of a new id") {
+    replica<rga_text> a{replica_id{7}};
+    a.edit([](auto& text, auto& tx) { text.insert(tx, 0, "pub"); });
+    const auto published = a.state();
+    a.hold_from(3);
+    a.edit([](auto& text, auto& tx) { text.insert(tx, 3, "lic"); }); // its parent is the dot just before it
+    a.rename_from(3, replica_id{9});
+    CHECK(a->str() == "public");
+    CHECK(a.version() == version_vector{{replica_id{7}, 3}, {replica_id{9}, 3}});
+    replica<rga_text> b{replica_id{8}, published};
+    b.join(a.delta_since(b.version()));
+    CHECK(b.state() == a.state());
 }
 
 TEST_CASE("engine: edits held back when the conflict is found become edits of the new id") {

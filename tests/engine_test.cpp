@@ -464,6 +464,62 @@ TEST_CASE("engine: bytes that cannot be read are counted, reported and harmless"
     check_converged(r);
 }
 
+TEST_CASE("engine: well-formed nonsense in frames that are not damaged is survived") {
+    router r;
+    auto &a = r.add("a"), &b = r.add("b");
+    r.add("c");
+    r.start_all();
+    for (int i = 0; i < 30; ++i) a.add("element " + std::to_string(i));
+    r.lose = [&](const auto&, const auto&) { return r.random() % 3 == 0; };
+    r.run(3s);
+    const auto seen = r.seen;
+    for (int round = 0; round < 3000; ++round) {
+        const auto& e = seen[r.random() % seen.size()];
+        const auto opened = open_frame(e.frame);
+        std::vector<std::byte> body(opened->body.begin(), opened->body.end());
+        if (body.empty()) continue;
+        for (auto hits = 1 + r.random() % 3; hits > 0; --hits)
+            body[r.random() % body.size()] = static_cast<std::byte>(r.random());
+        frame_writer w;
+        w.body().insert(w.body().end(), body.begin(), body.end());
+        b.engine->received(r.random() % 2 * 2, w.close(opened->kind));
+        b.engine->tick(r.now += 1ms);
+        b.engine->flush();
+        r.wire.clear();
+    }
+    CHECK(b.counters().frames_rejected > 100);
+    CHECK(b.status().buffered_bytes <= b.options.limits.buffer);
+}
+
+TEST_CASE("engine: a frame of a link that is gone is ignored") {
+    router r;
+    auto &a = r.add("a"), &b = r.add("b");
+    r.start_all();
+    a.add("milk");
+    const auto late = r.wire.front().frame;
+    r.cut(0, 1);
+    b.engine->received(0, late);
+    CHECK_FALSE(b.has("milk"));
+    CHECK(b.engine->peers()[0].links == 0);
+}
+
+TEST_CASE("engine: status says how far peers are behind, and how long they have been silent") {
+    router r;
+    auto &a = r.add("a"), &b = r.add("b");
+    r.start_all();
+    r.lose = [](const auto&, const auto&) { return true; };
+    a.add("milk");
+    a.add("bread");
+    r.run(2s);
+    CHECK(a.engine->peers()[0].behind == std::vector<std::uint64_t>{2});
+    CHECK(a.engine->peers()[0].silence >= 2s);
+    r.lose = nullptr;
+    r.run(5s);
+    CHECK(a.engine->peers()[0].behind == std::vector<std::uint64_t>{0});
+    CHECK(a.engine->peers()[0].silence < 2s);
+    CHECK(b.has("bread"));
+}
+
 TEST_CASE("engine: equal contexts with different content are noticed") {
     router r;
     auto &a = r.add("a"), &b = r.add("b");

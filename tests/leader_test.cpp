@@ -109,16 +109,18 @@ TEST_CASE("leader: a subscriber may write, and may end itself") {
     memory_disk disk;
     set_leader a(options(network, "a", {}, disk.open()));
     subscription watch;
-    std::atomic<bool> ready{false}, done{false};
+    std::atomic<bool> ready{false}, ended{false};
     watch = a.subscribe([&](const change&) {
-        if (!ready || done) return;
-        done = true;
+        if (!ready) return;
         add(a, "answer");
         watch.cancel();
+        ended = true;
+        ended.notify_one();
     });
     ready = true;
     add(a, "question");
     CHECK(arrives(a, "answer"));
+    ended.wait(false);
 }
 
 TEST_CASE("leader: a write that asks for acknowledgements returns when the peers have it") {
@@ -236,13 +238,14 @@ TEST_CASE("leader: two nodes with one identity refuse writes until one takes a n
         add(a, "milk");
     }
     auto copy = disk.copy();
-    std::atomic<int> conflicts{0};
+    std::atomic<int> conflicts{0}, resolved{0};
     auto of_a = options(network, "a", {"b"}, disk.open());
     auto of_b = options(network, "b", {"a"}, copy.open());
     of_a.on_event = of_b.on_event = [&](const event& e) {
-        if (e.kind != event_kind::identity_conflict) return;
-        ++conflicts;
-        conflicts.notify_one();
+        auto& count = e.kind == event_kind::identity_conflict ? conflicts : resolved;
+        if (e.kind != event_kind::identity_conflict && e.kind != event_kind::identity_resolved) return;
+        ++count;
+        count.notify_one();
     };
     set_leader a(std::move(of_a));
     set_leader b(std::move(of_b));
@@ -255,6 +258,7 @@ TEST_CASE("leader: two nodes with one identity refuse writes until one takes a n
     CHECK(a.id() != b.id());
     add(b, "of b");
     CHECK(arrives(a, "of b"));
+    resolved.wait(0);
     add(a, "of a");
     CHECK(arrives(b, "of a"));
 }

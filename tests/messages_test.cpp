@@ -81,7 +81,7 @@ std::size_t read_all(std::span<const std::byte> body) {
 
 TEST_CASE("messages: each is what it was after a round trip") {
     check_round_trip(full_hello());
-    check_round_trip(hello{});
+    check_round_trip(hello{.nonce = 1});
     check_round_trip(beacon{a, 1, {{carts, {{a, 5}, {b, 1}}, 99}, {users, {}, std::nullopt}}});
     check_round_trip(pull{carts, 77, {{a, 5}}, 10, 20});
     check_round_trip(credit{carts, 77, 10, 20});
@@ -158,7 +158,9 @@ TEST_CASE("messages: what no engine writes is refused") {
     CHECK(decode<chunk>(encode(chunk{carts, 1, 2, UINT64_MAX, 5, some(6)})).error() == decode_error::invalid_value);
     CHECK(decode<chunk>(encode(chunk{carts, 1, 2, 0, 5, {}})).error() == decode_error::invalid_value);
     CHECK(decode<refuse>(encode(refuse{static_cast<refusal>(7), 0, 0, 0})).error() == decode_error::invalid_value);
+    CHECK(decode<hello>(encode(hello{})).error() == decode_error::invalid_value); // no nonce
     hello long_name;
+    long_name.nonce = 1;
     long_name.name = std::string(hello::max_name + 1, 'x');
     CHECK(decode<hello>(encode(long_name)).error() == decode_error::too_large);
     bytes unknown_tag{std::byte{99}};

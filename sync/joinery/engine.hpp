@@ -140,12 +140,13 @@ struct peer_status {
     std::string name;
     std::uint64_t nonce = 0;
     bool up = false;
-    std::size_t links = 0; ///< connected
-    engine_time last_heard{};
+    std::size_t links = 0;      ///< connected
+    engine_time silence{};      ///< since it was last heard of
     std::uint64_t rejected = 0; ///< frames that could not be read
     durability level = durability::none;
     std::vector<version_vector> versions; ///< by collection: what it last acknowledged
     std::vector<bool> shares;             ///< by collection: it has it, with the same type
+    std::vector<std::uint64_t> behind;    ///< by collection: dots that we have and it has not acknowledged
 };
 
 struct collection_status {

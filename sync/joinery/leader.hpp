@@ -39,10 +39,10 @@ public:
         return *this;
     }
     void cancel() {
-        if (!subscriber_) return;
-        std::lock_guard lock(subscriber_->mutex);
-        subscriber_->active = false;
-        subscriber_.reset();
+        const auto s = std::move(subscriber_);
+        if (!s) return;
+        std::lock_guard lock(s->mutex);
+        s->active = false;
     }
 
 private:

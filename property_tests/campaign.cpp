@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "campaign.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <mutex>
+#include <thread>
+
+namespace joinery::simulation {
+
+campaign run_campaign(std::uint64_t first, std::uint64_t schedules, unsigned threads, planted_bug bug,
+                      std::size_t most_failures, const std::function<void(std::uint64_t)>& progress) {
+    campaign all;
+    std::mutex mutex;
+    std::atomic<std::uint64_t> next{0};
+    std::atomic<bool> enough{false};
+    const std::uint64_t stride = std::max<std::uint64_t>(schedules / 10, 1);
+    const auto work = [&] {
+        tally counts;
+        for (std::uint64_t n = next++; n < schedules && !enough; n = next++) {
+            const auto result = run(random_schedule(first + n), bug);
+            add(counts, result.counts);
+            std::lock_guard lock(mutex);
+            ++all.schedules;
+            all.slowest_convergence = std::max(all.slowest_convergence, result.converged_after);
+            if (!result.violation.empty()) all.failures.push_back({first + n, result.violation});
+            if (all.failures.size() >= most_failures) enough = true;
+            if (progress && all.schedules % stride == 0) progress(all.schedules);
+        }
+        std::lock_guard lock(mutex);
+        add(all.counts, counts);
+    };
+    std::vector<std::thread> others;
+    for (unsigned i = 1; i < threads; ++i) others.emplace_back(work);
+    work();
+    for (auto& t : others) t.join();
+    std::sort(all.failures.begin(), all.failures.end(), [](const auto& a, const auto& b) { return a.seed < b.seed; });
+    return all;
+}
+
+std::string report(const campaign& c, planted_bug bug) {
+    std::string out;
+    for (const auto& [what, n] : c.counts) {
+        auto number = std::to_string(n);
+        number.insert(0, number.size() < 12 ? 12 - number.size() : 0, ' ');
+        out += number + "  " + what + "\n";
+    }
+    out += "slowest convergence after the last fault: " + std::to_string(c.slowest_convergence.count()) + " ms\n";
+    for (const auto& f : c.failures) out += "FAILED: seed " + std::to_string(f.seed) + ": " + f.violation + "\n";
+    if (!c.failures.empty()) {
+        const auto smallest = shrunk(random_schedule(c.failures.front().seed), bug);
+        out += "the first of them with " + std::to_string(smallest.steps.size()) + " steps:\n";
+        for (const auto& line : run(smallest, bug, true).trace) out += line + "\n";
+    }
+    for (const auto& what : never_seen(c.counts)) out += "NEVER SEEN: " + what + "\n";
+    return out;
+}
+
+} // namespace joinery::simulation

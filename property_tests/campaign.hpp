@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Many schedules, on as many threads as one likes; each has its own seed, so any of them can be repeated.
+
+#include "simulation.hpp"
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace joinery::simulation {
+
+struct campaign {
+    struct failure {
+        std::uint64_t seed;
+        std::string violation;
+    };
+    std::uint64_t schedules = 0;
+    tally counts;
+    simulated_network::time slowest_convergence{0};
+    std::vector<failure> failures;
+
+    bool passed() const { return failures.empty() && never_seen(counts).empty(); }
+};
+
+/// Runs the schedules of the seeds first, first + 1, ...; ends early after `most_failures`. `progress` is told
+/// about ten times how many are done.
+campaign run_campaign(std::uint64_t first, std::uint64_t schedules, unsigned threads,
+                      planted_bug bug = planted_bug::none, std::size_t most_failures = 5,
+                      const std::function<void(std::uint64_t)>& progress = {});
+
+/// What happened, as lines; then the failures, the first of them shrunk and narrated; then what was never seen.
+std::string report(const campaign& c, planted_bug bug = planted_bug::none);
+
+} // namespace joinery::simulation

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// Ten thousand schedules on the simulated network (simulation.hpp says what must hold), and planted errors to
+// see that they would be found. JOINERY_SEED is the first seed, JOINERY_SCHEDULES their number:
+//
+//     JOINERY_SEED=4711 JOINERY_SCHEDULES=1 ./property_engine_campaign
+#include "campaign.hpp"
+
+#include <joinery/random_source.hpp>
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <thread>
+
+using namespace joinery;
+using namespace joinery::simulation;
+
+namespace {
+
+// Sanitizers make it ten times slower.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr std::uint64_t usual_schedules = 500;
+#elif defined(__has_feature)
+constexpr std::uint64_t usual_schedules =
+    __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) ? 500 : 10'000;
+#else
+constexpr std::uint64_t usual_schedules = 10'000;
+#endif
+
+unsigned jobs() {
+    const auto most = std::max(std::thread::hardware_concurrency(), 1u);
+    return static_cast<unsigned>(testing::environment_number("JOINERY_JOBS", most));
+}
+
+} // namespace
+
+TEST_CASE("engine: under every kind of fault nothing acknowledged is lost, and all nodes become equal") {
+    const auto seed = testing::seed_for_this_run();
+    const auto schedules = testing::environment_number("JOINERY_SCHEDULES", usual_schedules);
+    std::printf("replay with JOINERY_SEED=%llu\n", static_cast<unsigned long long>(seed));
+    const auto c = run_campaign(seed, schedules, jobs());
+    std::printf("%s", report(c).c_str());
+    CHECK(c.failures.empty());
+    if (schedules < 10'000) return;
+    CHECK(never_seen(c.counts).empty());
+    CHECK(c.counts.at("edits") >= 50 * schedules);
+    CHECK(c.counts.at("faults") >= 3 * schedules);
+}
+
+TEST_CASE("engine: the campaign finds planted errors") {
+    for (auto b = 1; b < static_cast<int>(planted_bug::count_); ++b) {
+        const auto bug = static_cast<planted_bug>(b);
+        const auto c = run_campaign(1, 2000, 1, bug, 1);
+        CAPTURE(std::string(name(bug)));
+        REQUIRE(c.failures.size() == 1);
+        std::printf("found after %llu schedules: %s: %s\n", static_cast<unsigned long long>(c.schedules),
+                    std::string(name(bug)).c_str(), c.failures.front().violation.c_str());
+    }
+}
+
+TEST_CASE("engine: a schedule repeats exactly") {
+    const auto one = run(random_schedule(11), planted_bug::none, true);
+    const auto two = run(random_schedule(11), planted_bug::none, true);
+    CHECK(one.trace == two.trace);
+    CHECK(one.counts == two.counts);
+}

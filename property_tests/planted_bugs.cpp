@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "planted_bugs.hpp"
+
+#include <joinery/messages.hpp>
+
+namespace joinery::simulation {
+
+namespace {
+
+template <class M> bool change(planted_bug, M&, bool) { return true; }
+bool change(planted_bug bug, beacon& m, bool forgot) {
+    if (bug == planted_bug::dots_reused && forgot)
+        for (auto& c : m.collections) c.version = {};
+    return bug != planted_bug::no_beacons;
+}
+bool change(planted_bug bug, hello& m, bool forgot) {
+    if (bug == planted_bug::dots_reused && forgot)
+        for (auto& c : m.collections) c.version = {};
+    return true;
+}
+bool change(planted_bug bug, update& m, bool) {
+    if (bug == planted_bug::no_dependencies) m.dependencies = {};
+    return true;
+}
+
+class passing_storage : public storage {
+public:
+    explicit passing_storage(std::unique_ptr<storage> inner) : inner_(std::move(inner)) {}
+    durability level() const override { return inner_->level(); }
+    stored_node load() override { return inner_->load(); }
+    void set_id(replica_id id) override { inner_->set_id(id); }
+    std::uint32_t attach(std::string_view name, std::uint64_t type) override { return inner_->attach(name, type); }
+    void append(std::uint32_t c, std::span<const std::byte> record) override { inner_->append(c, record); }
+    void sync() override { inner_->sync(); }
+    void compact(std::uint32_t c, std::span<const std::byte> snapshot) override { inner_->compact(c, snapshot); }
+    void rebase(replica_id id, std::span<const std::pair<std::uint32_t, std::vector<std::byte>>> all) override {
+        inner_->rebase(id, all);
+    }
+    void close() override { inner_->close(); }
+    statistics stats() const override { return inner_->stats(); }
+
+protected:
+    std::unique_ptr<storage> inner_;
+};
+
+struct lazy final : passing_storage {
+    using passing_storage::passing_storage;
+    void append(std::uint32_t c, std::span<const std::byte> record) override {
+        if (due_) inner_->sync();
+        due_ = false;
+        inner_->append(c, record);
+    }
+    void sync() override { due_ = true; }
+
+private:
+    bool due_ = false;
+};
+
+struct forgetful final : passing_storage {
+    forgetful(std::unique_ptr<storage> inner, bool& forgot) : passing_storage(std::move(inner)), forgot_(forgot) {}
+    stored_node load() override {
+        auto was = inner_->load();
+        for (auto& c : was.collections) {
+            if (c.records.empty()) continue;
+            c.records.pop_back();
+            forgot_ = true;
+        }
+        return was;
+    }
+
+private:
+    bool& forgot_;
+};
+
+// What the engine sees. The typed side is the inner one, from which machine::edit brings the edits.
+class full_context final : public replicated_state {
+public:
+    explicit full_context(replicated<document>& inner) : inner_(inner) {}
+    std::uint64_t fingerprint() const override { return inner_.fingerprint(); }
+    replica_id id() const override { return inner_.id(); }
+    const causal_context& context() const override { return inner_.context(); }
+    const hybrid_clock& clock() const override { return inner_.clock(); }
+    result<bool, decode_error> join(std::span<const std::byte> delta, const dot_range* edit) override {
+        return inner_.join(delta, edit);
+    }
+    std::vector<std::byte> delta_since(const version_vector& peer) const override {
+        auto d = inner_.get().delta_since(peer);
+        d.covered = inner_.context();
+        return encode(d);
+    }
+    std::vector<std::byte> whole() const override { return inner_.whole(); }
+    result<bool, decode_error> restore(replica_id id, std::span<const std::byte> whole) override {
+        return inner_.restore(id, whole);
+    }
+    void prune(const version_vector& stable) override { inner_.prune(stable); }
+    std::uint64_t digest() const override { return inner_.digest(); }
+    void hold_from(std::uint64_t seq) override { inner_.hold_from(seq); }
+    void confirm() override { inner_.confirm(); }
+    void rename_from(std::uint64_t seq, replica_id to) override { inner_.rename_from(seq, to); }
+
+private:
+    replicated<document>& inner_;
+};
+
+} // namespace
+
+std::vector<std::byte> tampered_frame(planted_bug bug, std::span<const std::byte> frame, bool somebody_forgot) {
+    const auto opened = open_frame(frame);
+    if (!opened) return {frame.begin(), frame.end()};
+    message_batch batch;
+    message_reader reader(opened->body);
+    message m;
+    for (auto more = reader.next(m); more && *more; more = reader.next(m))
+        std::visit(
+            [&](auto& x) {
+                if (change(bug, x, somebody_forgot)) batch.add(x);
+            },
+            m);
+    if (batch.empty()) return {};
+    const auto out = batch.close(opened->kind);
+    return {out.begin(), out.end()};
+}
+
+std::unique_ptr<storage> lazy_storage(std::unique_ptr<storage> inner) {
+    return std::make_unique<lazy>(std::move(inner));
+}
+std::unique_ptr<storage> forgetful_storage(std::unique_ptr<storage> inner, bool& forgot) {
+    return std::make_unique<forgetful>(std::move(inner), forgot);
+}
+std::unique_ptr<replicated_state> full_context_state(replicated<document>& inner) {
+    return std::make_unique<full_context>(inner);
+}
+
+} // namespace joinery::simulation

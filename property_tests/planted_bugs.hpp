@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Errors planted around the engine, to see that a campaign finds them (planted_bug in simulation.hpp).
+
+#include "simulated_document.hpp"
+#include "simulation.hpp"
+
+#include <joinery/replicated.hpp>
+#include <joinery/storage.hpp>
+
+#include <memory>
+#include <span>
+#include <vector>
+
+namespace joinery::simulation {
+
+/// A frame as a wrong engine would have sent it; empty if it would not have.
+std::vector<std::byte> tampered_frame(planted_bug bug, std::span<const std::byte> frame, bool somebody_forgot);
+
+/// `sync` returns at once; records become durable with the next one.
+std::unique_ptr<storage> lazy_storage(std::unique_ptr<storage> inner);
+/// `load` leaves out the last record, and says so.
+std::unique_ptr<storage> forgetful_storage(std::unique_ptr<storage> inner, bool& forgot);
+/// Answers say that they cover everything.
+std::unique_ptr<replicated_state> full_context_state(replicated<document>& inner);
+
+} // namespace joinery::simulation

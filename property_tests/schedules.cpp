@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+// Schedules as data: drawn from a seed, shrunk, and what they must have reached.
+#include "simulation.hpp"
+
+#include <joinery/random_source.hpp>
+
+#include <algorithm>
+
+namespace joinery::simulation {
+
+std::string_view name(step_kind k) {
+    static constexpr std::string_view names[] = {
+        "edit",       "look",          "keep a copy",     "bad network", "partition",    "one-way partition", "cut",
+        "crash",      "crash in step", "storage failure", "clean stop",  "lose storage", "set back",          "clone",
+        "clock jump", "pause"};
+    return names[static_cast<std::size_t>(k)];
+}
+
+std::string_view name(planted_bug b) {
+    static constexpr std::string_view names[] = {"none",
+                                                 "no beacons",
+                                                 "a sync that returns before anything is synced",
+                                                 "dots reused after a restart",
+                                                 "no dependencies",
+                                                 "partial answers with a full context"};
+    return names[static_cast<std::size_t>(b)];
+}
+
+void add(tally& to, const tally& from) {
+    for (const auto& [what, n] : from) to[what] += n;
+}
+
+std::vector<std::string> never_seen(const tally& t) {
+    static constexpr std::string_view wanted[] = {
+        // faults
+        "loss", "duplication", "reordering", "corruption", "delay", "partition", "one-way partition", "link cut",
+        "crash", "crash without notice", "crash in a storage step", "crash in a starting process", "power cut",
+        "storage failure", "storage failure in a starting process", "clean stop", "storage lost", "storage set back",
+        "clone", "clock jump", "pause",
+        // what they led to
+        "frames lost", "frames blocked", "frames duplicated", "frames reordered", "frames corrupted", "edits held back",
+        "edits renamed", "edits refused in a conflict", "new ids for a clone", "new ids for an original",
+        "new ids that a crash hid", "edits that may be lost with their last storage",
+        "comparisons with the specification",
+        // the engine's
+        "event: changed", "event: peer up", "event: peer down", "event: identity conflict", "event: identity resolved",
+        "event: new id", "event: rejected", "event: buffer dropped", "engine: edits_published",
+        "engine: updates_applied", "engine: updates_duplicate", "engine: updates_buffered", "engine: buffers_dropped",
+        "engine: beacons_received", "engine: hellos_received", "engine: pulls_sent", "engine: pulls_resumed",
+        "engine: pulls_failed", "engine: pulls_completed", "engine: answers_made", "engine: answers_refused",
+        "engine: chunks_sent", "engine: chunks_received", "engine: chunks_unwanted", "engine: frames_rejected",
+        "engine: compactions"};
+    std::vector<std::string> out;
+    for (auto what : wanted)
+        if (const auto at = t.find(what); at == t.end() || at->second == 0) out.emplace_back(what);
+    return out;
+}
+
+schedule random_schedule(std::uint64_t seed) {
+    testing::random_source random(seed ^ 0x5eed'5eed'5eed'5eedu);
+    schedule s;
+    s.seed = seed;
+    s.nodes = random.between(2, 4);
+    s.collections = random.chance(70) ? 1 : 2;
+    s.small_limits = random.chance(40);
+    s.topology = static_cast<unsigned>(random.below(10));
+    const std::size_t length = random.between(2000, 6000);
+    const auto put = [&](step_kind what, std::size_t at) {
+        s.steps.push_back({simulated_network::time(at), what, random.below(60), random.next()});
+    };
+    for (std::size_t n = random.between(45, 75); n > 0;) { // in bursts, or one at a time
+        std::size_t burst = random.chance(20) ? std::min<std::size_t>(n, random.between(2, 10)) : 1;
+        std::size_t at = 300 + random.below(length);
+        for (n -= burst; burst > 0; --burst) put(step_kind::edit, at += random.below(10));
+    }
+    for (std::size_t n = random.between(1, 3); n > 0; --n) put(step_kind::look, 300 + random.below(length));
+    for (std::size_t n = random.between(1, 4); n > 0; --n) put(step_kind::keep_copy, 300 + random.below(length));
+    for (std::size_t n = random.between(4, 10); n > 0; --n) {
+        const auto first = static_cast<std::size_t>(step_kind::bad_network);
+        const auto kinds = static_cast<std::size_t>(step_kind::count_) - first;
+        const auto what = static_cast<step_kind>(first + (random.chance(25) ? 0 : random.below(kinds)));
+        put(what, 300 + random.below(length));
+        if (what != step_kind::set_back) continue; // what was copied before, and then goes on without the rest
+        auto& fault = s.steps.back();
+        const auto who = fault.who;
+        put(step_kind::keep_copy, 300 + random.below(static_cast<std::size_t>(fault.at.count()) - 299));
+        s.steps.back().who = who;
+    }
+    std::stable_sort(s.steps.begin(), s.steps.end(), [](const step& a, const step& b) { return a.at < b.at; });
+    return s;
+}
+
+schedule shrunk(schedule s, planted_bug bug, std::size_t most_runs) {
+    bool again = true;
+    while (again && most_runs > 0) {
+        again = false;
+        for (std::size_t count = std::max<std::size_t>(s.steps.size() / 2, 1); count > 0; count /= 2) {
+            for (std::size_t end = s.steps.size(); end >= count && most_runs > 0; --most_runs) {
+                schedule smaller = s;
+                const auto last = smaller.steps.begin() + static_cast<std::ptrdiff_t>(end);
+                smaller.steps.erase(last - static_cast<std::ptrdiff_t>(count), last);
+                if (run(smaller, bug).violation.empty()) {
+                    --end;
+                } else {
+                    s = std::move(smaller);
+                    again = true;
+                    end = std::min(end, s.steps.size());
+                }
+            }
+        }
+    }
+    return s;
+}
+
+} // namespace joinery::simulation

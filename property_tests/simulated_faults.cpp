@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: Apache-2.0
+// The steps of a schedule: edits, and everything that goes wrong.
+#include "simulated_world.hpp"
+
+#include <algorithm>
+
+namespace joinery::simulation {
+
+void world::do_step(const step& s) {
+    testing::random_source draw(s.draw);
+    const std::size_t places = plan.nodes + (machines.back()->exists ? 1 : 0);
+    auto& m = *machines[s.who % places];
+    switch (s.what) {
+    case step_kind::edit: {
+        machine* who = &m;
+        for (std::size_t i = 0; i < places && !(who->running() && !network.paused(who->place)); ++i)
+            who = machines[(s.who + i) % places].get();
+        if (!network.paused(who->place)) who->edit(s.draw);
+        break;
+    }
+    case step_kind::look:
+        if (!m.running()) break;
+        for (std::size_t c = 0; c < names.size(); ++c) m.compare_with_specification(c);
+        break;
+    case step_kind::keep_copy:
+        if (!m.running() || !m.unpublished.empty() || m.held()) break;
+        m.copy = machine::saved_copy{m.disk.copy(), m.durable, m.id};
+        trace(&m, "its storage is copied");
+        break;
+    default:
+        if (guarded.empty()) do_fault(s, m, draw);
+    }
+}
+
+void world::do_fault(const step& s, machine& m, testing::random_source& draw) {
+    switch (s.what) {
+    case step_kind::bad_network: return bad_network(draw);
+    case step_kind::partition: return partition(draw, false);
+    case step_kind::one_way_partition: return partition(draw, true);
+    case step_kind::cut: {
+        const auto other = draw.below(machines.size());
+        if (other == m.place || !network.linked(m.place, other)) return;
+        fault("link cut");
+        trace(&m, "its link to ", machines[other]->name, " is cut");
+        network.cut(m.place, other);
+        network.schedule(network.now() + time(50 + draw.below(1500)),
+                         [this, a = m.place, other] { network.restore(a, other); });
+        return;
+    }
+    case step_kind::clock_jump:
+        fault("clock jump");
+        m.skew += static_cast<std::int64_t>(draw.below(7200)) * 1000 - 3'600'000;
+        trace(&m, "its clock jumps; it is off by ", std::to_string(m.skew), " ms");
+        return;
+    default: break;
+    }
+    if (!m.running() || network.paused(m.place)) return;
+    switch (s.what) {
+    case step_kind::crash: {
+        const bool notice = draw.chance(60);
+        fault(notice ? "crash" : "crash without notice");
+        if (m.disk.level() == durability::relaxed && draw.chance(50)) {
+            fault("power cut");
+            m.die("loses its power", notice);
+            m.disk.power_cut();
+            storage_lost(m, std::vector<version_vector>(names.size()));
+        } else {
+            m.die("crashes", notice);
+        }
+        return restart_later(m, draw.next());
+    }
+    case step_kind::crash_in_step: return crash_in_step(m, draw);
+    case step_kind::storage_failure:
+        trace(&m, "its storage is about to fail");
+        if (draw.chance(60)) {
+            m.disk.fail_at(draw.between(1, 12));
+        } else { // in the next start
+            fault("crash");
+            m.die("crashes", true);
+            m.disk.fail_at(draw.between(1, 4));
+            restart_later(m, draw.next());
+        }
+        return;
+    case step_kind::clean_stop:
+        fault("clean stop");
+        m.stop_cleanly();
+        return restart_later(m, draw.next());
+    case step_kind::lose_storage: return lose_storage(m, draw);
+    case step_kind::set_back: return set_back(m, draw);
+    case step_kind::clone: return clone(m, draw);
+    case step_kind::pause:
+        fault("pause");
+        trace(&m, "pauses");
+        network.pause(m.place);
+        network.schedule(network.now() + time(20 + draw.below(3000)), [this, p = m.place] {
+            if (!network.paused(p)) return;
+            trace(machines[p].get(), "goes on");
+            network.resume(p);
+        });
+        return;
+    default: return;
+    }
+}
+
+// ---- the network ----
+
+void world::bad_network(testing::random_source& draw) {
+    link_conditions c;
+    c.delay = time(1 + draw.below(20));
+    c.jitter = time(draw.below(40));
+    switch (draw.below(6)) {
+    case 0: c.loss = static_cast<unsigned>(draw.between(50, 600)); break;
+    case 1: c.duplication = static_cast<unsigned>(draw.between(50, 600)); break;
+    case 2: c.reordering = static_cast<unsigned>(draw.between(50, 600)); break;
+    case 3: c.corruption = static_cast<unsigned>(draw.between(50, 300)); break;
+    case 4:
+        c.delay = time(50 + draw.below(400));
+        c.jitter = time(draw.below(200));
+        break;
+    default: c.loss = c.duplication = c.reordering = c.corruption = static_cast<unsigned>(draw.between(30, 200));
+    }
+    if (c.loss) fault("loss");
+    if (c.duplication) fault("duplication");
+    if (c.reordering) fault("reordering");
+    if (c.corruption) fault("corruption");
+    if (c.delay >= time(50)) fault("delay");
+    trace(nullptr, "bad network: loss ", std::to_string(c.loss), ", duplication ", std::to_string(c.duplication),
+          ", reordering ", std::to_string(c.reordering), ", corruption ", std::to_string(c.corruption), ", delay ",
+          std::to_string(c.delay.count()));
+    const link_conditions good{.delay = time(1 + draw.below(10)), .jitter = time(draw.below(10))};
+    std::vector<std::pair<std::size_t, std::size_t>> where;
+    const bool everywhere = draw.chance(50);
+    for (std::size_t a = 0; a < machines.size(); ++a)
+        for (std::size_t b = 0; b < machines.size(); ++b)
+            if (a != b && (everywhere || draw.chance(40))) where.emplace_back(a, b);
+    for (auto [a, b] : where) network.set(a, b, c);
+    network.schedule(network.now() + time(200 + draw.below(3000)), [this, where, good] {
+        for (auto [a, b] : where) network.set(a, b, good);
+    });
+}
+
+void world::partition(testing::random_source& draw, bool one_way) {
+    fault(one_way ? "one-way partition" : "partition");
+    std::vector<bool> left(machines.size());
+    left[draw.below(plan.nodes)] = true;
+    for (std::size_t n = 0; n < left.size(); ++n)
+        if (draw.chance(30)) left[n] = true;
+    std::vector<std::pair<std::size_t, std::size_t>> where;
+    std::string text;
+    for (std::size_t a = 0; a < left.size(); ++a)
+        for (std::size_t b = 0; b < left.size(); ++b)
+            if (left[a] != left[b] && (!one_way || left[a])) {
+                where.emplace_back(a, b);
+                text += " " + machines[a]->name + "-/->" + machines[b]->name;
+            }
+    trace(nullptr, "partition:", text);
+    for (auto [a, b] : where) network.block(a, b);
+    network.schedule(network.now() + time(100 + draw.below(4000)), [this, where] {
+        trace(nullptr, "partition over");
+        for (auto [a, b] : where) network.unblock(a, b);
+    });
+}
+
+// ---- machines ----
+
+void world::restart_later(machine& m, std::uint64_t draw) {
+    network.schedule(network.now() + time(1 + draw % (draw % 3 == 0 ? 2000 : 300)), [this, &m] { m.start(); });
+}
+
+void world::crash_in_step(machine& m, testing::random_source& draw) {
+    trace(&m, "is about to die in a storage step");
+    if (draw.chance(50)) {
+        m.disk.crash_at(draw.between(1, 24), draw.below(3));
+    } else { // of the next start
+        fault("crash");
+        m.die("crashes", true);
+        m.disk.crash_at(draw.between(1, 8), draw.below(3));
+        restart_later(m, draw.next());
+    }
+}
+
+void world::lose_storage(machine& m, testing::random_source& draw) {
+    fault("storage lost");
+    m.die("crashes, and its storage is lost", draw.chance(60));
+    storage_lost(m, std::vector<version_vector>(names.size()));
+    forget_unpublished(m);
+    m.disk = memory_disk(m.disk.level());
+    m.lineage = next_lineage++;
+    m.copy.reset();
+    restart_later(m, draw.next());
+}
+
+// The promise holds if somebody who has all that the lost storage had published is there when it comes back.
+void world::set_back(machine& m, testing::random_source& draw) {
+    if (!m.copy || m.disk.level() != durability::full) return;
+    machine* witness = nullptr;
+    const auto owner = m.copy->id;
+    for (auto& other : machines) {
+        if (other.get() != &m && other->exists && other->id == owner) return; // a clone lives under it
+        if (other.get() == &m || !other->running() || network.paused(other->place) || other->held()) continue;
+        if (!network.linked(m.place, other->place)) continue;
+        bool has_all = true;
+        for (collection_id c = 0; c < names.size(); ++c)
+            has_all &= m.engine_->version(c)[owner] <= other->engine_->version(c)[owner];
+        if (has_all) witness = other.get();
+    }
+    if (!witness) return;
+    fault("storage set back");
+    guarded = {m.place, witness->place};
+    witness->disk.crash_at(0);
+    witness->disk.fail_at(0);
+    const auto kept = m.copy->durable;
+    m.die("crashes, and its storage is restored from an old copy", true);
+    storage_lost(m, kept);
+    forget_unpublished(m);
+    m.disk = std::move(m.copy->disk);
+    m.lineage = next_lineage++;
+    m.copy.reset();
+    restart_later(m, draw.next());
+    watch_set_back(m, *witness);
+}
+
+void world::watch_set_back(machine& m, machine& witness) {
+    for (auto [a, b] : {std::pair(m.place, witness.place), std::pair(witness.place, m.place)}) {
+        network.set(a, b, {.delay = time(1)});
+        network.unblock(a, b);
+    }
+    network.restore(m.place, witness.place);
+    if (m.running() && !m.held()) return guarded.clear();
+    if (m.running() && random.chance(60)) m.edit(random.next()); // before anybody has told it anything
+    network.schedule(network.now() + time(random.between(1, 10)), [this, &m, &witness] { watch_set_back(m, witness); });
+}
+
+// The promise holds if the two can hear of each other before the second publishes.
+void world::clone(machine& m, testing::random_source& draw) {
+    auto& second = *machines.back();
+    if (second.exists || m.disk.level() != durability::full || !m.unpublished.empty() || m.held()) return;
+    for (auto& other : machines)
+        if (other->exists && (!other->running() || network.paused(other->place) || other->held())) return;
+    fault("clone");
+    for (std::size_t n = 0; n < machines.size(); ++n) {
+        guarded.insert(n);
+        machines[n]->disk.crash_at(0);
+        machines[n]->disk.fail_at(0);
+    }
+    network.heal();
+    network.set_all({.delay = time(2), .jitter = time(3)});
+    const bool old = m.copy && draw.chance(50);
+    second.disk = old ? m.copy->disk.copy() : m.disk.copy();
+    second.lineage = next_lineage++;
+    second.must_keep = false;
+    second.exists = true;
+    trace(&m, old ? "an old copy" : "a copy", " of its storage is opened as ", second.name);
+    second.start();
+    for (std::size_t n = draw.below(4); n > 0; --n) second.edit(draw.next());
+    watch_clone(m, second, draw.next(), network.now() + time(3000 + draw.below(500)));
+}
+
+void world::watch_clone(machine& original, machine& copy, std::uint64_t draw, time patience) {
+    const bool two = original.running() && copy.running() && original.id == copy.id;
+    if (!two && original.running() && copy.running() && original.engine_->writable() && copy.engine_->writable() &&
+        !copy.held() && !original.held())
+        return guarded.clear();
+    const auto leave = [&](machine& m, std::string_view what) {
+        trace(&m, "is told to take a new id");
+        count(what);
+        if (draw % 3 == 0) m.disk.crash_at(1 + draw % 5); // which may be in the middle of that
+        m.input([&] {
+            if (!m.engine_->writable()) m.engine_->take_new_id();
+        });
+        m.disk.crash_at(0);
+    };
+    if (two && !copy.engine_->writable() && !original.engine_->writable() && draw % 7 == 0) {
+        if (draw % 2)
+            leave(original, "new ids for an original");
+        else
+            leave(copy, "new ids for a clone");
+    }
+    // The other instance died before it could say that it has another id: only an order ends that.
+    if (!two && network.now() > patience)
+        for (auto* m : {&original, &copy})
+            if (m->running() && !m->engine_->writable()) leave(*m, "conflicts with an instance that died");
+    if (network.now() > patience + time(20'000)) fail(&copy, "two live nodes have one id, and nobody ends it");
+    testing::random_source next(draw);
+    network.schedule(network.now() + time(20),
+                     [this, &original, &copy, d = next.next(), patience] { watch_clone(original, copy, d, patience); });
+}
+
+} // namespace joinery::simulation

@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "planted_bugs.hpp"
+#include "simulated_world.hpp"
+
+#include <algorithm>
+
+namespace joinery::simulation {
+
+machine::machine(world& w, std::size_t p, durability level)
+    : world_(w),
+      place(p),
+      disk(level),
+      lineage(w.next_lineage++),
+      durable(w.names.size()),
+      told(w.names.size()),
+      checked(w.names.size()),
+      held_before(w.names.size()) {}
+
+std::unique_ptr<storage> machine::open_disk() {
+    auto opened = disk.open();
+    if (world_.bug == planted_bug::acknowledge_early) return lazy_storage(std::move(opened));
+    if (world_.bug == planted_bug::dots_reused) return forgetful_storage(std::move(opened), forgetful);
+    return opened;
+}
+
+void machine::start() {
+    if (engine_) return;
+    const bool first = id == replica_id{};
+    try {
+        forgetful = false;
+        storage_ = open_disk();
+        documents.clear();
+        tampered.clear();
+        auto options = world_.options;
+        options.name = name;
+        engine_.emplace(options, *storage_, *this);
+        engine_->tick(world_.network.now());
+        for (const auto& collection : world_.names) {
+            auto wall = [this] {
+                return static_cast<std::uint64_t>(1'700'000'000'000 + world_.network.now().count() + skew);
+            };
+            auto& d = *documents.emplace_back(std::make_unique<replicated<document>>(wall));
+            if (world_.bug == planted_bug::full_context)
+                engine_->attach(collection, *tampered.emplace_back(full_context_state(d)));
+            else
+                engine_->attach(collection, d);
+        }
+    } catch (const storage_crash&) {
+        world_.fault("crash in a starting process");
+        die("dies while it starts", true);
+        return world_.restart_later(*this, world_.random.next());
+    } catch (const storage_error&) {
+        world_.fault("storage failure in a starting process");
+        die("does not start: its storage failed", true);
+        return world_.restart_later(*this, world_.random.next());
+    }
+    counted = {};
+    world_.trace(this, first ? "starts as " : "starts again as ", joinery::to_string(engine_->id()));
+    world_.count(first ? "first starts" : "restarts");
+    look_at_start();
+    world_.network.start(place, *this);
+    input([] {});
+}
+
+bool machine::held() const {
+    for (collection_id c = 0; c < documents.size(); ++c)
+        if (engine_->status(c).held) return true;
+    return false;
+}
+
+void machine::die(std::string_view why, bool notice) {
+    if (engine_) take_counters();
+    world_.trace(this, why);
+    engine_.reset();
+    tampered.clear();
+    documents.clear();
+    disk.crash();
+    storage_.reset();
+    world_.network.stop(place, notice);
+    if (disk.level() == durability::none) world_.storage_lost(*this, std::vector<version_vector>(durable.size()));
+}
+
+void machine::stop_cleanly() {
+    try {
+        engine_->close();
+        flushed();
+    } catch (const storage_crash&) {
+    } catch (const storage_error&) {
+    }
+    die("stops in good order", true);
+}
+
+void machine::edit(std::uint64_t seed) {
+    if (!engine_) return;
+    testing::random_source draw(seed);
+    if (!engine_->writable()) return world_.count("edits refused in a conflict");
+    const auto c = static_cast<collection_id>(draw.below(documents.size()));
+    auto& d = *documents[c];
+    edit_record e;
+    e.collection = c;
+    e.lineage = lineage;
+    std::optional<dot_range> dots;
+    {
+        std::lock_guard lock(d.mutex());
+        e.operations = draw_operations(draw, *d, world_.next_character);
+        e.seen = d.version();
+        dots = d.edit(
+            [&](document& doc, transaction& tx) {
+                for (const auto& o : e.operations) apply(o, doc, tx);
+            },
+            draw.chance(20));
+    }
+    if (!dots) return;
+    e.dots = *dots;
+    e.written = d.clock().latest();
+    if (world_.tracing) {
+        std::string text = "edits " + world_.names[c] + " ";
+        for (const auto& o : e.operations) text += to_string(o) + ", ";
+        world_.trace(this, text, joinery::to_string(dot{dots->replica, dots->first}), "-", std::to_string(dots->last));
+    }
+    ++world_.result.edits;
+    if (engine_->status(c).held) world_.count("edits held back");
+    world_.edits.push_back(std::move(e));
+    unpublished.push_back(&world_.edits.back());
+    if (!tampered.empty()) std::swap(tampered[c]->pending(), d.pending());
+    if (!tampered.empty() || draw.chance(80)) input([] {});
+}
+
+// ---- the network and the engine ----
+
+void machine::received(link_id link, std::span<const std::byte> frame) {
+    input([&] { engine_->received(link, frame); });
+    if (engine_) check_closed();
+}
+void machine::connected(link_id link) {
+    world_.trace(this, "connected, link ", std::to_string(link));
+    input([&] { engine_->connected(link); });
+}
+void machine::disconnected(link_id link) {
+    world_.trace(this, "disconnected, link ", std::to_string(link));
+    input([&] { engine_->disconnected(link); });
+}
+void machine::alarm() {
+    input([] {});
+}
+
+void machine::broadcast(std::span<const std::byte> frame) {
+    const auto out = tamper(frame);
+    look_at_frame(out);
+    if (!out.empty()) world_.network.broadcast(place, out);
+}
+bool machine::send(link_id link, std::span<const std::byte> frame) {
+    const auto out = tamper(frame);
+    look_at_frame(out);
+    return out.empty() || world_.network.send(place, link, out);
+}
+std::span<const std::byte> machine::tamper(std::span<const std::byte> frame) {
+    if (world_.bug == planted_bug::none) return frame;
+    bool forgetting = false;
+    for (const auto& m : world_.machines) forgetting |= m->forgetful;
+    tampered_frame_ = tampered_frame(world_.bug, frame, forgetting);
+    return tampered_frame_;
+}
+
+void machine::notify(const event& e) {
+    static constexpr const char* names[] = {"changed",           "peer up",    "peer down",     "identity conflict",
+                                            "identity resolved", "new id",     "lost edits",    "incompatible peer",
+                                            "rejected",          "divergence", "buffer dropped"};
+    const std::string what = names[static_cast<std::size_t>(e.kind)];
+    world_.count("event: " + what);
+    if (e.kind != event_kind::changed) world_.trace(this, "event: ", what, " ", e.text);
+    if (e.kind == event_kind::divergence || e.kind == event_kind::lost_edits || e.kind == event_kind::incompatible_peer)
+        world_.fail(this, "event: " + what + ": " + e.text);
+}
+
+void machine::set_alarm() {
+    world_.network.set_alarm(place, std::max(engine_->next_deadline(), world_.network.now() + time(1)));
+}
+
+// ---- what is known ----
+
+void machine::publish(edit_record& e) {
+    if (e.published) return;
+    e.published = e.acknowledged = true;
+    world_.by_replica[e.dots.replica].push_back(&e);
+}
+
+// After a flush that did not throw: everything that was made here is durable.
+void machine::flushed() {
+    if (engine_->id() != id) identity_changed();
+    for (collection_id c = 0; c < documents.size(); ++c) durable[c] = engine_->version(c);
+    if (!unpublished.empty()) {
+        for (collection_id c = 0; c < documents.size(); ++c) held_before[c] = engine_->status(c).held;
+        std::erase_if(unpublished, [&](edit_record* e) {
+            e->acknowledged = true;
+            if (held_before[e->collection]) return false;
+            publish(*e);
+            return true;
+        });
+    }
+    for (collection_id c = 0; c < documents.size(); ++c) {
+        const auto status = engine_->status(c);
+        if (status.buffered_bytes > world_.options.limits.buffer)
+            world_.fail(this, "more bytes wait than the cap allows: " + std::to_string(status.buffered_bytes));
+    }
+    forgetful = forgetful && held();
+    set_alarm();
+}
+
+// Edits that nobody knew have other dots now.
+void machine::identity_changed() {
+    const replica_id old = id;
+    id = engine_->id();
+    if (old == replica_id{}) return;
+    world_.trace(this, "is ", joinery::to_string(id), " from now on");
+    std::size_t renamed = 0;
+    for (auto* e : unpublished) {
+        const auto c = static_cast<collection_id>(e->collection);
+        const dot first = engine_->renamed(c, {e->dots.replica, e->dots.first});
+        const dot last = engine_->renamed(c, {e->dots.replica, e->dots.last});
+        if (first.replica == e->dots.replica) continue;
+        ++renamed;
+        const auto before = e->dots.replica;
+        e->dots = {first.replica, first.seq, last.seq};
+        if (const auto s = e->seen[before]; s > 0) {
+            const dot now = engine_->renamed(c, {before, s});
+            if (now.replica == before) continue;
+            e->seen.set(before, s - now.seq);
+            e->seen.set(now.replica, now.seq);
+        }
+    }
+    world_.count("edits renamed", renamed);
+    for (std::size_t c = 0; c < documents.size(); ++c) {
+        version_vector had = documents[c]->version();
+        had.set(id, 0);
+        checked[c].meet(had);
+    }
+}
+
+// A rename that was stored but of which nobody heard: the process died in that moment, or has just begun.
+void machine::renamed_unheard(replica_id old) {
+    std::map<std::size_t, std::uint64_t> after; // by collection: dots of the old id that stay
+    for (const auto* e : unpublished) {
+        if (!held_before[e->collection] || e->dots.replica != old) continue;
+        if (documents[e->collection]->version()[id] == 0) continue; // they are as they were
+        const auto at = after.try_emplace(e->collection, e->dots.first - 1).first;
+        at->second = std::min(at->second, e->dots.first - 1);
+    }
+    for (auto* e : unpublished) {
+        const auto at = after.find(e->collection);
+        if (at == after.end() || e->dots.replica != old) continue;
+        const auto stay = at->second, seen = e->seen[old];
+        e->dots = {id, e->dots.first - stay, e->dots.last - stay};
+        if (seen <= stay) continue;
+        e->seen.set(old, stay);
+        e->seen.set(id, seen - stay);
+    }
+    world_.count("new ids that a crash hid", after.size());
+}
+
+// What the storage gave back, compared with what it must have.
+void machine::look_at_start() {
+    const auto now = engine_->id();
+    const replica_id old = std::exchange(id, now);
+    for (std::size_t c = 0; c < documents.size(); ++c) {
+        const auto version = documents[c]->version();
+        if (!documents[c]->context().gapless()) world_.fail(this, "a restored state has gaps");
+        if (must_keep && !told[c].within(version))
+            world_.fail(this, "after a restart it has " + joinery::to_string(version) + " of " + world_.names[c] +
+                                  ", but has told others of " + joinery::to_string(told[c]));
+        checked[c] = version;
+    }
+    if (old != now && old != replica_id{}) renamed_unheard(old);
+    std::erase_if(unpublished, [&](edit_record* e) {
+        if (documents[e->collection]->context().contains(e->dots)) return false;
+        if (e->acknowledged && must_keep)
+            world_.fail(this, "an acknowledged edit is not there after a restart: " +
+                                  joinery::to_string(dot{e->dots.replica, e->dots.first}));
+        e->gone = true;
+        return true;
+    });
+    if (!must_keep)
+        for (auto& t : told) t = {};
+    must_keep = disk.level() != durability::none;
+    for (std::size_t c = 0; c < documents.size(); ++c) durable[c] = documents[c]->version();
+    for (auto* e : unpublished) e->acknowledged = true;
+}
+
+// Only what came in since the last time is looked at.
+void machine::check_closed() {
+    for (std::size_t c = 0; c < documents.size(); ++c) {
+        const auto& context = documents[c]->context();
+        auto version = context.version();
+        if (version == checked[c]) continue;
+        if (!context.gapless()) world_.fail(this, "the state of " + world_.names[c] + " has gaps");
+        for (const auto& [replica, last] : version) {
+            const auto from = checked[c][replica];
+            if (last <= from || replica == id) continue;
+            std::uint64_t found = 0;
+            for (const auto* e : world_.by_replica[replica]) {
+                if (e->collection != c || e->dots.last <= from || e->dots.first > last) continue;
+                found += e->dots.size();
+                if (!e->seen.within(version))
+                    world_.fail(this, "it has " + joinery::to_string(dot{replica, e->dots.first}) + " of " +
+                                          world_.names[c] + ", but not all that this had seen: " +
+                                          joinery::to_string(e->seen) + " against " + joinery::to_string(version));
+            }
+            if (found != last - from)
+                world_.fail(this, "dots that nobody issued, or half an edit: up to " +
+                                      joinery::to_string(dot{replica, last}));
+        }
+        checked[c] = std::move(version);
+    }
+}
+
+} // namespace joinery::simulation

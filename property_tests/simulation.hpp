@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Schedules: a few engines over a simulated network and simulated disks, random edits, and faults of every
+// kind at random moments, all from one seed. While a schedule runs, and when the faults are over:
+//
+// 1. All nodes come to be equal within a bounded time, and no engine has found a divergence.
+// 2. They show what the specification says of the edits that survive.
+// 3. No edit is lost that was acknowledged, unless every storage that had it was lost or set back.
+// 4. No dot that was published is ever published again with other content.
+// 5. A node's state is causally closed at all times: with an edit it has all that the edit had seen.
+// 6. What a node has told others that it has durably, it has after a crash.
+// 7. Buffers stay within their caps, and nothing throws but a storage.
+//
+// A schedule is data, so one that fails can be shrunk by leaving steps out.
+
+#include <joinery/simulated_network.hpp>
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace joinery::simulation {
+
+enum class step_kind : std::uint8_t {
+    edit,
+    look, ///< a node's document is compared with the specification
+    keep_copy,
+    bad_network, ///< loss, duplication, reordering, corruption, delays: for a while
+    partition,
+    one_way_partition,
+    cut,
+    crash,
+    crash_in_step,
+    storage_failure,
+    clean_stop,
+    lose_storage,
+    set_back, ///< the storage is restored from an old copy
+    clone,    ///< a copy of the storage is opened while the original lives
+    clock_jump,
+    pause,
+    count_
+};
+std::string_view name(step_kind k);
+
+struct step {
+    simulated_network::time at{0};
+    step_kind what{};
+    std::size_t who = 0;
+    std::uint64_t draw = 0; ///< the seed of everything else about it
+};
+
+struct schedule {
+    std::uint64_t seed = 0;
+    std::size_t nodes = 2;
+    std::size_t collections = 1;
+    bool small_limits = false;
+    unsigned topology = 0;
+    std::vector<step> steps;
+};
+schedule random_schedule(std::uint64_t seed);
+
+/// Errors planted to see that they are found.
+enum class planted_bug : std::uint8_t {
+    none,
+    no_beacons,        ///< the loss of a last message is never noticed
+    acknowledge_early, ///< a sync returns before anything is synced
+    dots_reused,       ///< a restarted node has forgotten its last edits, and is told nothing by its peers
+    no_dependencies,   ///< updates do not say what they depend on
+    full_context,      ///< answers cover all dots, and carry only the missing ones
+    count_
+};
+std::string_view name(planted_bug b);
+
+/// How often everything happened, by name.
+using tally = std::map<std::string, std::uint64_t, std::less<>>;
+void add(tally& to, const tally& from);
+/// What every campaign must have seen, and has not.
+std::vector<std::string> never_seen(const tally& t);
+
+struct outcome {
+    std::string violation; ///< empty if there is none
+    tally counts;
+    std::size_t edits = 0, faults = 0;
+    simulated_network::time converged_after{0}; ///< since the last fault was healed
+    std::vector<std::string> trace;             ///< if asked for
+};
+outcome run(const schedule& s, planted_bug bug = planted_bug::none, bool trace = false);
+
+/// The same failure with as few steps as possible, in at most so many runs.
+schedule shrunk(schedule s, planted_bug bug, std::size_t most_runs = 400);
+
+} // namespace joinery::simulation

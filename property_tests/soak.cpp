@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// Schedules on the simulated network for as long as one likes: soak [SCHEDULES] [SEED]. JOINERY_JOBS threads.
+#include "campaign.hpp"
+
+#include <joinery/random_source.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <thread>
+
+int main(int argc, char** argv) {
+    using namespace joinery;
+    const std::uint64_t schedules = argc > 1 ? std::strtoull(argv[1], nullptr, 0) : 200'000;
+    const std::uint64_t seed = argc > 2 ? std::strtoull(argv[2], nullptr, 0) : testing::seed_for_this_run();
+    const auto jobs = static_cast<unsigned>(
+        testing::environment_number("JOINERY_JOBS", std::max(std::thread::hardware_concurrency(), 1u)));
+    if (schedules == 0) {
+        std::fprintf(stderr, "usage: soak [SCHEDULES] [SEED]\n");
+        return 2;
+    }
+    std::printf("%llu schedules from seed %llu on %u threads\n", static_cast<unsigned long long>(schedules),
+                static_cast<unsigned long long>(seed), jobs);
+    const auto began = std::chrono::steady_clock::now();
+    const auto c =
+        simulation::run_campaign(seed, schedules, jobs, simulation::planted_bug::none, 5, [&](std::uint64_t done) {
+            const std::chrono::duration<double> t = std::chrono::steady_clock::now() - began;
+            std::printf("%llu schedules, %.0f a second\n", static_cast<unsigned long long>(done),
+                        static_cast<double>(done) / t.count());
+            std::fflush(stdout);
+        });
+    std::printf("%s", simulation::report(c).c_str());
+    // A short run need not have seen everything.
+    const bool passed = c.failures.empty() && (schedules < 10'000 || c.passed());
+    std::printf("%s\n", passed ? "passed" : "FAILED");
+    return passed ? 0 : 1;
+}

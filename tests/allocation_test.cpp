@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: Apache-2.0
+// What bytes from outside may cost: decoding never holds more than 64 times their size plus 64 KiB, whatever
+// they are, and never refuses what a replica writes.
+#include <joinery/joinery.hpp>
+
+#include "../fuzz/allocation_meter.hpp"
+#include "../fuzz/histories.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <random>
+#include <string>
+#include <vector>
+
+using namespace joinery;
+using fuzz::allocation_meter;
+
+namespace {
+
+using byte_vector = std::vector<std::byte>;
+
+// How much of what it may take this took, in percent.
+template <class X> std::size_t used(const byte_vector& in) {
+    allocation_meter meter;
+    {
+        auto x = decode<X>(in);
+    }
+    return meter.peak() * 100 / (64 * in.size() + 64 * 1024);
+}
+template <class X> void check_within(const byte_vector& in) { CHECK(used<X>(in) <= 100); }
+
+// An encoding that must be accepted, and cheaply.
+template <class X> void check_accepted(const byte_vector& in) {
+    check_within<X>(in);
+    CHECK(decode<X>(in).has_value());
+}
+template <class T> void check_state(const causal<T>& s) {
+    auto in = encode(s);
+    check_accepted<causal<T>>(in);
+    check_accepted<delta<T>>(in);
+}
+template <class T> void check_delta(const delta<T>& d) {
+    auto in = encode(d);
+    check_within<delta<T>>(in);
+    check_within<causal<T>>(in);
+}
+
+byte_vector random_bytes(std::mt19937& random, std::size_t size) {
+    byte_vector out(size);
+    for (auto& b : out) b = static_cast<std::byte>(random() % 3 ? random() % 8 : random());
+    return out;
+}
+
+void mutate(byte_vector& bytes, std::mt19937& random) {
+    for (auto n = 1 + random() % 4; n > 0 && !bytes.empty(); --n) {
+        std::size_t at = random() % bytes.size();
+        switch (random() % 5) {
+        case 0: bytes[at] = static_cast<std::byte>(random()); break;
+        case 1: bytes[at] ^= static_cast<std::byte>(1u << random() % 8); break;
+        case 2: bytes.insert(bytes.begin() + static_cast<std::ptrdiff_t>(at), static_cast<std::byte>(random())); break;
+        case 3: bytes.erase(bytes.begin() + static_cast<std::ptrdiff_t>(at)); break;
+        default: { // a part doubled
+            std::size_t size = std::min<std::size_t>(bytes.size() - at, 1 + random() % 64);
+            byte_vector part(bytes.begin() + static_cast<std::ptrdiff_t>(at),
+                             bytes.begin() + static_cast<std::ptrdiff_t>(at + size));
+            bytes.insert(bytes.begin() + static_cast<std::ptrdiff_t>(at), part.begin(), part.end());
+        }
+        }
+    }
+}
+
+template <class Type> void check_hostile(unsigned seed) {
+    using T = typename Type::type;
+    std::mt19937 random(seed);
+    auto told = fuzz::history<Type>(12);
+    std::vector<byte_vector> valid;
+    for (const auto& d : told.edits) valid.push_back(encode(d));
+    for (const auto& s : told.states) {
+        check_state(s);
+        valid.push_back(encode(s));
+    }
+    for (int i = 0; i < 300; ++i) {
+        auto bytes = random_bytes(random, 1 + random() % 200);
+        check_within<delta<T>>(bytes);
+        check_within<causal<T>>(bytes);
+        auto mutated = valid[random() % valid.size()];
+        for (int again = 0; again < 4; ++again) {
+            mutate(mutated, random);
+            check_within<delta<T>>(mutated);
+            check_within<causal<T>>(mutated);
+        }
+    }
+}
+
+constexpr replica_id a{0xa}, b{0xb};
+
+// Ids as a random generator makes them, in order.
+std::vector<replica_id> many_replicas(std::size_t n) {
+    std::mt19937_64 random(8);
+    std::vector<replica_id> out;
+    for (std::size_t i = 0; i < n; ++i) out.emplace_back(random());
+    std::sort(out.begin(), out.end());
+    return out;
+}
+
+// The dots of the worst deltas: in one run, in many, and of many replicas.
+std::vector<std::vector<dot>> shapes(std::uint64_t n) {
+    std::vector<std::vector<dot>> out(4);
+    for (std::uint64_t i = 1; i <= n; ++i) {
+        out[0].push_back({a, i});
+        out[1].push_back({a, i == 1 ? 1 : i + 1}); // a run of one, then a long one
+        out[2].push_back({a, 2 * i});
+    }
+    for (replica_id r : many_replicas(static_cast<std::size_t>(n))) out[3].push_back({r, 1});
+    return out;
+}
+causal_context covering(const std::vector<dot>& dots) {
+    causal_context c;
+    for (dot d : dots) c.add(d);
+    return c;
+}
+
+} // namespace
+
+TEST_CASE("memory: random and mutated bytes, for every type") {
+    check_hostile<fuzz::g_counters>(1);
+    check_hostile<fuzz::pn_counters>(2);
+    check_hostile<fuzz::lww_registers>(3);
+    check_hostile<fuzz::mv_registers>(4);
+    check_hostile<fuzz::or_sets>(5);
+    check_hostile<fuzz::set_maps>(6);
+    check_hostile<fuzz::counter_maps>(7);
+    check_hostile<fuzz::records>(8);
+    check_hostile<fuzz::texts>(9);
+    check_hostile<fuzz::documents>(10);
+}
+
+TEST_CASE("memory: version vectors and causal contexts of many replicas and many ranges") {
+    for (std::size_t n : {10, 1000, 20'000}) {
+        version_vector v;
+        causal_context sparse, spread;
+        auto replicas = many_replicas(n);
+        for (std::size_t i = 0; i < n; ++i) {
+            v.raise(replicas[i], i + 1);
+            spread.add({replicas[i], 1, 1});
+            sparse.add({a, 2 * i + 1, 2 * i + 1});
+        }
+        check_accepted<version_vector>(encode(v));
+        check_accepted<causal_context>(encode(spread));
+        check_accepted<causal_context>(encode(sparse));
+        delta<g_counter> d;
+        d.covered = spread;
+        check_state(causal<g_counter>{});
+        check_delta(d);
+        d.covered = sparse;
+        check_delta(d);
+    }
+}
+
+TEST_CASE("memory: sets and registers of short elements") {
+    for (std::uint64_t n : {10, 1000, 30'000}) {
+        for (const auto& dots : shapes(n)) {
+            delta<or_set<std::string>> same, different;
+            delta<mv_register<std::uint64_t>> numbers;
+            delta<lww_register<std::string>> texts;
+            same.covered = different.covered = numbers.covered = texts.covered = covering(dots);
+            std::uint64_t i = 0;
+            for (dot d : dots) {
+                same.fragment.push_back(d, "");
+                different.fragment.push_back(d, {static_cast<char>(i), static_cast<char>(i >> 8)});
+                numbers.fragment.push_back(d, 0);
+                texts.fragment.push_back(d, {timestamp{i++}, ""});
+            }
+            check_delta(same);
+            check_delta(different);
+            check_delta(numbers);
+            check_delta(texts);
+        }
+    }
+}
+
+TEST_CASE("memory: maps of many keys with little below each") {
+    for (std::uint64_t n : {10, 1000, 20'000}) {
+        for (const auto& dots : shapes(n)) {
+            delta<or_map<std::string, or_set<std::uint32_t>>> sets;
+            delta<or_map<std::uint32_t, pn_counter>> counters;
+            delta<or_map<std::uint16_t, lww_register<std::string>>> registers;
+            sets.covered = counters.covered = registers.covered = covering(dots);
+            std::uint64_t i = 0;
+            for (dot d : dots) {
+                std::string key{static_cast<char>(i), static_cast<char>(i >> 8)};
+                sets.fragment.items.push_back({key, {}});
+                sets.fragment.items.back().value.push_back(d, 0);
+                counters.fragment.items.push_back({static_cast<std::uint32_t>(i), {{{d, d.seq, 1, 0, 0, 0}}}});
+                registers.fragment.items.push_back({static_cast<std::uint16_t>(i), {}});
+                registers.fragment.items.back().value.push_back(d, {timestamp{1}, ""});
+                ++i;
+            }
+            check_delta(sets);
+            check_delta(counters);
+            check_delta(registers);
+        }
+    }
+}
+
+TEST_CASE("memory: maps in maps, one key below each") {
+    using inner = or_map<std::uint8_t, or_set<std::uint8_t>>;
+    for (std::uint64_t n : {10, 1000, 20'000}) {
+        replica<or_map<std::uint32_t, inner>> r{a};
+        r.edit([&](auto& m, transaction& tx) {
+            for (std::uint32_t i = 0; i < n; ++i) m.at(tx, i)->at(tx, 0)->add(tx, 0);
+        });
+        check_state(r.state());
+    }
+}
+
+TEST_CASE("memory: counters of many runs, and removals of many") {
+    for (std::uint64_t n : {10, 1000, 20'000}) {
+        for (const auto& dots : shapes(n)) {
+            delta<g_counter> runs;
+            delta<or_set<std::string>> removals;
+            runs.covered = removals.covered = covering(dots);
+            removal whole{{b, 1}, {}};
+            for (dot d : dots) {
+                runs.fragment.runs.push_back({d, d.seq, 1, 0, 0, 0});
+                removals.removals.push_back({d, {{dot_range(d)}, {}}});
+                whole.killed.runs.push_back({d, d.seq, 0, 0});
+                if (dots[0].seq == 2) whole.killed.dots.push_back(d);
+            }
+            check_delta(runs);
+            check_delta(removals);
+            delta<g_counter> one;
+            one.covered = {dot{b, 1}};
+            one.removals.push_back(whole);
+            check_delta(one);
+        }
+    }
+}
+
+TEST_CASE("memory: texts of many runs and deletions") {
+    for (std::uint64_t n : {10, 1000, 10'000}) {
+        replica<rga_text> typed{a}, scattered{a};
+        typed.edit([&](rga_text& t, transaction& tx) {
+            for (std::uint64_t i = 0; i < n; ++i) t.insert(tx, 0, "x"); // each before the last: no long run
+        });
+        check_state(typed.state());
+        typed.edit([&](rga_text& t, transaction& tx) {
+            for (std::uint64_t i = 0; i + 1 < n; i += 2) t.erase(tx, i / 2, 1);
+        });
+        check_state(typed.state());
+        scattered.edit([&](rga_text& t, transaction& tx) { t.insert(tx, 0, std::string(n, 'x')); });
+        scattered.edit([&](rga_text& t, transaction& tx) { t.erase(tx, 0, n); });
+        check_state(scattered.state());
+
+        // What no replica writes: tombstones of any length, and characters whose parents are not there.
+        delta<rga_text> endless, orphans;
+        endless.covered = {{a, 1, std::uint64_t{1} << 60}};
+        for (std::uint64_t i = 0; i < n; ++i) {
+            std::uint64_t first = 1 + i * 1'000'000;
+            endless.fragment.runs.push_back({{a, first}, {}, 900'000, i + 1, true});
+            orphans.covered.add(dot{a, 2 * i + 1});
+            orphans.fragment.runs.push_back({{a, 2 * i + 1}, {b, i + 1}, 1, i + 1, false});
+            orphans.fragment.text += 'x';
+        }
+        check_delta(endless);
+        check_delta(orphans);
+    }
+}
+
+TEST_CASE("memory: records, and fields of later versions") {
+    using people = or_map<std::uint32_t, fuzz::address>;
+    for (std::uint32_t n : {10, 1000, 20'000}) {
+        replica<people> r{a};
+        r.edit([&](people& m, transaction& tx) {
+            for (std::uint32_t i = 0; i < n; ++i) m.at(tx, i)->zip.set(tx, std::nullopt);
+        });
+        check_state(r.state());
+    }
+    for (std::uint32_t n : {10, 1000, 5000}) { // more and more replicas are named before each
+        delta<people> d;
+        auto replicas = many_replicas(20);
+        for (replica_id id : replicas) d.covered.add(dot{id, 1});
+        for (std::uint32_t i = 0; i < n; ++i) {
+            d.fragment.items.push_back({i, {}});
+            d.fragment.items.back().value.unknown.emplace_back(9, opaque_fragment{{}, byte_vector(1)});
+        }
+        check_delta(d);
+    }
+}
+
+TEST_CASE("memory: containers, from counts that promise much") {
+    std::mt19937 random(12);
+    for (unsigned lead : {1u, 100u, 10'000u, 65'000u}) {
+        byte_vector in(lead, std::byte{0});
+        auto with_count = [&](std::size_t count) {
+            byte_vector out;
+            compact_output_archive(out).varint(count);
+            out.insert(out.end(), in.begin(), in.end());
+            return out;
+        };
+        for (auto bytes : {with_count(lead), with_count(lead / 2), with_count(lead + 1)}) {
+            check_within<std::vector<std::string>>(bytes);
+            check_within<std::vector<std::vector<std::vector<std::uint64_t>>>>(bytes);
+            check_within<std::vector<std::map<std::string, std::string>>>(bytes);
+            check_within<std::vector<std::optional<std::array<std::string, 8>>>>(bytes);
+            check_within<std::vector<fuzz::leaf>>(bytes);
+            check_within<std::vector<bool>>(bytes);
+            check_within<std::map<std::string, std::string>>(bytes);
+            check_within<std::unordered_map<std::string, std::vector<std::string>>>(bytes);
+            check_within<fuzz::containers>(bytes);
+        }
+        std::unordered_map<std::uint32_t, std::uint8_t> hashed;
+        std::unordered_set<std::uint32_t> ids;
+        std::map<std::uint32_t, std::string> ordered;
+        std::set<std::uint32_t> numbers;
+        for (std::uint32_t i = 0; i < lead; ++i) {
+            hashed.emplace(i, 0);
+            ids.insert(i);
+            ordered.emplace(i, "");
+            numbers.insert(i);
+        }
+        check_accepted<decltype(hashed)>(encode(hashed));
+        check_accepted<decltype(ids)>(encode(ids));
+        check_accepted<decltype(ordered)>(encode(ordered));
+        check_accepted<decltype(numbers)>(encode(numbers));
+    }
+}
