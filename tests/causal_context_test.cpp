@@ -14,7 +14,7 @@ using joinery::replica_id;
 using joinery::version_vector;
 
 namespace {
-constexpr replica_id a{1}, b{2}, c{3};
+constexpr replica_id id_1{1}, id_2{2}, id_3{3};
 
 // The specification: a set of dots.
 using model = std::set<std::pair<std::uint64_t, std::uint64_t>>;
@@ -78,7 +78,7 @@ bool canonical(const causal_context& c) {
     }
     return true;
 }
-model dots_of(const std::vector<dot_range>& ranges) {
+model dots_in(const std::vector<dot_range>& ranges) {
     model m;
     for (const auto& r : ranges) insert(m, r);
     return m;
@@ -108,8 +108,8 @@ TEST_CASE("causal_context: one dot at a time, it does what a set does") {
         model inside = common(dots_of(causal_context{asked}), expected);
         CHECK(context.contains(asked) == (inside.size() == asked.size()));
         CHECK(context.intersects(asked) == !inside.empty());
-        CHECK(dots_of(context.intersect(asked)) == inside);
-        CHECK(dots_of(context.missing(asked)) == without(dots_of(causal_context{asked}), expected));
+        CHECK(dots_in(context.intersect(asked)) == inside);
+        CHECK(dots_in(context.missing(asked)) == without(dots_of(causal_context{asked}), expected));
         CHECK(context.contains(dot{asked.replica, asked.first}) ==
               expected.contains({asked.replica.value(), asked.first}));
         CHECK(context.contiguous(asked.replica) == version_of(expected)[asked.replica]);
@@ -152,36 +152,36 @@ TEST_CASE("causal_context: two at a time, they do what sets do") {
 
 TEST_CASE("causal_context: sequence numbers 1 and the greatest there is") {
     constexpr std::uint64_t most = UINT64_MAX;
-    causal_context whole{{a, 1, most}};
-    CHECK(whole.contains(dot{a, 1}));
-    CHECK(whole.contains(dot{a, most}));
+    causal_context whole{{id_1, 1, most}};
+    CHECK(whole.contains(dot{id_1, 1}));
+    CHECK(whole.contains(dot{id_1, most}));
     CHECK(whole.gapless());
-    CHECK(whole.version()[a] == most);
-    CHECK(whole.minus(version_vector{{a, most}}).empty());
-    CHECK_FALSE(whole.add({a, 1, 1}));
-    CHECK_FALSE(whole.add({a, most, most}));
+    CHECK(whole.version()[id_1] == most);
+    CHECK(whole.minus(version_vector{{id_1, most}}).empty());
+    CHECK_FALSE(whole.add({id_1, 1, 1}));
+    CHECK_FALSE(whole.add({id_1, most, most}));
 
-    causal_context ends{{a, most, most}, {a, 1, 1}};
+    causal_context ends{{id_1, most, most}, {id_1, 1, 1}};
     CHECK(ends.range_count() == 2);
-    CHECK(ends.greatest(a) == most);
-    CHECK(ends.contiguous(a) == 1);
-    CHECK(ends.missing({a, 1, most}) == std::vector<dot_range>{{a, 2, most - 1}});
-    CHECK(ends.add({a, 2, most - 1}));
+    CHECK(ends.greatest(id_1) == most);
+    CHECK(ends.contiguous(id_1) == 1);
+    CHECK(ends.missing({id_1, 1, most}) == std::vector<dot_range>{{id_1, 2, most - 1}});
+    CHECK(ends.add({id_1, 2, most - 1}));
     CHECK(ends == whole);
 
-    whole.remove({a, most, most});
-    CHECK(whole.greatest(a) == most - 1);
-    whole.remove({a, 1, 1});
-    CHECK(whole == causal_context{{a, 2, most - 1}});
-    CHECK(whole.contiguous(a) == 0);
+    whole.remove({id_1, most, most});
+    CHECK(whole.greatest(id_1) == most - 1);
+    whole.remove({id_1, 1, 1});
+    CHECK(whole == causal_context{{id_1, 2, most - 1}});
+    CHECK(whole.contiguous(id_1) == 0);
     CHECK(whole.version().empty());
-    whole.remove({a, 1, most});
+    whole.remove({id_1, 1, most});
     CHECK(whole.empty());
-    CHECK(whole.greatest(a) == 0);
+    CHECK(whole.greatest(id_1) == 0);
 }
 
 TEST_CASE("causal_context: equal version vectors do not make equal contexts") {
-    causal_context none, gap{{a, 2, 2}};
+    causal_context none, gap{{id_1, 2, 2}};
     CHECK(none.version() == gap.version());
     CHECK(none != gap);
     CHECK(gap.contains(none));
@@ -192,14 +192,14 @@ TEST_CASE("causal_context: equal version vectors do not make equal contexts") {
 
 TEST_CASE("causal_context: a million dots in order are one range, and text says so") {
     causal_context seen;
-    for (std::uint64_t s = 1; s <= 1'000'000; ++s) seen.add(dot{b, s});
+    for (std::uint64_t s = 1; s <= 1'000'000; ++s) seen.add(dot{id_2, s});
     CHECK(seen.range_count() == 1);
-    seen.add({b, 1'000'002, 1'000'002});
-    seen.add({c, 3, 4});
+    seen.add({id_2, 1'000'002, 1'000'002});
+    seen.add({id_3, 3, 4});
     CHECK(to_string(seen) == "{2:1-1000000 2:1000002 3:3-4}");
     CHECK(seen.count() == 1'000'003);
-    CHECK(seen.ranges(a).empty());
-    CHECK(seen.ranges(b).size() == 2);
+    CHECK(seen.ranges(id_1).empty());
+    CHECK(seen.ranges(id_2).size() == 2);
     seen.clear();
     CHECK(to_string(seen) == "{}");
 }

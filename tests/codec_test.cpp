@@ -29,9 +29,9 @@ struct moody {
     mood m = mood::calm;
     template <class Archive> void save(Archive& ar) const { ar(static_cast<std::uint8_t>(m)); }
     template <class Archive> void load(Archive& ar) {
-        std::uint8_t b = 0;
-        ar(b);
-        m = static_cast<mood>(b);
+        std::uint8_t byte = 0;
+        ar(byte);
+        m = static_cast<mood>(byte);
         if (m == mood::decode_failure) throw joinery::decode_failure(decode_error::too_deep);
         if (m == mood::standard) throw std::runtime_error("no");
         if (m == mood::allocation) throw std::bad_alloc();
