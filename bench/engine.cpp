@@ -93,7 +93,8 @@ struct raw_pair {
         do pub.send(zmq::str_buffer("hello")); // until the subscription has arrived
         while (zmq::poll(&item, 1, 1ms) == 0);
         sub.set(zmq::sockopt::rcvtimeo, 100);
-        while (sub.recv(m)) {}
+        while (sub.recv(m)) {
+        }
         sub.set(zmq::sockopt::rcvtimeo, 10'000);
     }
 };
@@ -135,7 +136,8 @@ double raw_latency(raw_pair& r, std::size_t rounds, std::size_t size) {
     std::atomic<bool> done{false};
     std::thread reader([&] {
         zmq::message_t m;
-        for (std::size_t i = 0; i < rounds && r.sub.recv(m); ++i) arrived = clock_type::now().time_since_epoch().count();
+        for (std::size_t i = 0; i < rounds && r.sub.recv(m); ++i)
+            arrived = clock_type::now().time_since_epoch().count();
         done = true;
     });
     std::vector<double> samples;
@@ -176,7 +178,8 @@ int main(int argc, char** argv) {
         for (std::size_t i = 0; i < rounds; ++i) {
             ours.push_back(engine_throughput(p, edits, next));
             std::uint64_t sent = counter(p.a, "transport_frames_out") - frames;
-            frame = static_cast<std::size_t>((counter(p.a, "transport_bytes_out") - bytes) / std::max<std::uint64_t>(1, sent));
+            frame = static_cast<std::size_t>((counter(p.a, "transport_bytes_out") - bytes) /
+                                             std::max<std::uint64_t>(1, sent));
             same_frames.push_back(raw_throughput(raw, std::max<std::size_t>(1000, sent / (i + 1)), frame));
             one_each.push_back(raw_throughput(raw, edits, 64));
         }
@@ -217,7 +220,8 @@ int main(int argc, char** argv) {
             double seconds = seconds_since(begin);
             syncs = counter(p.a, "storage_syncs") - syncs;
             out.add({"SQLite, full durability, 16 writers", writers * each / seconds, "edits/s", 0, ""});
-            out.add({"SQLite, full durability, 16 writers", static_cast<double>(writers * each) / static_cast<double>(std::max<std::uint64_t>(1, syncs)),
+            out.add({"SQLite, full durability, 16 writers",
+                     static_cast<double>(writers * each) / static_cast<double>(std::max<std::uint64_t>(1, syncs)),
                      "edits/fsync", 0, ""});
         }
         std::filesystem::remove_all(folder);

@@ -35,8 +35,7 @@ std::string quoted(std::string_view text) {
 
 report::report(std::string title, int argc, char** argv) : title_(std::move(title)) {
     for (int i = 1; i < argc; ++i) {
-        if (std::string_view(argv[i]) != "--json" || i + 1 == argc)
-            throw std::invalid_argument("usage: --json FILE");
+        if (std::string_view(argv[i]) != "--json" || i + 1 == argc) throw std::invalid_argument("usage: --json FILE");
         json_ = argv[++i];
     }
 }

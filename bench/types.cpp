@@ -104,9 +104,10 @@ void large_set(bench::report& out) {
         }));
 
     auto encoded = encode(a.state());
-    out.add({"or_set of 10^6: encoded state, an element", static_cast<double>(encoded.size()) / static_cast<double>(a->size()),
-             "bytes", 0, ""});
-    out.add(bench::timed("or_set of 10^6: encode, an element", 3, a->size(), [&] { bench::keep(encode(a.state()).size()); }));
+    out.add({"or_set of 10^6: encoded state, an element",
+             static_cast<double>(encoded.size()) / static_cast<double>(a->size()), "bytes", 0, ""});
+    out.add(bench::timed("or_set of 10^6: encode, an element", 3, a->size(),
+                         [&] { bench::keep(encode(a.state()).size()); }));
     out.add(bench::timed("or_set of 10^6: decode, an element", 3, a->size(),
                          [&] { require(decode<causal<set>>(encoded).has_value(), "not decoded"); }));
 }
@@ -134,8 +135,9 @@ template <crdt T, class Edit> void small_edits(bench::report& out, const std::st
         encoded.reserve(n);
         for (const auto& d : deltas) encoded.push_back(encode(d));
     }));
-    out.add(bench::timed(name + ": decode a delta", 5, n,
-                         run([&](std::size_t i) { require(decode<delta<T>>(encoded[i]).has_value(), "not decoded"); })));
+    out.add(bench::timed(name + ": decode a delta", 5, n, run([&](std::size_t i) {
+                             require(decode<delta<T>>(encoded[i]).has_value(), "not decoded");
+                         })));
     replica<T> reader{replica_id::random()};
     out.add(bench::timed(name + ": join a delta", 5, n, [&] {
         reader = replica<T>{replica_id::random()};
@@ -160,13 +162,12 @@ int main(int argc, char** argv) {
     bench::report out("types and codec", argc, argv);
     large_set(out);
     small_edits<g_counter>(out, "g_counter", [](auto& t, auto& tx, std::size_t) { t.increment(tx, 1); });
-    small_edits<pn_counter>(out, "pn_counter", [](auto& t, auto& tx, std::size_t i) {
-        i % 2 ? t.increment(tx, 3) : t.decrement(tx, 1);
-    });
-    small_edits<lww_register<std::string>>(
-        out, "lww_register<string>", [](auto& t, auto& tx, std::size_t i) { t.set(tx, key(i)); });
-    small_edits<mv_register<std::string>>(
-        out, "mv_register<string>", [](auto& t, auto& tx, std::size_t i) { t.set(tx, key(i)); });
+    small_edits<pn_counter>(out, "pn_counter",
+                            [](auto& t, auto& tx, std::size_t i) { i % 2 ? t.increment(tx, 3) : t.decrement(tx, 1); });
+    small_edits<lww_register<std::string>>(out, "lww_register<string>",
+                                           [](auto& t, auto& tx, std::size_t i) { t.set(tx, key(i)); });
+    small_edits<mv_register<std::string>>(out, "mv_register<string>",
+                                          [](auto& t, auto& tx, std::size_t i) { t.set(tx, key(i)); });
     small_edits<or_set<std::string>>(out, "or_set<string>",
                                      [](auto& t, auto& tx, std::size_t i) { t.add(tx, key(i % 5000)); });
     small_edits<or_map<std::string, line>>(out, "or_map<string, record>", [](auto& t, auto& tx, std::size_t i) {
@@ -176,7 +177,6 @@ int main(int argc, char** argv) {
             t.at(tx, key(i % 500))->quantity.increment(tx, 1);
     });
     small_edits<rga_text>(out, "rga_text: typing", [](auto& t, auto& tx, std::size_t) { t.insert(tx, t.size(), "x"); });
-    small_edits<rga_text>(out, "rga_text: random places", [](auto& t, auto& tx, std::size_t i) {
-        t.insert(tx, (i * 7919) % (t.size() + 1), "x");
-    });
+    small_edits<rga_text>(out, "rga_text: random places",
+                          [](auto& t, auto& tx, std::size_t i) { t.insert(tx, (i * 7919) % (t.size() + 1), "x"); });
 }

@@ -99,8 +99,13 @@ void dot_index::erase(const dot_range& dots) {
                 return;
             }
         }
-        // Joins a small leaf with the next, so that what remains after removals stays dense.
+        // An empty leaf goes: the one before takes over its keys. A small one is joined with the next, so that
+        // what remains after removals stays dense.
         auto next = std::next(it);
+        if (l.empty() && it != t.begin()) {
+            it = t.erase(it);
+            continue;
+        }
         if (next != t.end() && l.size() + next->second.size() <= leaf_size / 2) {
             l.insert(l.end(), next->second.begin(), next->second.end());
             bool more = next->first <= dots.last;
@@ -116,7 +121,8 @@ void dot_index::erase(const dot_range& dots) {
 std::size_t dot_index::memory() const {
     std::size_t bytes = replicas_.capacity() * sizeof(replicas_[0]);
     for (const auto& [r, t] : replicas_)
-        for (const auto& [key, l] : t) bytes += 48 + sizeof(std::pair<std::uint64_t, leaf>) + l.capacity() * sizeof(run);
+        for (const auto& [key, l] : t)
+            bytes += 48 + sizeof(std::pair<std::uint64_t, leaf>) + l.capacity() * sizeof(run);
     return bytes;
 }
 

@@ -20,20 +20,24 @@ void write_path(compact_output_archive& ar, const path_step* step) {
 
 bool operator<(const unknown_field& a, const unknown_field& b) {
     auto ordered = [](const causal_context& x, const causal_context& y) {
-        return std::lexicographical_compare_three_way(
-            x.entries().begin(), x.entries().end(), y.entries().begin(), y.entries().end(),
-            [](const auto& e, const auto& f) { return std::tie(e.replica, e.ranges) <=> std::tie(f.replica, f.ranges); });
+        return std::lexicographical_compare_three_way(x.entries().begin(), x.entries().end(), y.entries().begin(),
+                                                      y.entries().end(), [](const auto& e, const auto& f) {
+                                                          return std::tie(e.replica, e.ranges) <=>
+                                                                 std::tie(f.replica, f.ranges);
+                                                      });
     };
     if (auto c = ordered(a.covered, b.covered); c != 0) return c < 0;
     if (auto c = a.path <=> b.path; c != 0) return c < 0;
     if (auto c = a.content.bytes <=> b.content.bytes; c != 0) return c < 0;
-    auto earlier = [](const auto& e, const auto& f) { return std::tie(e.replica, e.last) < std::tie(f.replica, f.last); };
+    auto earlier = [](const auto& e, const auto& f) {
+        return std::tie(e.replica, e.last) < std::tie(f.replica, f.last);
+    };
     return std::lexicographical_compare(a.content.table.begin(), a.content.table.end(), b.content.table.begin(),
                                         b.content.table.end(), earlier);
 }
 
-void keep_unknown(unknown_fields& into, const path_step* record, std::uint32_t tag,
-                  const causal_context& covered, const opaque_fragment& content) {
+void keep_unknown(unknown_fields& into, const path_step* record, std::uint32_t tag, const causal_context& covered,
+                  const opaque_fragment& content) {
     unknown_field field;
     compact_output_archive ar(field.path);
     write_path(ar, record);

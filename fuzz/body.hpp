@@ -45,7 +45,8 @@ template <class X> std::optional<X> accepted(byte_span in, bool one_form) {
     auto x = metered_decode<X>(in);
     if (!x) return std::nullopt;
     auto written = encode(*x);
-    if (one_form) require(std::equal(in.begin(), in.end(), written.begin(), written.end()), "only one form is accepted");
+    if (one_form)
+        require(std::equal(in.begin(), in.end(), written.begin(), written.end()), "only one form is accepted");
     auto back = decode<X>(written);
     require(back.has_value(), "what was accepted can be read back");
     require(*back == *x, "it reads back as it was");

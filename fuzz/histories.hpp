@@ -56,7 +56,10 @@ struct or_sets {
     static void edit(type& s, transaction& tx, unsigned step) {
         switch (step % 5) {
         case 0: s.add(tx, "a"); break;
-        case 1: s.add(tx, ""); s.add(tx, "a"); break;
+        case 1:
+            s.add(tx, "");
+            s.add(tx, "a");
+            break;
         case 2: s.remove(tx, "a"); break;
         case 3: s.add(tx, "a longer element"); break;
         default: s.add(tx, "c"); s.remove(tx, "");
@@ -71,7 +74,10 @@ struct set_maps {
     static void edit(type& m, transaction& tx, unsigned step) {
         switch (step % 5) {
         case 0: m.at(tx, "x")->add(tx, 1); break;
-        case 1: m.at(tx, "y")->add(tx, 70000); m.at(tx, "x")->add(tx, 2); break;
+        case 1:
+            m.at(tx, "y")->add(tx, 70000);
+            m.at(tx, "x")->add(tx, 2);
+            break;
         case 2: m.at(tx, "x")->remove(tx, 1); break;
         case 3: m.erase(tx, "x"); break;
         default: m.at(tx, "y")->add(tx, 70000); m.at(tx, "")->add(tx, 0);
@@ -86,7 +92,10 @@ struct counter_maps {
     static void edit(type& m, transaction& tx, unsigned step) {
         switch (step % 5) {
         case 0: m.at(tx, "x")->increment(tx, 5); break;
-        case 1: m.at(tx, "x")->increment(tx, 2); m.at(tx, "x")->decrement(tx, 1); break;
+        case 1:
+            m.at(tx, "x")->increment(tx, 2);
+            m.at(tx, "x")->decrement(tx, 1);
+            break;
         case 2: m.erase(tx, "x"); break;
         case 3: m.at(tx, "y")->decrement(tx, 300); break;
         default: m.erase(tx, "y"); m.at(tx, "y")->increment(tx, 1);
@@ -102,7 +111,9 @@ struct texts {
         switch (step % 5) {
         case 0: t.insert(tx, 0, "hello"); break;
         case 1: t.insert(tx, t.size() / 2, "\xc3\xa9\xe2\x82\xac"); break;
-        case 2: if (t.size() > 0) t.erase(tx, t.size() / 3, 1); break;
+        case 2:
+            if (t.size() > 0) t.erase(tx, t.size() / 3, 1);
+            break;
         case 3: t.insert(tx, t.size(), " w"); break;
         default: t.erase(tx, 0, t.size());
         }
@@ -130,11 +141,20 @@ struct records {
     static constexpr unsigned steps = 7;
     static void edit(type& p, transaction& tx, unsigned step) {
         switch (step % 7) {
-        case 0: p.name.set(tx, "Ann"); p.visits.increment(tx); break;
-        case 1: p.home.street.set(tx, "Main"); p.home.zip.set(tx, 99); break;
+        case 0:
+            p.name.set(tx, "Ann");
+            p.visits.increment(tx);
+            break;
+        case 1:
+            p.home.street.set(tx, "Main");
+            p.home.zip.set(tx, 99);
+            break;
         case 2: p.others.at(tx, 1)->street.set(tx, "Side"); break;
         case 3: (*p.scores.at(tx, "chess")).at(tx, "won")->increment(tx, 2); break;
-        case 4: p.others.erase(tx, 1); p.home.zip.set(tx, std::nullopt); break;
+        case 4:
+            p.others.erase(tx, 1);
+            p.home.zip.set(tx, std::nullopt);
+            break;
         case 5: p.scores.erase(tx, "chess"); break;
         default: p.others.at(tx, 200)->zip.set(tx, 5); p.home.street.reset(tx);
         }
@@ -154,11 +174,16 @@ struct documents {
     static constexpr unsigned steps = 6;
     static void edit(type& d, transaction& tx, unsigned step) {
         switch (step % 6) {
-        case 0: d.title.set(tx, "t"); d.body.insert(tx, 0, "abc"); break;
+        case 0:
+            d.title.set(tx, "t");
+            d.body.insert(tx, 0, "abc");
+            break;
         case 1: d.notes.at(tx, "n")->insert(tx, 0, "xyz"); break;
         case 2: d.notes.at(tx, "n")->insert(tx, d.notes.at(tx, "n")->size(), "!"); break;
         case 3: d.notes.erase(tx, "n"); break;
-        case 4: if (d.body.size() > 0) d.body.erase(tx, 0, 1); break;
+        case 4:
+            if (d.body.size() > 0) d.body.erase(tx, 0, 1);
+            break;
         default: d.notes.at(tx, "n")->insert(tx, 0, "w"); d.body.insert(tx, d.body.size(), "z");
         }
     }
@@ -170,9 +195,7 @@ struct leaf {
     std::int16_t number = 0;
     std::string name;
     friend auto operator<=>(const leaf&, const leaf&) = default;
-    template <class Archive> void serialize(Archive& ar) {
-        ar(CEREAL_NVP(flag), CEREAL_NVP(number), CEREAL_NVP(name));
-    }
+    template <class Archive> void serialize(Archive& ar) { ar(CEREAL_NVP(flag), CEREAL_NVP(number), CEREAL_NVP(name)); }
 };
 struct tree {
     leaf value;

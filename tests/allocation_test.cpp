@@ -23,9 +23,7 @@ using byte_vector = std::vector<std::byte>;
 // How much of what it may take this took, in percent.
 template <class X> std::size_t used(const byte_vector& in) {
     allocation_meter meter;
-    {
-        auto x = decode<X>(in);
-    }
+    { auto x = decode<X>(in); }
     return meter.peak() * 100 / (64 * in.size() + 64 * 1024);
 }
 template <class X> void check_within(const byte_vector& in) { CHECK(used<X>(in) <= 100); }

@@ -81,8 +81,7 @@ TEST_CASE("compact archive: overlong varints are not canonical") {
     CHECK(refusal<std::uint64_t>({0x80, 0}) == decode_error::non_canonical);
     CHECK(refusal<std::uint64_t>({0xff, 0x80, 0}) == decode_error::non_canonical);
     CHECK(refusal<std::uint64_t>({255, 255, 255, 255, 255, 255, 255, 255, 255, 2}) == decode_error::non_canonical);
-    CHECK(refusal<std::uint64_t>({255, 255, 255, 255, 255, 255, 255, 255, 255, 128, 1}) ==
-          decode_error::non_canonical);
+    CHECK(refusal<std::uint64_t>({255, 255, 255, 255, 255, 255, 255, 255, 255, 128, 1}) == decode_error::non_canonical);
 }
 
 TEST_CASE("compact archive: values out of range are invalid") {

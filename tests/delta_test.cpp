@@ -112,7 +112,7 @@ TEST_CASE("delta: an edit of one short element is small") {
 }
 
 TEST_CASE("delta: forms that no encoder writes are refused") {
-    CHECK(refusal<delta<cart>>({64, 0}) == decode_error::invalid_value); // a part that does not exist
+    CHECK(refusal<delta<cart>>({64, 0}) == decode_error::invalid_value);   // a part that does not exist
     CHECK(refusal<delta<cart>>({1, 0, 0}) == decode_error::non_canonical); // a fragment, but empty
     CHECK(refusal<delta<cart>>({2, 0, 0}) == decode_error::non_canonical);
     CHECK(refusal<delta<cart>>({4, 0, 0}) == decode_error::non_canonical);

@@ -183,8 +183,7 @@ TEST_CASE("or_set: the set of adds that no removal has seen") {
             d.covered.for_each([&](const joinery::dot_range& r) { history[{r.replica, r.first}] = {e, add, seen}; });
             if (!d.empty()) edits.push_back(d);
             // Messages may be lost, doubled and reordered.
-            for (int k = 0; k < 2 && !edits.empty(); ++k)
-                replicas[random() % 3].join(edits[random() % edits.size()]);
+            for (int k = 0; k < 2 && !edits.empty(); ++k) replicas[random() % 3].join(edits[random() % edits.size()]);
             if (random() % 6 == 0) {
                 auto& to = replicas[random() % 3];
                 to.join(who.delta_since(to.version()));

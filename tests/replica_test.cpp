@@ -257,9 +257,7 @@ TEST_CASE("replica: past its budget the log forgets, the horizon moves, and all 
 
 TEST_CASE("replica: a horizon that a budget moved does not bring counted increments back") {
     using scores = joinery::or_map<std::string, joinery::g_counter>;
-    auto count = [](std::uint64_t n) {
-        return [n](scores& m, transaction& tx) { m.at(tx, "k")->increment(tx, n); };
-    };
+    auto count = [](std::uint64_t n) { return [n](scores& m, transaction& tx) { m.at(tx, "k")->increment(tx, n); }; };
     replica<scores> a{id_a}, b{id_b}, c{id_c};
     a.set_log_budget(0);
     // c counts to 5; a removes the key, having seen it, and then removes much else.

@@ -13,8 +13,7 @@ inline constexpr joinery::replica_id id_b{0xb};
 inline constexpr joinery::replica_id id_c{0xc};
 
 /// Equal states, with equal digests, that survive being saved and restored, as full states and through answers.
-template <class T, class... More>
-void check_converged(const joinery::replica<T>& first, const More&... more) {
+template <class T, class... More> void check_converged(const joinery::replica<T>& first, const More&... more) {
     const auto& s = first.state();
     auto check = [&](const joinery::replica<T>& other) {
         CHECK(other.state() == s);

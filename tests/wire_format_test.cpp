@@ -22,8 +22,8 @@ std::vector<std::byte> worked_example() {
             inside = false;
         } else if (inside) {
             std::istringstream words(line);
-            for (std::string word; words >> word && word.size() == 2 &&
-                                   word.find_first_not_of("0123456789abcdef") == std::string::npos;)
+            for (std::string word;
+                 words >> word && word.size() == 2 && word.find_first_not_of("0123456789abcdef") == std::string::npos;)
                 bytes.push_back(static_cast<std::byte>(std::stoi(word, nullptr, 16)));
         }
     }

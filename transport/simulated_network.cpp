@@ -168,16 +168,14 @@ void simulated_network::connect_now(std::size_t l) {
     ++k.generation;
     k.to[0].last_arrival = k.to[1].last_arrival = now_;
     ++stats_.connections;
-    for (std::size_t end : {0, 1})
-        tell(links_[l].ends[end], [id = id_of(l, end)](endpoint& e) { e.connected(id); });
+    for (std::size_t end : {0, 1}) tell(links_[l].ends[end], [id = id_of(l, end)](endpoint& e) { e.connected(id); });
 }
 
 void simulated_network::take_down(std::size_t l) {
     links_[l].up = false;
     ++links_[l].generation;
     ++stats_.disconnections;
-    for (std::size_t end : {0, 1})
-        tell(links_[l].ends[end], [id = id_of(l, end)](endpoint& e) { e.disconnected(id); });
+    for (std::size_t end : {0, 1}) tell(links_[l].ends[end], [id = id_of(l, end)](endpoint& e) { e.disconnected(id); });
     try_connect(l);
 }
 
@@ -290,7 +288,8 @@ bool simulated_network::step(time until) {
 }
 
 void simulated_network::run_until(time until) {
-    while (step(until)) {}
+    while (step(until)) {
+    }
     now_ = std::max(now_, until);
 }
 

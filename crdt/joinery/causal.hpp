@@ -181,7 +181,7 @@ template <crdt T> void causal<T>::trim_log() {
     if constexpr (!traits::leaves_tombstones) {
         if (!log_budget_ || log_.bytes() <= std::max(*log_budget_, trim_above_) || !unknown_.empty()) return;
         log_.forget_older_half(version(), horizon_);
-        log_.prune_dots(horizon_); // so that a state is encoded as who joins it would
+        log_.prune_dots(horizon_);      // so that a state is encoded as who joins it would
         trim_above_ = 2 * log_.bytes(); // what cannot go, because of gaps, is not looked at again at once
     }
 }

@@ -48,19 +48,17 @@ template <class T>
 concept crdt_members = std::default_initializable<T> && std::movable<T> && std::equality_comparable<T> &&
     requires(T t, const T c, const typename T::fragment f, typename T::fragment out, const causal_context& wanted,
              join_scope& scope, const dot_range& dots, transaction& tx, kills& k) {
-        { f.empty() } -> std::convertible_to<bool>;
-        c.extract(wanted, out);
-        t.join(f, scope);
-        t.kill(dots, scope);
-        t.clear(tx, k);
-        { c.empty() } -> std::convertible_to<bool>;
-        { c.vacant() } -> std::convertible_to<bool>;
-    };
+    { f.empty() } -> std::convertible_to<bool>;
+    c.extract(wanted, out);
+    t.join(f, scope);
+    t.kill(dots, scope);
+    t.clear(tx, k);
+    { c.empty() } -> std::convertible_to<bool>;
+    { c.vacant() } -> std::convertible_to<bool>;
+};
 
 /// How the library reaches a type. The primary template calls its members; record.hpp adds records.
-template <class T> struct crdt_traits {
-    static constexpr bool is_crdt = false;
-};
+template <class T> struct crdt_traits { static constexpr bool is_crdt = false; };
 
 template <crdt_members T> struct crdt_traits<T> {
     static constexpr bool is_crdt = true;
@@ -68,7 +66,9 @@ template <crdt_members T> struct crdt_traits<T> {
 
     /// True if removed entries leave tombstones that only causal stability lets go (sequences).
     static constexpr bool leaves_tombstones =
-        requires(T t, const version_vector& v, std::span<const dot_range> d, dot_sink* s) { t.prune(v, d, s); };
+        requires(T t, const version_vector& v, std::span<const dot_range> d, dot_sink* s) {
+        t.prune(v, d, s);
+    };
 
     static void extract(const T& t, const causal_context& wanted, fragment& out) { t.extract(wanted, out); }
     static void extract_rest(const T& t, fragment& out) {

@@ -18,9 +18,9 @@ template <crdt T> class causal;
 template <crdt T> struct delta {
     fragment_of<T> fragment;
     causal_context covered;
-    std::vector<removal> removals; ///< sorted by event
-    version_vector since;          ///< an answer of delta_since joins only states at least at this version
-    version_vector horizon;        ///< of a complete state: what it has pruned
+    std::vector<removal> removals;      ///< sorted by event
+    version_vector since;               ///< an answer of delta_since joins only states at least at this version
+    version_vector horizon;             ///< of a complete state: what it has pruned
     std::vector<unknown_field> unknown; ///< fields of later versions, passed on as they came
 
     /// True if it changes nothing.
@@ -40,7 +40,14 @@ template <crdt T> struct delta {
 
 namespace detail {
 
-enum delta_part : std::uint8_t { has_fragment = 1, has_removals = 2, has_since = 4, has_horizon = 8, has_unknown = 16, all_parts = 31 };
+enum delta_part : std::uint8_t {
+    has_fragment = 1,
+    has_removals = 2,
+    has_since = 4,
+    has_horizon = 8,
+    has_unknown = 16,
+    all_parts = 31
+};
 
 /// A removal event's dot, then the numbers of dot ranges and of counter runs, then these. One range and no
 /// run, the usual case, is the single number 0; else the first number is 1 + the number of ranges.
@@ -95,11 +102,10 @@ template <class Archive> void CEREAL_LOAD_FUNCTION_NAME(Archive& ar, removal& r)
 
 template <crdt T> template <class Archive> void delta<T>::save(Archive& ar) const {
     if constexpr (is_compact_archive_v<Archive>) {
-        ar.byte(static_cast<std::uint8_t>((fragment.empty() ? 0 : detail::has_fragment) |
-                                          (removals.empty() ? 0 : detail::has_removals) |
-                                          (since.empty() ? 0 : detail::has_since) |
-                                          (horizon.empty() ? 0 : detail::has_horizon) |
-                                          (unknown.empty() ? 0 : detail::has_unknown)));
+        ar.byte(static_cast<std::uint8_t>(
+            (fragment.empty() ? 0 : detail::has_fragment) | (removals.empty() ? 0 : detail::has_removals) |
+            (since.empty() ? 0 : detail::has_since) | (horizon.empty() ? 0 : detail::has_horizon) |
+            (unknown.empty() ? 0 : detail::has_unknown)));
         ar.write(covered);
         if (!since.empty()) ar.write(since);
         if (!horizon.empty()) ar.write(horizon);
@@ -107,9 +113,9 @@ template <crdt T> template <class Archive> void delta<T>::save(Archive& ar) cons
         if (!removals.empty()) ar(removals);
         if (!unknown.empty()) ar(unknown);
     } else {
-        ar(cereal::make_nvp("covered", covered), cereal::make_nvp("since", since),
-           cereal::make_nvp("horizon", horizon), cereal::make_nvp("fragment", fragment),
-           cereal::make_nvp("removals", removals), cereal::make_nvp("unknown", unknown));
+        ar(cereal::make_nvp("covered", covered), cereal::make_nvp("since", since), cereal::make_nvp("horizon", horizon),
+           cereal::make_nvp("fragment", fragment), cereal::make_nvp("removals", removals),
+           cereal::make_nvp("unknown", unknown));
     }
 }
 
@@ -123,16 +129,15 @@ template <crdt T> template <class Archive> void delta<T>::load(Archive& ar) {
         if (parts & detail::has_fragment) ar(fragment);
         if (parts & detail::has_removals) ar(removals);
         if (parts & detail::has_unknown) ar(unknown);
-        bool said = ((parts & detail::has_fragment) && fragment.empty()) ||
-                    ((parts & detail::has_removals) && removals.empty()) ||
-                    ((parts & detail::has_since) && since.empty()) ||
-                    ((parts & detail::has_horizon) && horizon.empty()) ||
-                    ((parts & detail::has_unknown) && unknown.empty());
+        bool said =
+            ((parts & detail::has_fragment) && fragment.empty()) ||
+            ((parts & detail::has_removals) && removals.empty()) || ((parts & detail::has_since) && since.empty()) ||
+            ((parts & detail::has_horizon) && horizon.empty()) || ((parts & detail::has_unknown) && unknown.empty());
         if (said) throw decode_failure(decode_error::non_canonical);
     } else {
-        ar(cereal::make_nvp("covered", covered), cereal::make_nvp("since", since),
-           cereal::make_nvp("horizon", horizon), cereal::make_nvp("fragment", fragment),
-           cereal::make_nvp("removals", removals), cereal::make_nvp("unknown", unknown));
+        ar(cereal::make_nvp("covered", covered), cereal::make_nvp("since", since), cereal::make_nvp("horizon", horizon),
+           cereal::make_nvp("fragment", fragment), cereal::make_nvp("removals", removals),
+           cereal::make_nvp("unknown", unknown));
     }
     auto in_order = [](const removal& a, const removal& b) { return a.event < b.event; };
     if constexpr (is_compact_archive_v<Archive>)

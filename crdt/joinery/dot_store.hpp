@@ -68,8 +68,7 @@ public:
     }
 
     void join(const fragment& f, join_scope& s) {
-        if (s.overlapping)
-            drop_if(s, [&](const dot_entry<P>& e) { return s.covers(e.where) && !f.contains(e.where); });
+        if (s.overlapping) drop_if(s, [&](const dot_entry<P>& e) { return s.covers(e.where) && !f.contains(e.where); });
         std::size_t old = entries_.size();
         for (const auto& e : f) {
             if (!s.enters(e.where) || holds(e.where, old)) continue; // hostile bytes may bring a dot twice
@@ -93,8 +92,8 @@ private:
     // Among the first n.
     bool holds(dot d, std::size_t n) const {
         auto last = entries_.begin() + static_cast<std::ptrdiff_t>(n);
-        auto it = std::lower_bound(entries_.begin(), last, d,
-                                   [](const dot_entry<P>& e, dot at) { return e.where < at; });
+        auto it =
+            std::lower_bound(entries_.begin(), last, d, [](const dot_entry<P>& e, dot at) { return e.where < at; });
         return it != last && it->where == d;
     }
     void put(transaction& tx, dot d, P value) {

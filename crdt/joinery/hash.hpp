@@ -22,7 +22,9 @@ template <class E> std::uint32_t hash_of(const E& e) {
     std::uint64_t h = 0;
     if constexpr (std::is_convertible_v<const E&, std::string_view>)
         h = digest(std::string_view(e), mixed_hash(0));
-    else if constexpr (requires { { std::hash<E>{}(e) } -> std::convertible_to<std::size_t>; })
+    else if constexpr (requires {
+                           { std::hash<E>{}(e) } -> std::convertible_to<std::size_t>;
+                       })
         h = mixed_hash(std::hash<E>{}(e)); // of numbers it is the identity
     else
         h = digest(encode(e), mixed_hash(0));

@@ -31,21 +31,19 @@ protected:
 
 /// One join under way, as seen by one value.
 struct join_scope {
-    const causal_context& seen;    ///< my context, before the join
-    const causal_context& covered; ///< what the delta covers
-    const removal_log& log;        ///< the records of both sides
-    bool overlapping = false;      ///< true if `seen` and `covered` have dots in common: only then can mine go
-    hybrid_clock* clock = nullptr; ///< advanced by the timestamps that arrive, where there is one
-    timestamp* latest = nullptr;   ///< the state's greatest timestamp
-    dot_sink* sink = nullptr;      ///< the enclosing container, where there is one
-    const path_step* path = nullptr;                ///< the way from the root to this value
-    unknown_fields* unknown = nullptr;              ///< keeps the fields that this version does not know
+    const causal_context& seen;        ///< my context, before the join
+    const causal_context& covered;     ///< what the delta covers
+    const removal_log& log;            ///< the records of both sides
+    bool overlapping = false;          ///< true if `seen` and `covered` have dots in common: only then can mine go
+    hybrid_clock* clock = nullptr;     ///< advanced by the timestamps that arrive, where there is one
+    timestamp* latest = nullptr;       ///< the state's greatest timestamp
+    dot_sink* sink = nullptr;          ///< the enclosing container, where there is one
+    const path_step* path = nullptr;   ///< the way from the root to this value
+    unknown_fields* unknown = nullptr; ///< keeps the fields that this version does not know
 
     /// True if an arriving entry with this dot enters. (Text and counters, whose killed entries leave
     /// something behind, ask `seen` and `log` themselves.)
-    bool enters(dot d) const {
-        return covered.contains(d) && !seen.contains(d) && !log.kills_arriving(d) && !held(d);
-    }
+    bool enters(dot d) const { return covered.contains(d) && !seen.contains(d) && !log.kills_arriving(d) && !held(d); }
     /// True if another value holds this dot: no replica sends a dot twice, but hostile bytes may.
     bool held(dot d) const { return sink && sink->holds(d); }
     /// True if an entry of mine with this dot, which the delta does not carry, goes.

@@ -52,7 +52,9 @@ template <class... Fields> constexpr record_fields<Fields...> make_record_fields
 
 /// A struct that has been declared by JOINERY_RECORD.
 template <class T>
-concept record = requires(const T* t) { joinery_record_of(t).all; };
+concept record = requires(const T* t) {
+    joinery_record_of(t).all;
+};
 
 namespace detail {
 // Calls f(field, index constant) for each field of T.
@@ -60,7 +62,8 @@ template <record T, class F> constexpr void for_each_field(F&& f) {
     constexpr auto fields = joinery_record_of(static_cast<const T*>(nullptr));
     [&]<std::size_t... I>(std::index_sequence<I...>) {
         (f(std::get<I>(fields.all), std::integral_constant<std::size_t, I>()), ...);
-    }(std::make_index_sequence<fields.size>());
+    }
+    (std::make_index_sequence<fields.size>());
 }
 } // namespace detail
 
@@ -98,9 +101,8 @@ template <record T> struct crdt_traits<T> {
     }
     // Runs f(traits, member) for each field.
     template <class R, class F> static void each(R& t, F&& f) {
-        detail::for_each_field<T>([&](auto field, auto) {
-            f(crdt_traits<detail::field_type<decltype(field)>>(), t.*field.member);
-        });
+        detail::for_each_field<T>(
+            [&](auto field, auto) { f(crdt_traits<detail::field_type<decltype(field)>>(), t.*field.member); });
     }
 
     static void extract(const T& t, const causal_context& wanted, fragment& out) {
@@ -119,8 +121,7 @@ template <record T> struct crdt_traits<T> {
             traits::join(t.*field.member, part, below);
         });
         for (const auto& [tag, content] : f.unknown)
-            if (!join_field(t, tag, content, s) && s.unknown)
-                keep_unknown(*s.unknown, s.path, tag, s.covered, content);
+            if (!join_field(t, tag, content, s) && s.unknown) keep_unknown(*s.unknown, s.path, tag, s.covered, content);
     }
     static bool place(T& t, compact_input_archive& path, const unknown_field& field, join_scope& s) {
         std::uint64_t tag = path.varint();
@@ -168,8 +169,7 @@ template <record T> struct crdt_traits<T> {
         std::uint64_t sum = 0;
         detail::for_each_field<T>([&](auto field, auto) {
             using traits = crdt_traits<detail::field_type<decltype(field)>>;
-            if (!traits::empty(t.*field.member))
-                sum += combine(field.tag, traits::digest(t.*field.member, all));
+            if (!traits::empty(t.*field.member)) sum += combine(field.tag, traits::digest(t.*field.member, all));
         });
         return sum;
     }
@@ -216,8 +216,7 @@ template <record T> template <class Archive> void record_fragment<T>::save(Archi
             ar(content);
         }
     } else {
-        detail::for_each_field<T>(
-            [&](auto field, auto i) { ar(cereal::make_nvp(field.name, std::get<i>(fields))); });
+        detail::for_each_field<T>([&](auto field, auto i) { ar(cereal::make_nvp(field.name, std::get<i>(fields))); });
     }
 }
 
@@ -251,8 +250,7 @@ template <record T> template <class Archive> void record_fragment<T>::load(Archi
                                  opaque_fragment{ar.named(), {bytes.begin(), bytes.end()}});
         }
     } else {
-        detail::for_each_field<T>(
-            [&](auto field, auto i) { ar(cereal::make_nvp(field.name, std::get<i>(fields))); });
+        detail::for_each_field<T>([&](auto field, auto i) { ar(cereal::make_nvp(field.name, std::get<i>(fields))); });
     }
 }
 

@@ -95,8 +95,8 @@ public:
 
 private:
     std::map<dot, kills> records_;
-    causal_context awaited_;               // killed dots that the owner has not seen
-    std::map<dot, run_removal> runs_;      // by run start: the record with the greatest `last`
+    causal_context awaited_;          // killed dots that the owner has not seen
+    std::map<dot, run_removal> runs_; // by run start: the record with the greatest `last`
     std::size_t bytes_ = 0;
 
     bool insert(const removal& record, const causal_context& seen, std::vector<dot_range>& unseen);

@@ -108,8 +108,7 @@ private:
     }
 
     transaction(replica_id r, std::uint64_t last, std::uint64_t confirmed, hybrid_clock& clock)
-        : replica_(r), base_(last), last_(last), confirmed_(confirmed), clock_(clock),
-          clock_before_(clock.latest()) {}
+        : replica_(r), base_(last), last_(last), confirmed_(confirmed), clock_(clock), clock_before_(clock.latest()) {}
 
     template <class Report> void report(const void* owner, Report&& report);
     void report_entered(const void* owner, const dot_range& dots);

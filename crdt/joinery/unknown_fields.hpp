@@ -53,8 +53,7 @@ struct unknown_field {
     /// A canonical order: fields with equal coverage side by side.
     friend bool operator<(const unknown_field& a, const unknown_field& b);
     template <class Archive> void serialize(Archive& ar) {
-        ar(cereal::make_nvp("path", path), cereal::make_nvp("covered", covered),
-           cereal::make_nvp("content", content));
+        ar(cereal::make_nvp("path", path), cereal::make_nvp("covered", covered), cereal::make_nvp("content", content));
     }
 };
 
@@ -62,8 +61,8 @@ struct unknown_field {
 using unknown_fields = std::set<unknown_field>;
 
 /// Keeps a field found at `tag` below `record`.
-void keep_unknown(unknown_fields& into, const path_step* record, std::uint32_t tag,
-                  const causal_context& covered, const opaque_fragment& content);
+void keep_unknown(unknown_fields& into, const path_step* record, std::uint32_t tag, const causal_context& covered,
+                  const opaque_fragment& content);
 
 // ---- implementation ----
 

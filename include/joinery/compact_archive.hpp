@@ -89,7 +89,7 @@ private:
     };
     std::vector<entry> entries_;
     std::unordered_map<replica_id, std::size_t, hasher> index_; // used once there are many
-    std::vector<std::uint64_t> changed_in_; // per entry: the innermost section that has changed it
+    std::vector<std::uint64_t> changed_in_;                     // per entry: the innermost section that has changed it
     std::vector<change> undo_;
     std::uint64_t section_ = 0; // 0: none is open
     std::uint64_t sections_ = 0;
@@ -100,9 +100,7 @@ private:
 constexpr std::uint64_t zigzag(std::int64_t v) {
     return (static_cast<std::uint64_t>(v) << 1) ^ static_cast<std::uint64_t>(v >> 63);
 }
-constexpr std::int64_t unzigzag(std::uint64_t v) {
-    return static_cast<std::int64_t>((v >> 1) ^ (~(v & 1) + 1));
-}
+constexpr std::int64_t unzigzag(std::uint64_t v) { return static_cast<std::int64_t>((v >> 1) ^ (~(v & 1) + 1)); }
 
 } // namespace detail
 
@@ -161,9 +159,7 @@ struct dot_renaming {
     std::uint64_t after = 0; ///< dots of `from` above this become `to`'s 1, 2, ...
     replica_id to;
 
-    dot operator()(dot d) const {
-        return d.replica == from && d.seq > after ? dot{to, d.seq - after} : d;
-    }
+    dot operator()(dot d) const { return d.replica == from && d.seq > after ? dot{to, d.seq - after} : d; }
 };
 
 /// Reads from a span that outlives it.
@@ -176,7 +172,10 @@ public:
     static constexpr std::uint64_t memory_slack = 48 * 1024;
 
     explicit compact_input_archive(std::span<const std::byte> in, const dot_renaming* renaming = nullptr)
-        : InputArchive(this), in_(in), elements_(in.size()), memory_(in.size() * memory_factor + memory_slack),
+        : InputArchive(this),
+          in_(in),
+          elements_(in.size()),
+          memory_(in.size() * memory_factor + memory_slack),
           renaming_(renaming) {}
 
     /// A part of an encoding, read apart from it: `named` are the dots that it had named before.
@@ -273,7 +272,8 @@ private:
 
 // ---- how Cereal writes and reads the building blocks ----
 
-template <class T> requires std::is_arithmetic_v<T>
+template <class T>
+    requires std::is_arithmetic_v<T>
 void CEREAL_SAVE_FUNCTION_NAME(compact_output_archive& ar, const T& v) {
     if constexpr (std::is_same_v<T, bool>) {
         ar.byte(v ? 1 : 0);
@@ -291,7 +291,8 @@ void CEREAL_SAVE_FUNCTION_NAME(compact_output_archive& ar, const T& v) {
     }
 }
 
-template <class T> requires std::is_arithmetic_v<T>
+template <class T>
+    requires std::is_arithmetic_v<T>
 void CEREAL_LOAD_FUNCTION_NAME(compact_input_archive& ar, T& v) {
     if constexpr (std::is_same_v<T, bool>) {
         std::uint8_t b = ar.byte();
@@ -354,8 +355,12 @@ template <class T> void read_element(compact_input_archive& ar, T& x) {
 }
 
 // Depth is counted for everything but numbers.
-template <class T> requires(!std::is_arithmetic_v<T>) void prologue(compact_input_archive& ar, const T&) { ar.enter(); }
-template <class T> requires(!std::is_arithmetic_v<T>) void epilogue(compact_input_archive& ar, const T&) { ar.leave(); }
+template <class T>
+    requires(!std::is_arithmetic_v<T>)
+void prologue(compact_input_archive& ar, const T&) { ar.enter(); }
+template <class T>
+    requires(!std::is_arithmetic_v<T>)
+void epilogue(compact_input_archive& ar, const T&) { ar.leave(); }
 
 } // namespace joinery
 

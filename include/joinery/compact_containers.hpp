@@ -96,8 +96,7 @@ void CEREAL_SAVE_FUNCTION_NAME(joinery::compact_output_archive& ar, const std::v
     ar.varint(v.size());
     ar.raw(v.data(), v.size());
 }
-template <class A>
-void CEREAL_LOAD_FUNCTION_NAME(joinery::compact_input_archive& ar, std::vector<std::byte, A>& v) {
+template <class A> void CEREAL_LOAD_FUNCTION_NAME(joinery::compact_input_archive& ar, std::vector<std::byte, A>& v) {
     auto part = ar.raw(ar.varint());
     ar.charge(part.size());
     v.assign(part.begin(), part.end());
@@ -146,8 +145,7 @@ void CEREAL_LOAD_FUNCTION_NAME(joinery::compact_input_archive& ar, std::set<K, C
 namespace joinery::detail {
 
 // Unordered containers are written in the order of their encoded elements.
-template <class Range, class Write>
-void write_sorted(compact_output_archive& ar, const Range& range, Write&& write) {
+template <class Range, class Write> void write_sorted(compact_output_archive& ar, const Range& range, Write&& write) {
     std::vector<std::vector<std::byte>> parts;
     for (const auto& x : range) {
         compact_output_archive one(parts.emplace_back());

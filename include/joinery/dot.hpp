@@ -29,8 +29,7 @@ struct dot_range {
     std::uint64_t last = 0;
 
     constexpr dot_range() = default;
-    constexpr dot_range(replica_id r, std::uint64_t from, std::uint64_t to)
-        : replica(r), first(from), last(to) {}
+    constexpr dot_range(replica_id r, std::uint64_t from, std::uint64_t to) : replica(r), first(from), last(to) {}
     constexpr dot_range(dot d) : replica(d.replica), first(d.seq), last(d.seq) {} // a single dot is a range
 
     constexpr std::uint64_t size() const { return last - first + 1; }

@@ -34,8 +34,7 @@ class hybrid_clock {
 public:
     static constexpr std::chrono::milliseconds default_max_skew{500};
 
-    explicit hybrid_clock(wall_clock wall = system_milliseconds,
-                          std::chrono::milliseconds max_skew = default_max_skew);
+    explicit hybrid_clock(wall_clock wall = system_milliseconds, std::chrono::milliseconds max_skew = default_max_skew);
 
     /// A timestamp greater than all that this clock gave or adopted before.
     timestamp tick();

@@ -25,7 +25,9 @@ namespace joinery {
 /// Specialise for a value type of your own to tell it from others: a static `std::string get()`.
 template <class T> struct type_name {
     static std::string get() {
-        if constexpr (requires { { T::type_name() } -> std::convertible_to<std::string>; })
+        if constexpr (requires {
+                          { T::type_name() } -> std::convertible_to<std::string>;
+                      })
             return T::type_name();
         else if constexpr (std::is_same_v<T, bool>)
             return "bool";
