@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "text_engine.hpp"
 
+#include "text_order.hpp"
 #include "utf8.hpp"
 
 #include <algorithm>
@@ -123,7 +124,8 @@ void text_engine::clear(transaction& tx, kills& out) {
 
 struct text_engine::join_under_way {
     join_scope& scope;
-    causal_context carried; // what the fragment carries, where that matters
+    causal_context carried{}; // what the fragment carries, where that matters
+    bool elements_pruned = false;
 };
 
 text_engine::late_arrivals& text_engine::late() {
@@ -160,18 +162,22 @@ void text_engine::kill(const dot_range& r) {
     mark(r, text_state::settled, text_state::dead);
 }
 
-void text_engine::drop_elements(const dot_range& r, join_scope& s) {
+// True if there were any.
+bool text_engine::drop_elements(const dot_range& r, join_scope& s) {
+    bool any = false;
     while (auto p = tree_.next(r)) {
+        any = true;
         forgot(p->lamport + p->dots.size() - 1);
         s.dropped(p->dots);
         tree_.erase(p->at, p->dots.size());
     }
-    if (!waiting()) return;
+    if (!waiting()) return any;
     while (arriving_text* run = late_->text.next(r)) {
         forgot(run->lamport + run->count - 1);
         s.dropped(dots_of(*run));
         late_->text.take(run->first);
     }
+    return any;
 }
 
 // Its sender has pruned these deletions, so they were stable.
@@ -188,19 +194,22 @@ void text_engine::drop_what_was_pruned(join_under_way& j) {
     j.scope.covered.for_each([&](const dot_range& r) {
         for (const auto& gone : j.carried.missing(r)) {
             drop_deletions(gone, j.scope);
-            drop_elements(gone, j.scope);
+            j.elements_pruned |= drop_elements(gone, j.scope);
         }
     });
 }
 
 void text_engine::join(const text_fragment& f, join_scope& s) {
     if (!well_formed(f)) return;
-    join_under_way j{s, {}};
+    join_under_way j{s};
     if (s.overlapping) {
         for (const auto& r : f.runs) j.carried.add(dots_of(r));
         for (const auto& d : f.deletions) j.carried.add(dots_of(d));
         drop_what_was_pruned(j);
     }
+    // What was pruned may have kept apart what comes now and what is here: the order is found apart.
+    std::vector<dot_range> order;
+    if (j.elements_pruned) order = merged_order(tree_, sequence_of(f));
     for (const auto& d : f.deletions) enter(d, s); // first, so that elements find their deletions
     std::string_view rest = f.text;
     for (const auto& r : f.runs) {
@@ -208,6 +217,7 @@ void text_engine::join(const text_fragment& f, join_scope& s) {
         enter(r, rest.substr(0, size), j);
         rest.remove_prefix(size);
     }
+    if (j.elements_pruned) rearrange(order);
     saw(f.lamport);
     forgot(f.lamport);
     if (late_) {
@@ -215,6 +225,47 @@ void text_engine::join(const text_fragment& f, join_scope& s) {
             s.covered.for_each([&](const dot_range& r) { late_->awaited.remove(r); });
         if (late_->awaited.empty() && late_->text.empty()) late_ = nullptr;
     }
+}
+
+// The order in which a sender holds what it sends; hostile bytes may bring a dot twice.
+text_tree text_engine::sequence_of(const text_fragment& f) {
+    text_engine sender;
+    causal_context placed;
+    for (const auto& r : f.runs) {
+        if (placed.intersects(dots_of(r))) continue;
+        placed.add(dots_of(r));
+        sender.place({r.first, r.parent, r.count, r.lamport, text_state::dead, {}});
+    }
+    return std::move(sender.tree_);
+}
+
+// Brings the elements into an order; those that it does not name go where their keys say.
+void text_engine::rearrange(const std::vector<dot_range>& order) {
+    text_tree sorted;
+    auto for_each_piece = [](const text_tree& tree, dot_range within, auto&& f) {
+        while (auto p = tree.next(within)) {
+            f(*p);
+            if (p->dots.last == within.last) return;
+            within.first = p->dots.last + 1;
+        }
+    };
+    auto text_of = [&](const text_tree::piece& p) {
+        return p.state == text_state::live ? tree_.text(p.at, p.dots.size()) : std::string_view();
+    };
+    for (const auto& r : order)
+        for_each_piece(tree_, r, [&](const text_tree::piece& p) {
+            sorted.append({r.replica, p.dots.first}, p.lamport, p.dots.size(), p.state, text_of(p));
+        });
+    causal_context named;
+    for (const auto& r : order) named.add(r);
+    tree_.for_each([&](const text_tree::span& s, std::string_view) {
+        for (const auto& other : named.missing(s.dots()))
+            for_each_piece(tree_, other, [&](const text_tree::piece& p) {
+                sorted.insert(sorted.find(tree_.parent(p.at)), {other.replica, p.dots.first}, p.lamport, p.dots.size(),
+                              p.state, text_of(p));
+            });
+    });
+    tree_ = std::move(sorted);
 }
 
 // The parts of `r` that the delta covers and the state has not seen.

@@ -17,6 +17,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace joinery::detail {
 
@@ -71,13 +72,15 @@ private:
     void forgot(std::uint64_t lamport) { pruned_lamport_ = std::max(pruned_lamport_, lamport); }
 
     void mark(const dot_range& r, text_state from, text_state to);
-    void drop_elements(const dot_range& r, join_scope& s);
+    bool drop_elements(const dot_range& r, join_scope& s);
     void drop_deletions(const dot_range& r, join_scope& s);
     void drop_what_was_pruned(join_under_way& j);
     void enter(const text_deletion& d, join_scope& s);
     void enter(const text_run& r, std::string_view utf8, join_under_way& j);
     void enter_new(const text_run& r, dot_range part, std::string_view utf8, join_scope& s);
     void meet_known(const text_run& r, const dot_range& part, join_under_way& j);
+    static text_tree sequence_of(const text_fragment& f);
+    void rearrange(const std::vector<dot_range>& order);
     bool attach(const arriving_text& run);
     void place(arriving_text run);
 };

@@ -388,7 +388,18 @@ void text_tree::insert(std::optional<place> parent, dot first, std::uint64_t lam
         bool ends = parent->offset + 1 == leaves_[parent->leaf].spans[parent->span].count;
         g = ends ? gap{parent->leaf, parent->span + 1, 0} : gap{parent->leaf, parent->span, parent->offset + 1};
     }
-    g = past_greater(g, {lamport, first.replica});
+    put_run(past_greater(g, {lamport, first.replica}), first, lamport, count, state, utf8);
+}
+
+void text_tree::append(dot first, std::uint64_t lamport, std::uint64_t count, text_state state, std::string_view utf8) {
+    if (root_ == none) replace_root(first_leaf_ = last_leaf_ = new_leaf(), true);
+    gap end{last_leaf_, static_cast<std::uint32_t>(leaves_[last_leaf_].spans.size()), 0};
+    put_run(end, first, lamport, count, state, utf8);
+}
+
+// In chunks, so that no leaf gets too much text.
+void text_tree::put_run(gap g, dot first, std::uint64_t lamport, std::uint64_t count, text_state state,
+                        std::string_view utf8) {
     while (true) {
         span s{first, lamport, count, 0, 0, state};
         std::string_view chunk = utf8;

@@ -130,12 +130,25 @@ public:
     /// start if none). `utf8` is empty unless live. Requires: no element has one of these dots.
     void insert(std::optional<place> parent, dot first, std::uint64_t lamport, std::uint64_t count, text_state state,
                 std::string_view utf8);
+    /// Inserts at the end, whatever the keys say.
+    void append(dot first, std::uint64_t lamport, std::uint64_t count, text_state state, std::string_view utf8);
     /// Makes `n` elements of one span tombstones. Requires: state is dead or settled.
     void bury(place p, std::uint64_t n, text_state state);
     /// Makes tombstones live again. Requires: all of `r` is held and dead.
     void revive(const dot_range& r, std::string_view utf8);
     /// Takes `n` elements of one span out.
     void erase(place p, std::uint64_t n);
+
+    /// Calls f(const span&, std::string_view text) for every span in document order. O(n).
+    template <class F> void for_each(F&& f) const {
+        for (std::uint32_t id = first_leaf_; id != none; id = leaves_[id].after) {
+            std::string_view text = leaves_[id].text;
+            for (const span& s : leaves_[id].spans) {
+                f(s, text.substr(0, s.bytes));
+                text.remove_prefix(s.bytes);
+            }
+        }
+    }
 
     /// Walks over the visible text; `text` is empty at its end.
     class reader {
@@ -207,6 +220,7 @@ private:
     bool root_is_leaf_ = true;
 
     gap past_greater(gap g, text_key key) const;
+    void put_run(gap g, dot first, std::uint64_t lamport, std::uint64_t count, text_state state, std::string_view utf8);
     void put(gap g, const span& s, std::string_view utf8);
     static void cut(leaf& l, std::size_t i, std::uint64_t offset);
     static std::size_t isolate(leaf& l, std::size_t i, std::uint64_t offset, std::uint64_t n);

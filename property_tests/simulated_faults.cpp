@@ -209,6 +209,11 @@ void world::set_back(machine& m, testing::random_source& draw) {
     guarded = {m.place, witness->place};
     witness->disk.crash_at(0);
     witness->disk.fail_at(0);
+    for (auto [a, b] : {std::pair(m.place, witness->place), std::pair(witness->place, m.place)}) {
+        network.set(a, b, {.delay = time(1)});
+        network.unblock(a, b);
+    }
+    network.restore(m.place, witness->place);
     const auto kept = m.copy->durable;
     m.die("crashes, and its storage is restored from an old copy", true);
     storage_lost(m, kept);
@@ -221,11 +226,6 @@ void world::set_back(machine& m, testing::random_source& draw) {
 }
 
 void world::watch_set_back(machine& m, machine& witness) {
-    for (auto [a, b] : {std::pair(m.place, witness.place), std::pair(witness.place, m.place)}) {
-        network.set(a, b, {.delay = time(1)});
-        network.unblock(a, b);
-    }
-    network.restore(m.place, witness.place);
     if (m.running() && !m.held()) return guarded.clear();
     if (m.running() && random.chance(60)) m.edit(random.next()); // before anybody has told it anything
     network.schedule(network.now() + time(random.between(1, 10)), [this, &m, &witness] { watch_set_back(m, witness); });
@@ -243,8 +243,8 @@ void world::clone(machine& m, testing::random_source& draw) {
         machines[n]->disk.crash_at(0);
         machines[n]->disk.fail_at(0);
     }
-    network.heal();
     network.set_all({.delay = time(2), .jitter = time(3)});
+    network.heal();
     const bool old = m.copy && draw.chance(50);
     second.disk = old ? m.copy->disk.copy() : m.disk.copy();
     second.lineage = next_lineage++;

@@ -76,6 +76,12 @@ world::world(const schedule& s, planted_bug b, bool trace)
     });
 }
 
+std::size_t world::neighbours(std::size_t place) const {
+    std::size_t n = 0;
+    for (std::size_t other = 0; other < plan.nodes; ++other) n += other != place && network.linked(place, other);
+    return n;
+}
+
 void world::make_links() {
     const std::size_t n = plan.nodes;
     const auto link = [&](std::size_t a, std::size_t b) {

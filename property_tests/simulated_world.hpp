@@ -146,6 +146,8 @@ public:
     }
     [[noreturn]] void fail(const machine* m, const std::string& what);
     std::size_t collection_of(channel c) const;
+    /// Of all that are there from the beginning.
+    std::size_t neighbours(std::size_t place) const;
 
     /// A machine's storage has now only this: what nobody else has is excused.
     void storage_lost(machine& m, const std::vector<version_vector>& kept);

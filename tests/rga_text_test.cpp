@@ -223,7 +223,6 @@ public:
             writer& from = writers_[below(writers_.size())];
             if (&from == &w) break;
             w.join(from.state().whole());
-            took_complete_state_ = true;
             break;
         }
         case 17: prune(w); break;
@@ -248,11 +247,9 @@ public:
         for (auto& w : writers_) prune(w);
         for (auto& w : writers_) {
             check(w);
-            // Nothing is left of what was deleted. (A complete state may take removal records along that its
-            // receiver had not yet pruned, and with them the knowledge that they were stable.)
+            // Nothing is left of what was deleted.
             note_delta whole = w.state().whole();
             CHECK(whole.fragment.deletions.empty());
-            if (took_complete_state_) continue;
             for (const auto& r : whole.fragment.runs) CHECK(!r.deleted);
             CHECK(joinery::encode(w.state()) == joinery::encode(writers_.front().state()));
         }
@@ -272,7 +269,6 @@ private:
     std::vector<note_delta> deltas_;
     std::map<std::pair<std::size_t, std::size_t>, std::vector<version_vector>> beacons_;
     history history_;
-    bool took_complete_state_ = false;
 
     std::size_t below(std::size_t n) { return static_cast<std::size_t>(random_() % n); }
     const note_delta& some_delta() {

@@ -85,10 +85,12 @@ private:
     unknown_fields unknown_;
     std::optional<std::size_t> log_budget_ = default_log_budget;
     std::size_t trim_above_ = 0;
+    bool held_ = false; // own edits may yet be renamed, and with them their records: the log keeps all
 
     delta<T> extract(const causal_context& wanted) const;
     void merge(const delta<T>& d, hybrid_clock* clock);
     void join_unknown(const delta<T>& d, join_scope scope);
+    void pass_horizon();
     void trim_log();
 };
 
@@ -117,8 +119,19 @@ template <crdt T> void causal<T>::merge(const delta<T>& d, hybrid_clock* clock) 
     if (!d.unknown.empty()) join_unknown(d, scope);
     context_.join(d.covered);
     log_.arrived(d.covered);
-    if (horizon_.join(d.horizon)) log_.prune_dots(horizon_);
+    if (horizon_.join(d.horizon)) pass_horizon();
     trim_log();
+}
+
+// A peer has pruned up to the horizon. For types with tombstones that was what is stable; for the others it
+// may be no more than what a log's budget left.
+template <crdt T> void causal<T>::pass_horizon() {
+    if constexpr (!traits::leaves_tombstones) {
+        log_.prune_dots(horizon_);
+    } else if (unknown_.empty()) {
+        auto settled = log_.prune(horizon_);
+        traits::prune(value_, horizon_, settled, nullptr);
+    }
 }
 
 // Fields that were kept by leaders of an earlier version: one edit's fields together, each edit once.
@@ -179,7 +192,7 @@ template <crdt T> void causal<T>::prune(const version_vector& stable) {
 // Records against counter runs stay: they need true stability.
 template <crdt T> void causal<T>::trim_log() {
     if constexpr (!traits::leaves_tombstones) {
-        if (!log_budget_ || log_.bytes() <= std::max(*log_budget_, trim_above_) || !unknown_.empty()) return;
+        if (held_ || !log_budget_ || log_.bytes() <= std::max(*log_budget_, trim_above_) || !unknown_.empty()) return;
         log_.forget_older_half(version(), horizon_);
         log_.prune_dots(horizon_);      // so that a state is encoded as who joins it would
         trim_above_ = 2 * log_.bytes(); // what cannot go, because of gaps, is not looked at again at once

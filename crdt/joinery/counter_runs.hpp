@@ -45,7 +45,10 @@ public:
         template <class Archive> void save(Archive& ar) const { ar(cereal::make_nvp("runs", runs)); }
         template <class Archive> void load(Archive& ar) {
             ar(cereal::make_nvp("runs", runs));
-            validate(is_compact_archive_v<Archive>);
+            if constexpr (is_compact_archive_v<Archive>)
+                validate(ar.renaming() != nullptr);
+            else
+                validate(false);
         }
         void validate(bool may_be_renamed);
     };

@@ -64,9 +64,15 @@ public:
 
     /// Own dots above `seq` may yet be renamed: no entry mixes them with earlier ones. For engines that open
     /// a storage and have not yet heard what peers know of it.
-    void hold_from(std::uint64_t seq) { confirmed_ = seq; }
+    void hold_from(std::uint64_t seq) {
+        confirmed_ = seq;
+        state_.held_ = true;
+    }
     /// Own dots are this replica's for good.
-    void confirm() { confirmed_ = UINT64_MAX; }
+    void confirm() {
+        confirmed_ = UINT64_MAX;
+        state_.held_ = false;
+    }
 
     /// Re-issues the own dots above `seq`, which nobody else has seen, as dots 1, 2, ... of a new id, which
     /// becomes this replica's. O(n). Requires: hold_from(seq) was in force since they were issued.

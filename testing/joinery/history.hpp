@@ -130,6 +130,11 @@ struct history_writer {
         } else if (x < 85) {
             std::uint32_t asks = replica(), answers = replica();
             put({action_kind::ask, asks, answers, 0, new_delta()});
+            if (random.chance(60)) { // it reaches somebody else, for whom it may start too late
+                action a{action_kind::deliver, replica()};
+                a.delta = ids.back();
+                put(a);
+            }
         } else if (x < 87) {
             std::uint32_t who = replica();
             put({action_kind::keep_state, who, 0, 0, new_delta()});
