@@ -187,6 +187,7 @@ void text_engine::drop_deletions(const dot_range& r, join_scope& s) {
         s.dropped(dots_of(*d));
         deletions_.remove(dots_of(*d));
         mark(targets_of(*d), text_state::dead, text_state::settled);
+        if (late_) late_->awaited.remove(targets_of(*d)); // they come as settled, if at all
     }
 }
 
@@ -483,8 +484,11 @@ void text_engine::prune(const version_vector& stable, std::span<const dot_range>
         dropped(dots_of(d), d.lamport + d.count - 1);
         mark(targets_of(d), text_state::dead, text_state::settled);
     }
-    // From right to left: one goes if the next that remains is stable, or there is none.
+    // From right to left: one goes if the next that remains is stable, or there is none; and if it is not the
+    // parent of something that a peer may yet lack, which would then be sent with another parent.
     auto tombstones = tree_.settled();
+    if (tombstones.empty()) return;
+    auto parents = tree_.parents_of_others(stable);
     for (auto r = tombstones.rbegin(); r != tombstones.rend(); ++r) {
         auto next = tree_.following(*tree_.find({r->replica, r->last}));
         dot_range gone = *r;
@@ -494,10 +498,18 @@ void text_engine::prune(const version_vector& stable, std::span<const dot_range>
             if (stays <= r->first) continue;
             gone.last = stays - 1;
         }
-        while (auto p = tree_.next(gone)) {
-            dropped(p->dots, p->lamport + p->dots.size() - 1);
-            tree_.erase(p->at, p->dots.size());
+        auto erase = [&](const dot_range& part) {
+            while (auto p = tree_.next(part)) {
+                dropped(p->dots, p->lamport + p->dots.size() - 1);
+                tree_.erase(p->at, p->dots.size());
+            }
+        };
+        auto stays = std::lower_bound(parents.begin(), parents.end(), dot{gone.replica, gone.first});
+        for (; stays != parents.end() && gone.contains(*stays) && gone.first <= gone.last; ++stays) {
+            if (gone.first < stays->seq) erase({gone.replica, gone.first, stays->seq - 1});
+            gone.first = stays->seq + 1;
         }
+        if (gone.first <= gone.last) erase(gone);
     }
 }
 

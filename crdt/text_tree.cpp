@@ -256,6 +256,21 @@ std::string text_tree::read(std::uint64_t first, std::uint64_t count) const {
     return out;
 }
 
+std::vector<dot> text_tree::parents_of_others(const version_vector& v) const {
+    std::vector<dot> out;
+    for (auto it = index_.reaching({}); it != index_.end();) {
+        replica_id r = it->first.replica;
+        dot_range rest{r, v[r] + 1, UINT64_MAX};
+        while (auto p = next(rest)) {
+            out.push_back(parent(p->at));
+            rest.first = p->dots.last + 1;
+        }
+        it = index_.reaching({r, UINT64_MAX});
+    }
+    std::sort(out.begin(), out.end());
+    return out;
+}
+
 std::vector<dot_range> text_tree::settled() const {
     std::vector<dot_range> out;
     if (total_.settled == 0) return out;

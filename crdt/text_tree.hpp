@@ -24,6 +24,7 @@
 // thread-safe. A `place` is valid until the next change.
 
 #include <joinery/dot.hpp>
+#include <joinery/version_vector.hpp>
 
 #include <array>
 #include <compare>
@@ -123,6 +124,8 @@ public:
     std::string_view text(place p, std::uint64_t n) const;
     /// Visible text: `count` bytes from byte `first`. O(log n + count). Requires: they exist.
     std::string read(std::uint64_t first, std::uint64_t count) const;
+    /// The parents of the elements that are not in `v`, sorted. O((|answer| + #replicas) log n).
+    std::vector<dot> parents_of_others(const version_vector& v) const;
     /// The settled tombstones in document order. O(|answer| log n).
     std::vector<dot_range> settled() const;
 

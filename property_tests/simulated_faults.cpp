@@ -237,6 +237,8 @@ void world::clone(machine& m, testing::random_source& draw) {
     if (second.exists || m.disk.level() != durability::full || !m.unpublished.empty() || m.held()) return;
     for (auto& other : machines)
         if (other->exists && (!other->running() || network.paused(other->place) || other->held())) return;
+    for (std::size_t n = 0; n < plan.nodes; ++n)
+        if (network.linked(m.place, n) && !network.connected(m.place, n)) return;
     fault("clone");
     for (std::size_t n = 0; n < machines.size(); ++n) {
         guarded.insert(n);

@@ -878,6 +878,76 @@ TEST_CASE("rga_text: what waits for a pruned parent is placed by a complete stat
     CHECK(joinery::encode(late.state()) == joinery::encode(b.state()));
 }
 
+TEST_CASE("rga_text: a complete state without tombstones leaves the order as it was") {
+    writer a{id_a};
+    writer b{id_b};
+    auto b1 = insert(b, 0, "b");
+    b.join(insert(a, 0, "xy"));
+    b.join(erase(a, 0, 1)); // x, which is less than b; y is greater
+    CHECK(str(b) == "by");
+    b.prune({{id_a, 3}});
+    CHECK(b.state().whole().fragment.runs.size() == 2);
+    writer c{id_c};
+    c.join(a.state().whole());
+    c.join(b1);
+    a.join(sent(b.state().whole()));
+    CHECK(str(a) == "by");
+    check_converged(a, b, c);
+}
+
+TEST_CASE("rga_text: complete states of two that have pruned differently give one order") {
+    writer a{id_a};
+    writer b{id_b};
+    writer whole{id_c}; // never prunes
+    std::vector<note_delta> deltas{insert(a, 0, "xmyn"), insert(b, 0, "1")};
+    b.join(deltas[0]);
+    deltas.push_back(insert(b, 3, "2")); // before y
+    deltas.push_back(erase(a, 0, 1));
+    deltas.push_back(erase(a, 1, 1)); // x and y
+    for (const auto& d : deltas) {
+        a.join(d);
+        b.join(d);
+        whole.join(d);
+    }
+    CHECK(str(b) == "1m2n");
+    for (std::size_t pos : {0, 1, 3, 4}) {
+        whole.join(insert(a, pos, "a"));
+        whole.join(insert(b, pos, "b"));
+    }
+    b.prune({{id_a, 5}, {id_b, 1}});
+    a.prune({{id_a, 6}, {id_b, 2}});
+    auto from_a = sent(a.state().whole());
+    auto from_b = sent(b.state().whole());
+    a.join(from_b);
+    b.join(from_a);
+    CHECK(str(a) == str(whole));
+    check_converged(a, b, whole);
+}
+
+TEST_CASE("rga_text: a tombstone stays while something inserted after it may be lacking somewhere") {
+    writer a{id_a};
+    writer b{id_b};
+    writer c{id_c};
+    auto base = insert(b, 0, "p");
+    a.join(base);
+    auto x = insert(a, 1, "x");
+    auto t = insert(b, 1, "t"); // after p too, and greater than x
+    auto gone = erase(b, 0, 1);
+    a.join(t);
+    a.join(gone);
+    c.join(base);
+    c.join(t);
+    c.join(gone);
+    CHECK(str(a) == "tx");
+    a.prune(c.version()); // x is not stable, p its parent
+    c.join(a.delta_since(c.version()));
+    CHECK(str(c) == "tx");
+    b.join(x);
+    check_converged(a, b, c);
+    a.prune(a.version());
+    CHECK(a.state().whole().fragment.runs.size() == 2);
+}
+
 TEST_CASE("rga_text: edits that are re-issued under a new id stay where they were") {
     writer a{id_a};
     writer b{id_b};

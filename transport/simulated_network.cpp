@@ -101,6 +101,12 @@ bool simulated_network::linked(node a, node b) const {
     });
 }
 
+bool simulated_network::connected(node a, node b) const {
+    return std::any_of(links_.begin(), links_.end(), [&](const link& l) {
+        return l.up && ((l.ends[0] == a && l.ends[1] == b) || (l.ends[0] == b && l.ends[1] == a));
+    });
+}
+
 void simulated_network::set(node from, node to, const link_conditions& c) {
     for_links(from, to, [&](std::size_t l, std::size_t end) { links_[l].to[end].conditions = c; });
 }

@@ -89,6 +89,8 @@ public:
     /// `from` dials `to`, for good. A link connects again by itself whenever it can.
     void dial(node from, node to);
     bool linked(node a, node b) const;
+    /// Linked, and the link is up.
+    bool connected(node a, node b) const;
     /// Of all frames from here to there, from now on.
     void set(node from, node to, const link_conditions& c);
     void set_all(const link_conditions& c);
