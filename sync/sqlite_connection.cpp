@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sqlite_connection.hpp"
+
+#include "sqlite_format.hpp"
+#include "sqlite_wal.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+
+namespace joinery::sqlite {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+fs::path absolute(const std::string& path) {
+    // An absolute path is never a URI nor ":memory:" to SQLite, and outlives a change of directory.
+    if (path.empty() || path.find('\0') != std::string::npos)
+        throw storage_error("sqlite_storage: open: the path is empty or contains a zero byte");
+    std::error_code error;
+    fs::path result = fs::absolute(path, error);
+    if (error) throw storage_error(concat({"sqlite_storage: open '", path, "': ", error.message()}));
+    return result;
+}
+
+bool has_content(const fs::path& path) {
+    std::error_code error;
+    auto size = fs::file_size(path, error);
+    return !error && size > 0;
+}
+
+} // namespace
+
+std::string concat(std::initializer_list<std::string_view> parts) {
+    std::string result;
+    for (auto part : parts) result.append(part);
+    return result;
+}
+
+connection::connection(const std::string& path) : path_(absolute(path)) {}
+
+fs::path connection::beside(const char* suffix) const {
+    // SQLite's name of the file: its own files lie there, not beside a symbolic link to it.
+    return concat({sqlite3_db_filename(db_, "main"), suffix});
+}
+
+// ---- opening and closing ----
+
+bool connection::open() {
+    std::error_code ignored;
+    const fs::file_status status = fs::status(path_, ignored);
+    if (fs::exists(status) && !fs::is_regular_file(status)) fail("open", "not a regular file");
+
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
+    int code = sqlite3_open_v2(path_.c_str(), &db_, flags, nullptr);
+    if (!db_) fail("open", "no memory");
+    sqlite3_extended_result_codes(db_, 1);
+    if (code != SQLITE_OK) fail_with_sqlite("open");
+    if (sqlite3_db_readonly(db_, "main") == 1) fail("open", "the file cannot be written");
+    sqlite3_db_config(db_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+    sqlite3_db_config(db_, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
+    sqlite3_db_config(db_, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, nullptr);
+    sqlite3_db_config(db_, SQLITE_DBCONFIG_ENABLE_VIEW, 0, nullptr);
+
+    had_wal_ = fs::exists(wal_path(), ignored);
+    const bool is_new = look();
+    execute("open", "PRAGMA locking_mode = EXCLUSIVE; PRAGMA trusted_schema = OFF;"
+                    "PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0; PRAGMA secure_delete = OFF;"
+                    "PRAGMA temp_store = MEMORY; PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON;"
+                    "PRAGMA wal_autocheckpoint = 1000; PRAGMA journal_size_limit = 4194304;");
+    if (!is_new) {
+        execute("open", "BEGIN EXCLUSIVE; COMMIT"); // the lock stays
+        return true;
+    }
+    // The settings of the file are decided with its first page, which is all that this writes. EXTRA:
+    // a journal whose removal is lost would take back what the WAL holds by then.
+    execute("create",
+            concat({"PRAGMA page_size = ", std::to_string(page_size), "; PRAGMA synchronous = EXTRA; BEGIN"}).c_str());
+    if (query("create", "PRAGMA page_count") != 0) fail("create", "created by another process too");
+    execute("create", concat({"PRAGMA auto_vacuum = INCREMENTAL; PRAGMA application_id = ",
+                              std::to_string(application_id), "; COMMIT"})
+                          .c_str());
+    return false;
+}
+
+/// Reads the header of the file, and nothing is written or locked. True for a file that is to be created.
+/// A journal (not a WAL) exists only while the first page is written and while WAL mode is set.
+bool connection::look() {
+    // Only through SQLite: to close a second descriptor of a locked file would release its locks.
+    sqlite3_file* file = nullptr;
+    sqlite3_file_control(db_, "main", SQLITE_FCNTL_FILE_POINTER, &file);
+    std::error_code error;
+    auto size = static_cast<sqlite3_int64>(fs::file_size(path_, error));
+    if (error || !file || !file->pMethods) fail("open", concat({"no size: ", error.message()}));
+    bool journal = has_content(beside("-journal"));
+    if (size == 0) {
+        if (has_content(wal_path())) fail("open", "the file is empty, but its write-ahead log is not");
+        return true;
+    }
+    std::array<unsigned char, 100> header{};
+    auto n = static_cast<int>(std::min<sqlite3_int64>(size, stored(header.size())));
+    if (file->pMethods->xRead(file, header.data(), n, 0) != SQLITE_OK) fail("open", "it cannot be read");
+    bool blank = std::all_of(header.begin(), header.end(), [](unsigned char c) { return c == 0; });
+    // Creation was cut short while the first page was written: SQLite takes it back by the journal.
+    if (blank && journal && size <= page_size && !has_content(wal_path())) return true;
+    if (size < stored(header.size()) || std::memcmp(header.data(), "SQLite format 3", 16) != 0)
+        fail("open", "not an SQLite file");
+    if (big_endian(&header[68]) != application_id)
+        fail("open", "an SQLite file of another application (application_id)");
+    if (header[18] < 1 || header[18] > 2 || header[19] < 1 || header[19] > 2) fail("open", "corrupt header");
+    if (journal && size > page_size) fail("open", "a rollback journal of another program lies beside it");
+    return false;
+}
+
+void connection::use_wal() {
+    // Ordinarily it is WAL already; a file that was copied by SQLite's VACUUM INTO is not.
+    statement mode = prepare("PRAGMA journal_mode = WAL");
+    if (mode.step() != SQLITE_ROW) fail_with_sqlite("open");
+    if (mode.text(0) != "wal") fail("open", "the file system cannot hold a write-ahead log");
+    begin_ = prepare("BEGIN IMMEDIATE");
+    commit_ = prepare("COMMIT");
+    rollback_ = prepare("ROLLBACK");
+    count_pages();
+    bytes_written_ = 0;
+}
+
+void connection::abandon() noexcept {
+    // SQLite made an empty WAL beside the file; while the lock is held, nobody else can use it.
+    std::error_code ignored;
+    sqlite3_vfs* vfs = nullptr;
+    int lock = SQLITE_LOCK_NONE;
+    if (db_ && sqlite3_file_control(db_, "main", SQLITE_FCNTL_LOCKSTATE, &lock) == SQLITE_OK &&
+        lock == SQLITE_LOCK_EXCLUSIVE && !had_wal_ && fs::exists(wal_path(), ignored) && !has_content(wal_path()) &&
+        sqlite3_file_control(db_, "main", SQLITE_FCNTL_VFS_POINTER, &vfs) == SQLITE_OK)
+        vfs->xDelete(vfs, wal_path().c_str(), 0);
+    close();
+}
+
+void connection::close() noexcept {
+    for (statement* s : {&begin_, &commit_, &rollback_}) *s = statement();
+    sqlite3_close_v2(std::exchange(db_, nullptr));
+}
+
+void connection::close_cleanly() noexcept {
+    sqlite3_db_config(db_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, nullptr);
+    close();
+}
+
+// ---- statements ----
+
+void connection::execute(std::string_view operation, const char* sql) {
+    errno = 0;
+    if (sqlite3_exec(db_, sql, nullptr, nullptr, nullptr) != SQLITE_OK) fail_with_sqlite(operation);
+}
+
+void connection::run(statement& s) {
+    errno = 0;
+    const int code = s.step();
+    if (code != SQLITE_DONE && code != SQLITE_ROW) {
+        try {
+            fail_with_sqlite(operation_);
+        } catch (...) {
+            s.reset();
+            throw;
+        }
+    }
+    s.reset();
+}
+
+std::int64_t connection::query(std::string_view operation, const char* sql) {
+    statement s = prepare(sql);
+    if (s.step() != SQLITE_ROW) fail_with_sqlite(operation);
+    return s.integer(0);
+}
+
+bool connection::next(std::string_view operation, statement& s) {
+    const int code = s.step();
+    if (code != SQLITE_ROW && code != SQLITE_DONE) fail_with_sqlite(operation);
+    return code == SQLITE_ROW;
+}
+
+void connection::synchronous(std::string_view operation, bool full) {
+    execute(operation, full ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL");
+}
+
+// SQLite may have rolled back already. If neither it nor this can, the transaction stays open.
+void connection::roll_back() {
+    if (sqlite3_get_autocommit(db_)) return;
+    const int code = rollback_.step();
+    rollback_.reset();
+    if (code != SQLITE_DONE) broken_ = "a transaction could not be rolled back";
+}
+
+void connection::count_pages() {
+    int pages = 0, unused = 0;
+    if (sqlite3_db_status(db_, SQLITE_DBSTATUS_CACHE_WRITE, &pages, &unused, 1) == SQLITE_OK)
+        bytes_written_ += static_cast<std::uint64_t>(pages) * (page_size + 24);
+}
+
+// ---- errors ----
+
+void connection::fail(std::string_view operation, std::string_view reason) const {
+    throw storage_error(concat({"sqlite_storage: ", operation, " '", path_.string(), "': ", reason}));
+}
+
+void connection::fail_with_sqlite(std::string_view operation) {
+    int code = sqlite3_extended_errcode(db_), number = sqlite3_system_errno(db_);
+    if (number == 0) number = errno; // SQLite does not keep it when a COMMIT fails
+    std::string reason = sqlite3_errmsg(db_);
+    if ((code & 0xff) == SQLITE_BUSY) reason = "held by another storage or process";
+    if (number != 0 && ((code & 0xff) == SQLITE_IOERR || (code & 0xff) == SQLITE_CANTOPEN))
+        reason = concat({reason, " (", std::generic_category().message(number), ")"});
+    bool lost_writes = code == SQLITE_IOERR_FSYNC || code == SQLITE_IOERR_DIR_FSYNC;
+    bool damaged = (code & 0xff) == SQLITE_CORRUPT || (code & 0xff) == SQLITE_NOTADB;
+    if (lost_writes || damaged) broken_ = reason;
+    fail(operation, reason);
+}
+
+void connection::check_usable(std::string_view operation, bool state, std::string_view reason) const {
+    if (!db_) fail(operation, "closed");
+    if (!broken_.empty()) fail(operation, concat({"an earlier error was final: ", broken_}));
+    if (!state) fail(operation, reason);
+}
+
+} // namespace joinery::sqlite

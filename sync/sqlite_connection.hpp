@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// A connection to an SQLite file, which it holds alone. Every error becomes a storage_error that names the
+// operation and the file.
+//
+// Opening looks before it touches. The header is read without a lock; then SQLite takes its exclusive lock
+// on the file, which only ever reads until the content has been verified. SQLite recovers a write-ahead log
+// (WAL) in memory then; it moves into the file in `load`. A WAL is cut at its first bad frame without a
+// word, since this is how a torn write looks, so frames beyond it are looked at too: `verify_wal`.
+// What this cannot see: the last transaction of a WAL damaged (it looks like a torn write), or a WAL or a
+// file replaced by an older one of its own. The hello of the sync engine finds these by asking the peers.
+//
+// The lock is SQLite's own on the file (locking_mode=EXCLUSIVE), which ends with the process. It also keeps
+// the WAL's index in memory: there is no -shm file.
+//
+// An fsync that failed cannot be repeated, because the kernel may have dropped what it could not write. The
+// storage is unusable from then on; after opening again `load` writes all that can be read into the file.
+
+#include <joinery/storage.hpp>
+
+#include <sqlite3.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <initializer_list>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace joinery::sqlite {
+
+std::string concat(std::initializer_list<std::string_view> parts);
+
+class statement {
+public:
+    statement() = default;
+    statement(sqlite3* db, const char* sql) {
+        // A failure shows as a null handle, which the first step reports.
+        sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, &handle_, nullptr);
+    }
+    ~statement() { sqlite3_finalize(handle_); }
+    statement(statement&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
+    statement& operator=(statement&& other) noexcept {
+        std::swap(handle_, other.handle_);
+        return *this;
+    }
+
+    void bind(int i, std::int64_t value) { sqlite3_bind_int64(handle_, i, value); }
+    void bind(int i, std::span<const std::byte> value) {
+        // A null pointer would bind NULL.
+        sqlite3_bind_blob64(handle_, i, value.empty() ? static_cast<const void*>("") : value.data(), value.size(),
+                            SQLITE_STATIC);
+    }
+    void bind_null(int i) { sqlite3_bind_null(handle_, i); }
+    int step() { return handle_ ? sqlite3_step(handle_) : SQLITE_ERROR; }
+    void reset() {
+        sqlite3_reset(handle_);
+        sqlite3_clear_bindings(handle_);
+    }
+
+    bool is_null(int column) const { return sqlite3_column_type(handle_, column) == SQLITE_NULL; }
+    std::int64_t integer(int column) const { return sqlite3_column_int64(handle_, column); }
+    std::span<const std::byte> blob(int column) const {
+        auto data = static_cast<const std::byte*>(sqlite3_column_blob(handle_, column));
+        return {data, data ? static_cast<std::size_t>(sqlite3_column_bytes(handle_, column)) : 0};
+    }
+    std::string_view text(int column) const {
+        auto data = reinterpret_cast<const char*>(sqlite3_column_text(handle_, column));
+        return {data ? data : "", data ? static_cast<std::size_t>(sqlite3_column_bytes(handle_, column)) : 0};
+    }
+
+private:
+    sqlite3_stmt* handle_ = nullptr;
+};
+
+class connection {
+public:
+    /// Does not touch the file yet.
+    explicit connection(const std::string& path);
+    ~connection() { close(); }
+    connection(const connection&) = delete;
+    connection& operator=(const connection&) = delete;
+
+    /// True if there is a file of ours: it is locked then, and only read from so far. Otherwise a file was
+    /// created, with one empty page.
+    bool open();
+    /// Ends the opening: the write-ahead log is in use from now on, and `write` can be called.
+    void use_wal();
+    /// In place of `use_wal`: leaves the files as they were found.
+    void abandon() noexcept;
+    /// Requires: no statement is left.
+    void close() noexcept;
+    /// As `close`, and moves the WAL into the file and removes it. If that fails, the next opening recovers it.
+    void close_cleanly() noexcept;
+
+    std::filesystem::path wal_path() const { return beside("-wal"); }
+    statement prepare(const char* sql) { return {db_, sql}; }
+
+    void execute(std::string_view operation, const char* sql);
+    /// The first column of the first row.
+    std::int64_t query(std::string_view operation, const char* sql);
+    /// True if there is a row, false after the last one.
+    bool next(std::string_view operation, statement& s);
+    void synchronous(std::string_view operation, bool full);
+
+    /// `body` in a transaction: all of it is in the file when this returns, nothing when it throws.
+    template <class F> void write(std::string_view operation, F&& body) {
+        operation_ = operation;
+        run(begin_);
+        try {
+            body();
+            run(commit_);
+        } catch (...) {
+            roll_back();
+            count_pages();
+            throw;
+        }
+        count_pages();
+    }
+    /// Runs a statement without rows to its end, within `write`.
+    void run(statement& s);
+
+    /// By `write`, about.
+    std::uint64_t bytes_written() const { return bytes_written_; }
+
+    [[noreturn]] void fail(std::string_view operation, std::string_view reason) const;
+    [[noreturn]] void fail_with_sqlite(std::string_view operation);
+    /// Throws if it is closed or broken, or if `state` does not hold, for which `reason` is given.
+    void check_usable(std::string_view operation, bool state = true, std::string_view reason = {}) const;
+
+private:
+    std::filesystem::path path_;
+    bool had_wal_ = false;
+    sqlite3* db_ = nullptr;
+    statement begin_, commit_, rollback_;
+    std::string_view operation_; // of the current `write`
+    std::string broken_;         // why nothing works any more, if so
+    std::uint64_t bytes_written_ = 0;
+
+    std::filesystem::path beside(const char* suffix) const;
+    bool look();
+    void roll_back();
+    void count_pages();
+};
+
+} // namespace joinery::sqlite
