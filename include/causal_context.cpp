@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <joinery/causal_context.hpp>
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <iterator>
 
 namespace joinery {
 
@@ -306,10 +309,9 @@ std::size_t causal_context::range_count() const {
 std::string to_string(const causal_context& c) {
     std::string out = "{";
     c.for_each([&](const dot_range& r) {
-        if (out.size() > 1) out += ' ';
-        std::string id = to_string(r.replica);
-        out += id.substr(std::min(id.find_first_not_of('0'), id.size() - 1)) + ":" + std::to_string(r.first);
-        if (r.last != r.first) out += "-" + std::to_string(r.last);
+        auto end = std::back_inserter(out);
+        fmt::format_to(end, "{}{:x}:{}", out.size() > 1 ? " " : "", r.replica.value(), r.first);
+        if (r.last != r.first) fmt::format_to(end, "-{}", r.last);
     });
     return out + "}";
 }

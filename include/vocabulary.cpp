@@ -3,8 +3,10 @@
 #include <joinery/replica_id.hpp>
 #include <joinery/version_vector.hpp>
 
+#include <fmt/format.h>
+
 #include <algorithm>
-#include <cstring>
+#include <iterator>
 #include <random>
 
 namespace joinery {
@@ -16,14 +18,9 @@ replica_id replica_id::random() {
     return replica_id{value};
 }
 
-std::string to_string(replica_id id) {
-    static constexpr char digits[] = "0123456789abcdef";
-    std::string out(16, '0');
-    for (std::size_t i = 0; i < 16; ++i) out[15 - i] = digits[(id.value() >> (4 * i)) & 15];
-    return out;
-}
+std::string to_string(replica_id id) { return fmt::format("{:016x}", id.value()); }
 
-std::string to_string(dot d) { return to_string(d.replica) + ":" + std::to_string(d.seq); }
+std::string to_string(dot d) { return fmt::format("{:016x}:{}", d.replica.value(), d.seq); }
 
 namespace {
 constexpr auto by_replica = [](const version_vector::value_type& e, replica_id r) { return e.first < r; };
@@ -94,19 +91,10 @@ bool version_vector::within(const version_vector& other) const {
                        [&](const value_type& e) { return e.second <= other[e.first]; });
 }
 
-namespace {
-std::string short_hex(replica_id id) {
-    std::string s = to_string(id);
-    return s.substr(std::min(s.find_first_not_of('0'), s.size() - 1));
-}
-} // namespace
-
 std::string to_string(const version_vector& v) {
     std::string out = "{";
-    for (const auto& [r, seq] : v) {
-        if (out.size() > 1) out += ", ";
-        out += short_hex(r) + ":" + std::to_string(seq);
-    }
+    for (const auto& [r, seq] : v)
+        fmt::format_to(std::back_inserter(out), "{}{:x}:{}", out.size() > 1 ? ", " : "", r.value(), seq);
     return out + "}";
 }
 

@@ -20,6 +20,7 @@
 #include <joinery/causal_context.hpp>
 #include <joinery/join_scope.hpp>
 #include <joinery/removal_log.hpp>
+#include <joinery/replica.hpp>
 #include <joinery/text_fragment.hpp>
 #include <joinery/transaction.hpp>
 
