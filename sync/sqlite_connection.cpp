@@ -4,6 +4,9 @@
 #include "sqlite_format.hpp"
 #include "sqlite_wal.hpp"
 
+#include <fmt/format.h>
+#include <sqlite3.h>
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -22,7 +25,7 @@ fs::path absolute(const std::string& path) {
         throw storage_error("sqlite_storage: open: the path is empty or contains a zero byte");
     std::error_code error;
     fs::path result = fs::absolute(path, error);
-    if (error) throw storage_error(concat({"sqlite_storage: open '", path, "': ", error.message()}));
+    if (error) throw storage_error(fmt::format("sqlite_storage: open '{}': {}", path, error.message()));
     return result;
 }
 
@@ -34,17 +37,51 @@ bool has_content(const fs::path& path) {
 
 } // namespace
 
-std::string concat(std::initializer_list<std::string_view> parts) {
-    std::string result;
-    for (auto part : parts) result.append(part);
-    return result;
+// ---- statements ----
+
+statement::statement(sqlite3* db, const char* sql) {
+    sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, &handle_, nullptr);
 }
+statement::~statement() { sqlite3_finalize(handle_); }
+
+void statement::bind(int i, std::int64_t value) { sqlite3_bind_int64(handle_, i, value); }
+void statement::bind(int i, std::span<const std::byte> value) {
+    // A null pointer would bind NULL.
+    sqlite3_bind_blob64(handle_, i, value.empty() ? static_cast<const void*>("") : value.data(), value.size(),
+                        SQLITE_STATIC);
+}
+void statement::bind_null(int i) { sqlite3_bind_null(handle_, i); }
+
+step_result statement::step() {
+    switch (handle_ ? sqlite3_step(handle_) : SQLITE_ERROR) {
+    case SQLITE_ROW: return step_result::row;
+    case SQLITE_DONE: return step_result::done;
+    default: return step_result::failed;
+    }
+}
+void statement::reset() {
+    sqlite3_reset(handle_);
+    sqlite3_clear_bindings(handle_);
+}
+
+bool statement::is_null(int column) const { return sqlite3_column_type(handle_, column) == SQLITE_NULL; }
+std::int64_t statement::integer(int column) const { return sqlite3_column_int64(handle_, column); }
+std::span<const std::byte> statement::blob(int column) const {
+    auto data = static_cast<const std::byte*>(sqlite3_column_blob(handle_, column));
+    return {data, data ? static_cast<std::size_t>(sqlite3_column_bytes(handle_, column)) : 0};
+}
+std::string_view statement::text(int column) const {
+    auto data = reinterpret_cast<const char*>(sqlite3_column_text(handle_, column));
+    return {data ? data : "", data ? static_cast<std::size_t>(sqlite3_column_bytes(handle_, column)) : 0};
+}
+
+// ---- connections ----
 
 connection::connection(const std::string& path) : path_(absolute(path)) {}
 
 fs::path connection::beside(const char* suffix) const {
     // SQLite's name of the file: its own files lie there, not beside a symbolic link to it.
-    return concat({sqlite3_db_filename(db_, "main"), suffix});
+    return fmt::format("{}{}", sqlite3_db_filename(db_, "main"), suffix);
 }
 
 // ---- opening and closing ----
@@ -77,12 +114,11 @@ bool connection::open() {
     }
     // The settings of the file are decided with its first page, which is all that this writes. EXTRA:
     // a journal whose removal is lost would take back what the WAL holds by then.
-    execute("create",
-            concat({"PRAGMA page_size = ", std::to_string(page_size), "; PRAGMA synchronous = EXTRA; BEGIN"}).c_str());
+    execute("create", fmt::format("PRAGMA page_size = {}; PRAGMA synchronous = EXTRA; BEGIN", page_size).c_str());
     if (query("create", "PRAGMA page_count") != 0) fail("create", "created by another process too");
-    execute("create", concat({"PRAGMA auto_vacuum = INCREMENTAL; PRAGMA application_id = ",
-                              std::to_string(application_id), "; COMMIT"})
-                          .c_str());
+    execute(
+        "create",
+        fmt::format("PRAGMA auto_vacuum = INCREMENTAL; PRAGMA application_id = {}; COMMIT", application_id).c_str());
     return false;
 }
 
@@ -94,7 +130,7 @@ bool connection::look() {
     sqlite3_file_control(db_, "main", SQLITE_FCNTL_FILE_POINTER, &file);
     std::error_code error;
     auto size = static_cast<sqlite3_int64>(fs::file_size(path_, error));
-    if (error || !file || !file->pMethods) fail("open", concat({"no size: ", error.message()}));
+    if (error || !file || !file->pMethods) fail("open", fmt::format("no size: {}", error.message()));
     bool journal = has_content(beside("-journal"));
     if (size == 0) {
         if (has_content(wal_path())) fail("open", "the file is empty, but its write-ahead log is not");
@@ -118,7 +154,7 @@ bool connection::look() {
 void connection::use_wal() {
     // Ordinarily it is WAL already; a file that was copied by SQLite's VACUUM INTO is not.
     statement mode = prepare("PRAGMA journal_mode = WAL");
-    if (mode.step() != SQLITE_ROW) fail_with_sqlite("open");
+    if (mode.step() != step_result::row) fail_with_sqlite("open");
     if (mode.text(0) != "wal") fail("open", "the file system cannot hold a write-ahead log");
     begin_ = prepare("BEGIN IMMEDIATE");
     commit_ = prepare("COMMIT");
@@ -158,8 +194,7 @@ void connection::execute(std::string_view operation, const char* sql) {
 
 void connection::run(statement& s) {
     errno = 0;
-    const int code = s.step();
-    if (code != SQLITE_DONE && code != SQLITE_ROW) {
+    if (s.step() == step_result::failed) {
         try {
             fail_with_sqlite(operation_);
         } catch (...) {
@@ -172,14 +207,14 @@ void connection::run(statement& s) {
 
 std::int64_t connection::query(std::string_view operation, const char* sql) {
     statement s = prepare(sql);
-    if (s.step() != SQLITE_ROW) fail_with_sqlite(operation);
+    if (s.step() != step_result::row) fail_with_sqlite(operation);
     return s.integer(0);
 }
 
 bool connection::next(std::string_view operation, statement& s) {
-    const int code = s.step();
-    if (code != SQLITE_ROW && code != SQLITE_DONE) fail_with_sqlite(operation);
-    return code == SQLITE_ROW;
+    const step_result result = s.step();
+    if (result == step_result::failed) fail_with_sqlite(operation);
+    return result == step_result::row;
 }
 
 void connection::synchronous(std::string_view operation, bool full) {
@@ -189,9 +224,9 @@ void connection::synchronous(std::string_view operation, bool full) {
 // SQLite may have rolled back already. If neither it nor this can, the transaction stays open.
 void connection::roll_back() {
     if (sqlite3_get_autocommit(db_)) return;
-    const int code = rollback_.step();
+    const step_result result = rollback_.step();
     rollback_.reset();
-    if (code != SQLITE_DONE) broken_ = "a transaction could not be rolled back";
+    if (result != step_result::done) broken_ = "a transaction could not be rolled back";
 }
 
 void connection::count_pages() {
@@ -203,7 +238,7 @@ void connection::count_pages() {
 // ---- errors ----
 
 void connection::fail(std::string_view operation, std::string_view reason) const {
-    throw storage_error(concat({"sqlite_storage: ", operation, " '", path_.string(), "': ", reason}));
+    throw storage_error(fmt::format("sqlite_storage: {} '{}': {}", operation, path_.string(), reason));
 }
 
 void connection::fail_with_sqlite(std::string_view operation) {
@@ -212,7 +247,7 @@ void connection::fail_with_sqlite(std::string_view operation) {
     std::string reason = sqlite3_errmsg(db_);
     if ((code & 0xff) == SQLITE_BUSY) reason = "held by another storage or process";
     if (number != 0 && ((code & 0xff) == SQLITE_IOERR || (code & 0xff) == SQLITE_CANTOPEN))
-        reason = concat({reason, " (", std::generic_category().message(number), ")"});
+        reason = fmt::format("{} ({})", reason, std::generic_category().message(number));
     bool lost_writes = code == SQLITE_IOERR_FSYNC || code == SQLITE_IOERR_DIR_FSYNC;
     bool damaged = (code & 0xff) == SQLITE_CORRUPT || (code & 0xff) == SQLITE_NOTADB;
     if (lost_writes || damaged) broken_ = reason;
@@ -221,7 +256,7 @@ void connection::fail_with_sqlite(std::string_view operation) {
 
 void connection::check_usable(std::string_view operation, bool state, std::string_view reason) const {
     if (!db_) fail(operation, "closed");
-    if (!broken_.empty()) fail(operation, concat({"an earlier error was final: ", broken_}));
+    if (!broken_.empty()) fail(operation, fmt::format("an earlier error was final: {}", broken_));
     if (!state) fail(operation, reason);
 }
 

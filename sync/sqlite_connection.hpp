@@ -19,58 +19,45 @@
 
 #include <joinery/storage.hpp>
 
-#include <sqlite3.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <initializer_list>
 #include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 
+struct sqlite3;
+struct sqlite3_stmt;
+
 namespace joinery::sqlite {
 
-std::string concat(std::initializer_list<std::string_view> parts);
+enum class step_result { row, done, failed };
 
 class statement {
 public:
     statement() = default;
-    statement(sqlite3* db, const char* sql) {
-        // A failure shows as a null handle, which the first step reports.
-        sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, &handle_, nullptr);
-    }
-    ~statement() { sqlite3_finalize(handle_); }
+    /// A failure shows in the first step.
+    statement(sqlite3* db, const char* sql);
+    ~statement();
     statement(statement&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
     statement& operator=(statement&& other) noexcept {
         std::swap(handle_, other.handle_);
         return *this;
     }
 
-    void bind(int i, std::int64_t value) { sqlite3_bind_int64(handle_, i, value); }
-    void bind(int i, std::span<const std::byte> value) {
-        // A null pointer would bind NULL.
-        sqlite3_bind_blob64(handle_, i, value.empty() ? static_cast<const void*>("") : value.data(), value.size(),
-                            SQLITE_STATIC);
-    }
-    void bind_null(int i) { sqlite3_bind_null(handle_, i); }
-    int step() { return handle_ ? sqlite3_step(handle_) : SQLITE_ERROR; }
-    void reset() {
-        sqlite3_reset(handle_);
-        sqlite3_clear_bindings(handle_);
-    }
+    void bind(int i, std::int64_t value);
+    /// The bytes must outlive the step.
+    void bind(int i, std::span<const std::byte> value);
+    void bind_null(int i);
+    step_result step();
+    void reset();
 
-    bool is_null(int column) const { return sqlite3_column_type(handle_, column) == SQLITE_NULL; }
-    std::int64_t integer(int column) const { return sqlite3_column_int64(handle_, column); }
-    std::span<const std::byte> blob(int column) const {
-        auto data = static_cast<const std::byte*>(sqlite3_column_blob(handle_, column));
-        return {data, data ? static_cast<std::size_t>(sqlite3_column_bytes(handle_, column)) : 0};
-    }
-    std::string_view text(int column) const {
-        auto data = reinterpret_cast<const char*>(sqlite3_column_text(handle_, column));
-        return {data ? data : "", data ? static_cast<std::size_t>(sqlite3_column_bytes(handle_, column)) : 0};
-    }
+    // Of the present row, valid until the next step.
+    bool is_null(int column) const;
+    std::int64_t integer(int column) const;
+    std::span<const std::byte> blob(int column) const;
+    std::string_view text(int column) const;
 
 private:
     sqlite3_stmt* handle_ = nullptr;

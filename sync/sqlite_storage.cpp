@@ -8,6 +8,8 @@
 
 #include <joinery/storage.hpp>
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -60,7 +62,7 @@ public:
         for (std::uint32_t i = 0; i < collections_.size(); ++i) {
             if (collections_[i].name != name) continue;
             if (collections_[i].fingerprint == fingerprint) return i;
-            db_.fail("attach", concat({"collection '", name, "' is stored with another type"}));
+            db_.fail("attach", fmt::format("collection '{}' is stored with another type", name));
         }
         auto number = static_cast<std::uint32_t>(collections_.size());
         if (number == max_collections) db_.fail("attach", "too many collections");
@@ -168,7 +170,7 @@ private:
     void check_loaded(std::string_view operation) const { db_.check_usable(operation, loaded_, "load comes first"); }
     void check_collection(std::string_view operation, std::uint32_t number) const {
         check_loaded(operation);
-        if (number >= collections_.size()) db_.fail(operation, concat({"no collection ", std::to_string(number)}));
+        if (number >= collections_.size()) db_.fail(operation, fmt::format("no collection {}", number));
     }
 
     // ---- writing, within a transaction --------------------------------------------------------------
@@ -279,7 +281,7 @@ private:
         if (db_.open()) {
             version = db_.query("open", "PRAGMA user_version");
             if (version > format_version || version < 0)
-                db_.fail("open", concat({"written by a newer version (format ", std::to_string(version), ")"}));
+                db_.fail("open", fmt::format("written by a newer version (format {})", version));
         }
         if (version == 0)
             create();
@@ -297,10 +299,9 @@ private:
             db_.fail("create", "corrupt: tables without a format version");
         db_.execute("create", "PRAGMA synchronous = EXTRA; PRAGMA journal_mode = WAL; BEGIN IMMEDIATE");
         for (const table& t : schema) db_.execute("create", t.sql);
-        std::string node =
-            concat({"INSERT INTO node VALUES (1, NULL, 0, 0, ", std::to_string(stored(node_checksum({}, 0, 0))), ")"});
+        std::string node = fmt::format("INSERT INTO node VALUES (1, NULL, 0, 0, {})", stored(node_checksum({}, 0, 0)));
         db_.execute("create", node.c_str());
-        db_.execute("create", concat({"PRAGMA user_version = ", std::to_string(format_version)}).c_str());
+        db_.execute("create", fmt::format("PRAGMA user_version = {}", format_version).c_str());
         // With the checkpoint the file itself says that it has tables, whatever happens to the WAL.
         db_.execute("create", "COMMIT; PRAGMA wal_checkpoint(TRUNCATE); PRAGMA synchronous = FULL");
     }
@@ -321,28 +322,28 @@ private:
 
     // Reads and verifies everything.
     void read() {
-        auto corrupt = [&](std::string_view what) { db_.fail("open", concat({"corrupt: ", what})); };
+        auto corrupt = [&](std::string_view what) { db_.fail("open", fmt::format("corrupt: {}", what)); };
         {
             statement check = db_.prepare("PRAGMA quick_check(1)");
-            if (check.step() != SQLITE_ROW) db_.fail_with_sqlite("open");
+            if (check.step() != step_result::row) db_.fail_with_sqlite("open");
             if (check.text(0) != "ok") corrupt(check.text(0));
         }
         {
             statement tables = db_.prepare("SELECT type, name, sql FROM sqlite_schema ORDER BY rowid");
             for (const table& t : schema) {
-                if (tables.step() != SQLITE_ROW || tables.text(0) != "table" || tables.text(1) != t.name ||
+                if (tables.step() != step_result::row || tables.text(0) != "table" || tables.text(1) != t.name ||
                     tables.text(2) != t.sql)
                     corrupt("the tables are not as they were created");
             }
-            if (tables.step() != SQLITE_DONE) corrupt("there are more tables than were created");
+            if (tables.step() != step_result::done) corrupt("there are more tables than were created");
         }
 
         statement node = db_.prepare("SELECT id, state, collections, checksum FROM node");
-        if (node.step() != SQLITE_ROW) corrupt("no row in node");
+        if (node.step() != step_result::row) corrupt("no row in node");
         if (!node.is_null(0)) id_ = replica_id(unstored(node.integer(0)));
         std::int64_t state = node.integer(1);
         std::uint64_t count = unstored(node.integer(2));
-        if (unstored(node.integer(3)) != node_checksum(id_, state, count) || node.step() != SQLITE_DONE)
+        if (unstored(node.integer(3)) != node_checksum(id_, state, count) || node.step() != step_result::done)
             corrupt("checksum of node");
         if (state == unclean_full && !verify_wal(db_.wal_path())) corrupt("damage within the write-ahead log");
         found_.id = id_;
@@ -371,17 +372,17 @@ private:
                 more_snapshot = db_.next("open", snapshot);
             }
             if (s.snapshot.size() != size || c.log_checksum != unstored(rows.integer(3)))
-                corrupt(concat({"checksum of the snapshot of '", c.name, "'"}));
+                corrupt(fmt::format("checksum of the snapshot of '{}'", c.name));
 
             record_splitter records(s.records);
             for (; more_log && log.integer(0) == part_key(i, c.log_parts); ++c.log_parts) {
                 auto data = log.blob(1);
                 c.log_checksum = chain(c.log_checksum, unstored(log.integer(0)), data);
                 if (c.log_checksum != unstored(log.integer(2)) || !records.add(data))
-                    corrupt(concat({"checksum of a record of '", c.name, "'"}));
+                    corrupt(fmt::format("checksum of a record of '{}'", c.name));
                 more_log = db_.next("open", log);
             }
-            if (!records.whole()) corrupt(concat({"the last record of '", c.name, "' has no end"}));
+            if (!records.whole()) corrupt(fmt::format("the last record of '{}' has no end", c.name));
             collections_.push_back(std::move(c));
             found_.collections.push_back(std::move(s));
         }
