@@ -70,7 +70,8 @@ double seconds_since(clock_type::time_point t) { return std::chrono::duration<do
 double engine_throughput(pair& p, std::size_t edits, std::size_t& next) {
     auto begin = clock_type::now();
     for (std::size_t i = 0; i < edits; ++i) p.a.write([&](set& s, auto& tx) { s.add(tx, element(next++)); });
-    require(p.b.sync_to(p.a.version(), 60s), "the edits did not arrive");
+    const auto all = p.a.read([](const set& s) { return s.size(); });
+    require(p.b.wait_until([&](const set& s) { return s.size() == all; }, 60s), "the edits did not arrive");
     return static_cast<double>(edits) / seconds_since(begin);
 }
 

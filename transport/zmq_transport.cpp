@@ -6,6 +6,7 @@
 #include <zmq.hpp>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -58,7 +59,7 @@ std::span<const std::byte> bytes_of(const zmq::message_t& m) {
     return {static_cast<const std::byte*>(m.data()), m.size()};
 }
 
-/// Ends a zmq_poll from another thread: a pipe, since ZeroMQ's sockets belong to one thread.
+/// Ends a wait from another thread: a pipe, since ZeroMQ's sockets belong to one thread.
 class wake_pipe {
 public:
     wake_pipe() {
@@ -110,24 +111,38 @@ private:
     }
 };
 
+/// A socket that is read, without a look at it while nothing can have come: a look at an empty one is several
+/// system calls in ZeroMQ. Once a read has found nothing, the descriptor tells that something came. Any other
+/// use of the socket may take that sign away, so whatever sends makes it `ready`, too.
+struct watched_socket {
+    zmq::socket_t socket;
+    int fd = -1;
+    bool ready = true; // it may have something
+
+    watched_socket() = default;
+    watched_socket(zmq::context_t& context, zmq::socket_type type)
+        : socket(context, type), fd(socket.get(zmq::sockopt::fd)) {}
+    explicit operator bool() const { return socket.handle() != nullptr; }
+};
+
 /// A socket that dials, and the pair socket on which libzmq reports what becomes of the connection. Each
 /// makes one attempt: ZeroMQ does not reconnect (an own state machine does), so there are a handful of
 /// events at most and libzmq's thread never waits for us to read them. Reconnecting would also let libzmq
 /// 4.3.4 abort if the queue was full when the connection ended ("Assertion failed: _input_stopped").
 struct dialling_socket {
-    zmq::socket_t monitor, socket;
+    watched_socket monitor, data;
 
     dialling_socket(zmq::context_t& context, zmq::socket_type type, std::uint64_t number)
-        : monitor(context, zmq::socket_type::pair), socket(context, type) {
+        : monitor(context, zmq::socket_type::pair), data(context, type) {
         const std::string name = "inproc://monitor-" + std::to_string(number);
-        if (zmq_socket_monitor(socket.handle(), name.c_str(), watched_events) != 0) throw zmq::error_t();
-        monitor.set(zmq::sockopt::linger, 0);
-        monitor.connect(name);
+        if (zmq_socket_monitor(data.socket.handle(), name.c_str(), watched_events) != 0) throw zmq::error_t();
+        monitor.socket.set(zmq::sockopt::linger, 0);
+        monitor.socket.connect(name);
     }
     dialling_socket(const dialling_socket&) = delete;
     dialling_socket& operator=(const dialling_socket&) = delete;
     /// A report to a pair socket that has gone would block libzmq's thread, so reports end first.
-    ~dialling_socket() { zmq_socket_monitor(socket.handle(), nullptr, 0); }
+    ~dialling_socket() { zmq_socket_monitor(data.socket.handle(), nullptr, 0); }
 };
 
 /// A peer that this node dials.
@@ -189,9 +204,15 @@ sent try_send(zmq::socket_t& socket, zmq::message_t& message, int flags = 0) {
     }
 }
 
-bool try_receive(zmq::socket_t& socket, zmq::message_t& message) {
-    while (zmq_msg_recv(message.handle(), socket.handle(), ZMQ_DONTWAIT) < 0) {
-        if (zmq_errno() != EINTR) return false;
+sent try_send(watched_socket& s, zmq::message_t& message, int flags = 0) {
+    s.ready = true;
+    return try_send(s.socket, message, flags);
+}
+
+bool try_receive(watched_socket& s, zmq::message_t& message) {
+    if (!s.ready) return false;
+    while (zmq_msg_recv(message.handle(), s.socket.handle(), ZMQ_DONTWAIT) < 0) {
+        if (zmq_errno() != EINTR) return s.ready = false;
     }
     return true;
 }
@@ -278,7 +299,7 @@ public:
             if (p->now == dialled_peer::state::connected) say_goodbye(*p);
         }
         for (auto& [route, peer] : inbound_) route_control(route, detail::bye{});
-        if (router_) router_.set(zmq::sockopt::linger, linger);
+        if (router_) router_.socket.set(zmq::sockopt::linger, linger);
         if (publisher_) publisher_.set(zmq::sockopt::linger, linger);
     }
 
@@ -304,7 +325,7 @@ public:
             auto at = std::find_if(dialled_.begin(), dialled_.end(), [&](const auto& p) { return p->link == link; });
             if (at == dialled_.end() || (*at)->forgotten || (*at)->now != dialled_peer::state::connected) return false;
             zmq::message_t m = frame_message(frame);
-            if (try_send((*at)->dealer->socket, m) != sent::yes) return false;
+            if (try_send((*at)->dealer->data, m) != sent::yes) return false;
         }
         count_out(frame.size());
         return true;
@@ -312,6 +333,7 @@ public:
 
     void poll(transport_events& events, milliseconds timeout) override {
         const auto until = steady::now() + std::clamp(timeout, milliseconds(0), longest_wait);
+        wait(steady::duration::zero());
         for (;;) {
             sweep();
             handed_over_ = false;
@@ -322,7 +344,7 @@ public:
             auto next = run_timers(now, drained);
             flush_notices(events);
             if (wake_.take() || handed_over_ || now >= until) break;
-            if (settled) wait(std::min(next, until) - now);
+            wait(settled && !any_ready() ? std::min(next, until) - now : steady::duration::zero());
         }
         sweep();
     }
@@ -353,7 +375,8 @@ private:
     zmq_options options_;
     wake_pipe wake_;
     zmq::context_t context_; // before the sockets: it can only end after them
-    zmq::socket_t router_, publisher_;
+    watched_socket router_;
+    zmq::socket_t publisher_;
     std::string address_;
     detail::publish_place place_;
     std::uint64_t incarnation_ = 0;
@@ -365,8 +388,8 @@ private:
     link_id next_link_ = 1;
     std::uint64_t next_monitor_ = 1;
 
-    std::deque<notice> notices_; // in order, until the owner can be told
-    std::vector<zmq::pollitem_t> items_;
+    std::deque<notice> notices_;             // in order, until the owner can be told
+    std::vector<pollfd> descriptors_;        // reused
     zmq::message_t route_message_, message_; // reused, so that receiving allocates nothing here
     std::size_t turn_ = 0;                   // whose turn it is to be read first
     std::uint64_t next_broadcast_ = 0;       // its sequence number
@@ -428,10 +451,10 @@ private:
                                  "or for ipc a path that begins with its path");
             }
         }
-        router_ = zmq::socket_t(context_, zmq::socket_type::router);
-        configure(router_);
-        router_.set(zmq::sockopt::router_mandatory, true);
-        address_ = bind(router_, at, "zmq_options::listen");
+        router_ = watched_socket(context_, zmq::socket_type::router);
+        configure(router_.socket);
+        router_.socket.set(zmq::sockopt::router_mandatory, true);
+        address_ = bind(router_.socket, at, "zmq_options::listen");
 
         publisher_ = zmq::socket_t(context_, zmq::socket_type::pub);
         configure(publisher_);
@@ -522,10 +545,10 @@ private:
         ++p.attempts;
         try {
             p.dealer.emplace(context_, zmq::socket_type::dealer, next_monitor_++);
-            configure(p.dealer->socket);
-            p.dealer->socket.set(zmq::sockopt::immediate, true); // nothing is queued for nobody
-            set_family(p.dealer->socket, p);
-            p.dealer->socket.connect(p.where.str());
+            configure(p.dealer->data.socket);
+            p.dealer->data.socket.set(zmq::sockopt::immediate, true); // nothing is queued for nobody
+            set_family(p.dealer->data.socket, p);
+            p.dealer->data.socket.connect(p.where.str());
             p.now = dialled_peer::state::asking;
             p.deadline = now + options_.handshake;
             p.due = p.deadline; // the handshake's end brings the first question forward
@@ -544,10 +567,10 @@ private:
         }
         try {
             p.subscriber.emplace(context_, zmq::socket_type::sub, next_monitor_++);
-            configure(p.subscriber->socket);
-            set_family(p.subscriber->socket, p);
-            p.subscriber->socket.set(zmq::sockopt::subscribe, "");
-            p.subscriber->socket.connect(endpoint);
+            configure(p.subscriber->data.socket);
+            set_family(p.subscriber->data.socket, p);
+            p.subscriber->data.socket.set(zmq::sockopt::subscribe, "");
+            p.subscriber->data.socket.connect(endpoint);
             p.incarnation = w.incarnation;
             p.now = dialled_peer::state::subscribing;
             p.deadline = now + options_.handshake;
@@ -570,13 +593,13 @@ private:
 
     bool greet(dialled_peer& p, dial_stage stage) {
         zmq::message_t m = message_of(detail::hello{stage});
-        return try_send(p.dealer->socket, m) == sent::yes;
+        return try_send(p.dealer->data, m) == sent::yes;
     }
 
     void say_goodbye(dialled_peer& p) {
         zmq::message_t m = message_of(detail::bye{});
-        try_send(p.dealer->socket, m);
-        p.dealer->socket.set(zmq::sockopt::linger, static_cast<int>(options_.linger.count()));
+        try_send(p.dealer->data, m);
+        p.dealer->data.socket.set(zmq::sockopt::linger, static_cast<int>(options_.linger.count()));
     }
 
     void close_sockets(dialled_peer& p) {
@@ -645,12 +668,12 @@ private:
 
     /// These read one slice and return true if there may be more.
     bool read_peer(dialled_peer& p, transport_events& events, std::size_t& budget, steady::time_point now) {
-        for (std::size_t left = slice; p.dealer && !p.forgotten && try_receive(p.dealer->socket, message_);) {
+        for (std::size_t left = slice; p.dealer && !p.forgotten && try_receive(p.dealer->data, message_);) {
             from_dealer(p, events, now);
             flush_notices(events);
             if (!pay(budget, left, message_.size())) return true;
         }
-        for (std::size_t left = slice; p.subscriber && !p.forgotten && try_receive(p.subscriber->socket, message_);) {
+        for (std::size_t left = slice; p.subscriber && !p.forgotten && try_receive(p.subscriber->data, message_);) {
             from_publisher(p, events, now);
             flush_notices(events);
             if (!pay(budget, left, message_.size())) return true;
@@ -670,7 +693,7 @@ private:
     }
 
     /// True if message_ is whole. Ours have one part; of others the rest is read and all of it dropped.
-    bool single_part(zmq::socket_t& socket) {
+    bool single_part(watched_socket& socket) {
         if (!message_.more()) return true;
         while (message_.more() && try_receive(socket, message_)) {
         }
@@ -681,7 +704,7 @@ private:
     bool is_frame() const { return !message_.empty() && *message_.data<std::byte>() == frame_mark; }
 
     void from_dealer(dialled_peer& p, transport_events& events, steady::time_point now) {
-        if (!single_part(p.dealer->socket)) return;
+        if (!single_part(p.dealer->data)) return;
         if (is_frame()) {
             if (p.now != dialled_peer::state::connected) {
                 ++stats_.dropped;
@@ -707,7 +730,7 @@ private:
     }
 
     void from_publisher(dialled_peer& p, transport_events& events, steady::time_point now) {
-        if (!single_part(p.subscriber->socket)) return;
+        if (!single_part(p.subscriber->data)) return;
         p.unheard = 0;
         if (p.leaving) p.due = now + farewell;
         if (const auto sequence = detail::decode_broadcast(bytes_of(message_))) {
@@ -885,23 +908,35 @@ private:
 
     // ---- waiting -----------------------------------------------------------------------------------
 
-    void wait(steady::duration time) {
-        items_.clear();
-        items_.push_back({nullptr, wake_.fd(), ZMQ_POLLIN, 0});
-        auto watch = [&](zmq::socket_t& s) { items_.push_back({s.handle(), 0, ZMQ_POLLIN, 0}); };
-        if (router_) watch(router_);
+    /// Calls f(watched_socket&) for every socket that is read.
+    template <class F> void for_each_socket(F&& f) {
+        if (router_) f(router_);
         for (auto& p : dialled_) {
             for (auto* s : {&p->dealer, &p->subscriber}) {
                 if (!*s) continue;
-                watch((*s)->socket);
-                watch((*s)->monitor);
+                f((*s)->data);
+                f((*s)->monitor);
             }
         }
+    }
+
+    bool any_ready() {
+        bool any = false;
+        for_each_socket([&](const watched_socket& s) { any |= s.ready; });
+        return any;
+    }
+
+    void wait(steady::duration time) {
+        descriptors_.clear();
+        descriptors_.push_back({wake_.fd(), POLLIN, 0});
+        for_each_socket([&](const watched_socket& s) { descriptors_.push_back({s.fd, POLLIN, 0}); });
         // Rounded up: a timer that is a fraction of a millisecond away must not spin. An interrupted or
         // failed wait is as good as one that ended early.
         const auto rounded = std::chrono::ceil<milliseconds>(std::max(time, steady::duration::zero()));
-        zmq_poll(items_.data(), static_cast<int>(items_.size()), static_cast<long>(rounded.count()));
-        if (items_.front().revents != 0) wake_.drain();
+        if (::poll(descriptors_.data(), descriptors_.size(), static_cast<int>(rounded.count())) <= 0) return;
+        auto at = descriptors_.begin();
+        if (at++->revents != 0) wake_.drain();
+        for_each_socket([&](watched_socket& s) { s.ready |= at++->revents != 0; });
     }
 };
 
