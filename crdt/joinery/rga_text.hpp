@@ -99,7 +99,8 @@ public:
     void kill(const dot_range& dots, join_scope& s);
     void clear(transaction& tx, kills& out);
     /// Tombstones go from right to left: one goes only if its deletion is stable, and the next element that
-    /// remains is too, or there is none; and if no element that is not stable was inserted after it. `settled`: dots killed by removals that have become stable.
+    /// remains is too, or there is none; and if no element that is not stable was inserted after it. `settled`: dots
+    /// killed by removals that have become stable.
     void prune(const version_vector& stable, std::span<const dot_range> settled, dot_sink* sink);
     bool vacant() const;
     std::uint64_t digest(const causal_context& all) const;
