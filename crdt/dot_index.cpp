@@ -2,6 +2,7 @@
 #include <joinery/dot_index.hpp>
 
 #include <limits>
+#include <utility>
 
 namespace joinery {
 
@@ -19,6 +20,7 @@ dot_index::leaf::const_iterator dot_index::first_reaching(const leaf& l, std::ui
 }
 
 std::optional<dot_index::value> dot_index::find(dot d) const {
+    if (alone(d)) return only_.number;
     const tree* t = find_tree(d.replica);
     if (!t) return std::nullopt;
     const leaf& l = std::prev(t->upper_bound(d.seq))->second;
@@ -53,12 +55,45 @@ void dot_index::insert(tree& t, tree::iterator at, run r) {
     insert(t, r.first < right->first ? at : right, r);
 }
 
+namespace {
+constexpr std::uint64_t longest = std::numeric_limits<std::uint32_t>::max();
+}
+
+// Makes the dots the single run, or adds them to its end. False if there are to be more runs.
+bool dot_index::assign_alone(const dot_range& dots, value v) {
+    if (!replicas_.empty() || dots.size() > longest - only_.length) return false;
+    if (only_.length == 0) {
+        replica_ = dots.replica;
+        only_ = {dots.first, 0, v};
+    }
+    if (replica_ != dots.replica || only_.number != v || only_.first + only_.length != dots.first) return false;
+    only_.length += static_cast<std::uint32_t>(dots.size());
+    return true;
+}
+
+// Takes the dots out of the single run. False if two would remain of it.
+bool dot_index::erase_alone(const dot_range& dots) {
+    bool keeps_head = only_.first < dots.first;
+    bool keeps_tail = dots.last < only_.last();
+    if (keeps_head && keeps_tail) return false;
+    if (keeps_tail)
+        only_ = {dots.last + 1, static_cast<std::uint32_t>(only_.last() - dots.last), only_.number};
+    else
+        only_.length = keeps_head ? static_cast<std::uint32_t>(dots.first - only_.first) : 0;
+    return true;
+}
+
 void dot_index::assign(const dot_range& dots, value v) {
+    if (assign_alone(dots, v)) return;
+    if (run r = std::exchange(only_, {}); r.length > 0) plant({replica_, r.first, r.last()}, r.number);
+    plant(dots, v);
+}
+
+void dot_index::plant(const dot_range& dots, value v) {
     auto it = std::lower_bound(replicas_.begin(), replicas_.end(), dots.replica, by_replica);
     if (it == replicas_.end() || it->first != dots.replica)
         it = replicas_.insert(it, {dots.replica, tree{{0, leaf{}}}});
     tree& t = it->second;
-    constexpr std::uint64_t longest = std::numeric_limits<std::uint32_t>::max();
     for (std::uint64_t first = dots.first; first <= dots.last;) {
         auto next = t.upper_bound(first);
         std::uint64_t last = std::min(dots.last, first + longest - 1);
@@ -69,6 +104,11 @@ void dot_index::assign(const dot_range& dots, value v) {
 }
 
 void dot_index::erase(const dot_range& dots) {
+    if (only_.length > 0) {
+        if (!alone(dots) || erase_alone(dots)) return;
+        run r = std::exchange(only_, {});
+        plant({replica_, r.first, r.last()}, r.number);
+    }
     auto at = std::lower_bound(replicas_.begin(), replicas_.end(), dots.replica, by_replica);
     if (at == replicas_.end() || at->first != dots.replica) return;
     tree& t = at->second;

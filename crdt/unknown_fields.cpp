@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <compare>
+#include <iterator>
 #include <tuple>
 #include <utility>
 
@@ -26,14 +27,14 @@ bool operator<(const unknown_field& a, const unknown_field& b) {
                                                                  std::tie(f.replica, f.ranges);
                                                       });
     };
-    if (auto c = ordered(a.covered, b.covered); c != 0) return c < 0;
+    if (auto c = ordered(*a.covered, *b.covered); c != 0) return c < 0;
     if (auto c = a.path <=> b.path; c != 0) return c < 0;
     if (auto c = a.content.bytes <=> b.content.bytes; c != 0) return c < 0;
     auto earlier = [](const auto& e, const auto& f) {
         return std::tie(e.replica, e.last) < std::tie(f.replica, f.last);
     };
-    return std::lexicographical_compare(a.content.table.begin(), a.content.table.end(), b.content.table.begin(),
-                                        b.content.table.end(), earlier);
+    return std::lexicographical_compare(a.content.table->begin(), a.content.table->end(), b.content.table->begin(),
+                                        b.content.table->end(), earlier);
 }
 
 void keep_unknown(unknown_fields& into, const path_step* record, std::uint32_t tag, const causal_context& covered,
@@ -42,9 +43,12 @@ void keep_unknown(unknown_fields& into, const path_step* record, std::uint32_t t
     compact_output_archive ar(field.path);
     write_path(ar, record);
     ar.varint(tag);
-    field.covered = covered;
     field.content = content;
-    into.insert(std::move(field));
+    field.covered = covered;
+    auto at = into.lower_bound(field);
+    for (auto near : {at, at == into.begin() ? at : std::prev(at)})
+        if (near != into.end() && near->covered == field.covered) field.covered = near->covered;
+    into.insert(at, std::move(field));
 }
 
 } // namespace joinery

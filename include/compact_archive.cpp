@@ -34,6 +34,7 @@ std::size_t dot_table::find(replica_id r) const {
 
 std::size_t dot_table::add(replica_id r, std::uint64_t last) {
     entries_.push_back({r, last});
+    version_ = ++versions_;
     if (entries_.size() == few + 1)
         for (std::size_t i = 0; i < few; ++i) index_.emplace(entries_[i].replica, i);
     if (entries_.size() > few) index_.emplace(r, entries_.size() - 1);
@@ -41,7 +42,7 @@ std::size_t dot_table::add(replica_id r, std::uint64_t last) {
 }
 
 dot_table::mark dot_table::begin_section() {
-    mark m{entries_.size(), undo_.size(), section_};
+    mark m{entries_.size(), undo_.size(), section_, version_};
     section_ = ++sections_;
     return m;
 }
@@ -67,6 +68,13 @@ void dot_table::restore(const mark& m) {
     entries_.resize(m.size);
     if (changed_in_.size() > m.size) changed_in_.resize(m.size);
     section_ = m.section;
+    version_ = m.version;
+}
+
+const shared<std::vector<dot_table::entry>>& dot_table::copy() {
+    if (!copied()) copy_ = entries_;
+    copy_of_ = version_;
+    return copy_;
 }
 
 } // namespace detail

@@ -68,6 +68,16 @@ void mutate(byte_vector& bytes, std::mt19937& random) {
     }
 }
 
+// An address of a later version.
+namespace later {
+struct address {
+    lww_register<std::string> street;
+    mv_register<std::optional<std::uint16_t>> zip;
+    or_set<std::uint8_t> tags;
+};
+JOINERY_RECORD(address, (1, street), (4, zip), (9, tags))
+} // namespace later
+
 template <class Type> void check_hostile(unsigned seed) {
     using T = typename Type::type;
     std::mt19937 random(seed);
@@ -178,6 +188,25 @@ TEST_CASE("memory: sets and registers of short elements") {
     }
 }
 
+TEST_CASE("memory: sets whose few elements were added by many") {
+    for (std::size_t n : {10, 66, 130}) {
+        causal<or_set<std::uint8_t>> all;
+        for (replica_id id : many_replicas(n)) {
+            replica<or_set<std::uint8_t>> r{id};
+            all.join(r.edit([](auto& s, transaction& tx) {
+                for (unsigned i = 0; i < 256; ++i) s.add(tx, static_cast<std::uint8_t>(i));
+            }));
+        }
+        check_state(all);
+    }
+    for (std::uint64_t n : {10, 1000, 30'000}) { // no replica writes its own element again and again
+        delta<or_set<std::uint8_t>> d;
+        d.covered = {{a, 1, n}};
+        for (std::uint64_t i = 1; i <= n; ++i) d.fragment.push_back({a, i}, i % 2);
+        check_delta(d);
+    }
+}
+
 TEST_CASE("memory: maps of many keys with little below each") {
     for (std::uint64_t n : {10, 1000, 20'000}) {
         for (const auto& dots : shapes(n)) {
@@ -284,6 +313,20 @@ TEST_CASE("memory: records, and fields of later versions") {
             d.fragment.items.back().value.unknown.emplace_back(9, opaque_fragment{{}, byte_vector(1)});
         }
         check_delta(d);
+    }
+    using people_later = or_map<std::uint32_t, later::address>;
+    replica<people_later> r{a};
+    for (replica_id id : many_replicas(100)) {
+        replica<people_later> other{id};
+        r.join(other.edit([](people_later& m, transaction& tx) { m.at(tx, 0)->street.set(tx, ""); }));
+    }
+    for (std::uint32_t n : {10, 1000, 5000}) { // fields that build on the names of many
+        auto d = r.edit([&](people_later& m, transaction& tx) {
+            for (std::uint32_t i = 0; i < n; ++i) m.at(tx, i)->tags.add(tx, 1);
+        });
+        check_accepted<delta<people>>(encode(d));
+        check_accepted<causal<people>>(encode(r.state()));
+        check_accepted<causal<people_later>>(encode(r.state()));
     }
 }
 

@@ -133,7 +133,7 @@ TEST_CASE("unknown fields: paths and contents that lead nowhere are kept or drop
                               bytes({200}), bytes({255, 255, 255, 255, 255, 255, 255, 255, 255, 255})}) {
         delta<v2::list> d = good;
         d.covered.add(dot{id_b, 1});
-        d.unknown.push_back({where, {dot{id_b, 1}}, {{}, bytes({1, 2, 3})}});
+        d.unknown.push_back({where, joinery::causal_context{dot{id_b, 1}}, {{}, bytes({1, 2, 3})}});
         auto back = round_trip(d);
         CHECK(back == d);
         causal<v2::list> s;

@@ -162,7 +162,7 @@ template <crdt T> delta<T> causal<T>::extract(const causal_context& wanted) cons
     traits::extract(value_, d.covered, d.fragment);
     d.removals = log_.extract(d.covered);
     for (const auto& f : unknown_)
-        if (f.covered.intersects(d.covered)) d.unknown.push_back(f);
+        if (f.covered->intersects(d.covered)) d.unknown.push_back(f);
     return d;
 }
 

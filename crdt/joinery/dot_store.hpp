@@ -70,6 +70,7 @@ public:
     void join(const fragment& f, join_scope& s) {
         if (s.overlapping) drop_if(s, [&](const dot_entry<P>& e) { return s.covers(e.where) && !f.contains(e.where); });
         std::size_t old = entries_.size();
+        if (old == 0) entries_.reserve(f.size());
         for (const auto& e : f) {
             if (!s.enters(e.where) || holds(e.where, old)) continue; // hostile bytes may bring a dot twice
             entries_.push_back(e);

@@ -48,7 +48,7 @@ public:
 
     /// Requires: the slot is not in the table.
     void insert(std::uint32_t hash, std::uint32_t slot) {
-        if (size_ + 1 > places_.size() / 8 * 7) grow();
+        if (size_ + 1 > places_.size() * 7 / 8) grow();
         place(hash, slot);
         ++size_;
     }
@@ -85,7 +85,7 @@ private:
         places_[i] = {hash, slot};
     }
     void grow() {
-        std::vector<entry> old(places_.empty() ? 8 : places_.size() * 2);
+        std::vector<entry> old(places_.empty() ? 2 : places_.size() * 2);
         old.swap(places_);
         for (const auto& e : old)
             if (e.slot != none) place(e.hash, e.slot);

@@ -371,6 +371,7 @@ template <class K, crdt V> void or_map<K, V>::join(const fragment& f, join_scope
             change(i, s, [&](V& v, join_scope& below) { traits::join(v, fragment_of<V>{}, below); });
         }
     }
+    if (nodes_.empty()) nodes_.reserve(f.items.size());
     for (const auto& item : f.items) {
         slot i = lookup(item.key);
         if (i == detail::slot_table::none) i = insert(item.key);

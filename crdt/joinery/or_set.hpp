@@ -16,7 +16,6 @@
 
 #include <algorithm>
 #include <iterator>
-#include <map>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -26,44 +25,27 @@ namespace joinery {
 
 namespace detail {
 
-/// A set of dots as an ordered map of runs: O(log #runs) for everything.
-class dot_runs {
+/// Values by number, in pages of up to 64: growing moves no more than one page.
+template <class T> class paged {
 public:
-    bool empty() const { return runs_.empty(); }
-    dot front() const { return runs_.begin()->first; }
-    void insert(dot d) {
-        auto next = runs_.upper_bound(d);
-        bool joins_next = next != runs_.end() && next->first == dot{d.replica, d.seq + 1};
-        std::uint64_t last = joins_next ? next->second : d.seq;
-        if (next != runs_.begin()) {
-            auto before = std::prev(next);
-            if (before->first.replica == d.replica && before->second >= d.seq) return;
-            if (before->first.replica == d.replica && before->second + 1 == d.seq) {
-                before->second = last;
-                if (joins_next) runs_.erase(next);
-                return;
-            }
+    std::size_t size() const { return pages_.empty() ? 0 : (pages_.size() - 1) * page + pages_.back().size(); }
+    T& operator[](std::size_t i) { return pages_[i / page][i % page]; }
+    const T& operator[](std::size_t i) const { return pages_[i / page][i % page]; }
+    void push_back(T x) {
+        if (pages_.empty() || pages_.back().size() == page) {
+            pages_.emplace_back();
+            if (pages_.size() > 1) pages_.back().reserve(page);
         }
-        if (joins_next) next = runs_.erase(next);
-        runs_.emplace_hint(next, d, last);
+        pages_.back().push_back(std::move(x));
     }
-    /// Requires: `d` is there.
-    void erase(dot d) {
-        auto run = std::prev(runs_.upper_bound(d));
-        std::uint64_t last = run->second;
-        if (run->first == d)
-            runs_.erase(run);
-        else
-            run->second = d.seq - 1;
-        if (last > d.seq) runs_.emplace(dot{d.replica, d.seq + 1}, last);
-    }
-    template <class F> void for_each(F&& f) const {
-        for (const auto& [first, last] : runs_)
-            for (std::uint64_t seq = first.seq; seq <= last; ++seq) f(dot{first.replica, seq});
+    std::size_t memory() const {
+        std::size_t values = pages_.empty() ? 0 : (pages_.size() - 1) * page + pages_.back().capacity();
+        return pages_.capacity() * sizeof(pages_[0]) + values * sizeof(T);
     }
 
 private:
-    std::map<dot, std::uint64_t> runs_; // first dot -> last sequence number
+    static constexpr std::size_t page = 64;
+    std::vector<std::vector<T>> pages_; // all but the last are full
 };
 
 } // namespace detail
@@ -106,7 +88,7 @@ public:
 
     /// Bytes in use, estimated; what the elements themselves allocate is left out.
     std::size_t memory() const {
-        return nodes_.capacity() * sizeof(node) + free_.capacity() * sizeof(slot) + table_.memory() + dots_.memory();
+        return nodes_.memory() + free_.capacity() * sizeof(slot) + table_.memory() + dots_.memory();
     }
 
 private:
@@ -114,9 +96,9 @@ private:
     struct node {
         E element{};
         dot first;                              // sequence 0: the node is free
-        std::unique_ptr<detail::dot_runs> more; // further dots, after concurrent adds
+        std::unique_ptr<std::vector<dot>> more; // further dots, after concurrent adds; sorted
     };
-    std::vector<node> nodes_;
+    detail::paged<node> nodes_;
     std::vector<slot> free_;
     detail::slot_table table_; // by element
     dot_index dots_;           // every live dot to its node
@@ -126,10 +108,12 @@ private:
     }
     template <class F> static void for_each_dot(const node& n, F&& f) {
         f(n.first);
-        if (n.more) n.more->for_each(f);
+        if (n.more)
+            for (dot d : *n.more) f(d);
     }
     slot put(dot d, E e);
     slot put_beside(dot d, slot i);
+    static std::optional<dot> superseded(const node& n, dot d);
     /// Takes a dot out; with its last dot the element goes and is returned.
     std::optional<E> take(dot d);
     bool equals(const or_set& other) const;
@@ -160,11 +144,11 @@ public:
 
 private:
     friend class or_set;
-    iterator(const std::vector<node>* nodes, std::size_t i) : nodes_(nodes), i_(i) { skip(); }
+    iterator(const detail::paged<node>* nodes, std::size_t i) : nodes_(nodes), i_(i) { skip(); }
     void skip() {
         while (i_ < nodes_->size() && (*nodes_)[i_].first.seq == 0) ++i_;
     }
-    const std::vector<node>* nodes_ = nullptr;
+    const detail::paged<node>* nodes_ = nullptr;
     std::size_t i_ = 0;
 };
 
@@ -172,9 +156,10 @@ private:
 
 template <class E>
 or_set<E>::or_set(const or_set& other) : free_(other.free_), table_(other.table_), dots_(other.dots_) {
-    nodes_.reserve(other.nodes_.size());
-    for (const auto& n : other.nodes_)
-        nodes_.push_back({n.element, n.first, n.more ? std::make_unique<detail::dot_runs>(*n.more) : nullptr});
+    for (std::size_t i = 0; i < other.nodes_.size(); ++i) {
+        const node& n = other.nodes_[i];
+        nodes_.push_back({n.element, n.first, n.more ? std::make_unique<std::vector<dot>>(*n.more) : nullptr});
+    }
 }
 
 template <class E> typename or_set<E>::slot or_set<E>::put(dot d, E e) {
@@ -197,10 +182,23 @@ template <class E> typename or_set<E>::slot or_set<E>::put(dot d, E e) {
 
 template <class E> typename or_set<E>::slot or_set<E>::put_beside(dot d, slot i) {
     auto& n = nodes_[i];
-    if (!n.more) n.more = std::make_unique<detail::dot_runs>();
-    n.more->insert(d);
+    if (!n.more) n.more = std::make_unique<std::vector<dot>>();
+    auto& more = *n.more;
+    if (more.size() == more.capacity()) more.reserve(more.size() + more.size() / 4 + 1);
+    more.insert(std::upper_bound(more.begin(), more.end(), d), d);
     dots_.assign(d, i);
     return i;
+}
+
+// A replica's add supersedes its own earlier ones, so an element keeps one dot of each replica: the earlier
+// of this one and another of its replica, if there is one.
+template <class E> std::optional<dot> or_set<E>::superseded(const node& n, dot d) {
+    if (!n.more) return std::nullopt;
+    if (n.first != d && n.first.replica == d.replica) return std::min(n.first, d);
+    auto it = std::lower_bound(n.more->begin(), n.more->end(), dot{d.replica, 0});
+    for (; it != n.more->end() && it->replica == d.replica; ++it)
+        if (*it != d) return std::min(*it, d);
+    return std::nullopt;
 }
 
 template <class E> std::optional<E> or_set<E>::take(dot d) {
@@ -209,13 +207,11 @@ template <class E> std::optional<E> or_set<E>::take(dot d) {
     auto& n = nodes_[*i];
     dots_.erase(d);
     if (n.more) {
-        if (n.first == d) {
-            n.first = n.more->front();
-            n.more->erase(n.first);
-        } else {
-            n.more->erase(d);
-        }
-        if (n.more->empty()) n.more.reset();
+        auto& more = *n.more;
+        auto gone = n.first == d ? more.begin() : std::lower_bound(more.begin(), more.end(), d);
+        if (n.first == d) n.first = *gone;
+        more.erase(gone);
+        if (more.empty()) n.more.reset();
         return std::nullopt;
     }
     table_.erase(detail::hash_of(n.element), *i);
@@ -286,11 +282,14 @@ template <class E> void or_set<E>::join(const fragment& f, join_scope& s) {
             s.dropped(d);
         }
     }
-    if (nodes_.empty()) nodes_.reserve(f.size());
     for (const auto& e : f) {
         if (!s.enters(e.where) || dots_.find(e.where)) continue; // hostile bytes may bring a dot twice
-        put(e.where, e.value);
+        slot i = put(e.where, e.value);
         s.entered(e.where);
+        if (auto old = superseded(nodes_[i], e.where)) {
+            take(*old);
+            s.dropped(*old);
+        }
     }
 }
 
@@ -307,9 +306,9 @@ template <class E> void or_set<E>::kill(const dot_range& dots, join_scope& s) {
 
 template <class E> void or_set<E>::clear(transaction& tx, kills& out) {
     if (empty()) return;
-    for (const auto& n : nodes_)
-        if (n.first.seq != 0)
-            for_each_dot(n, [&](dot d) {
+    for (std::size_t i = 0; i < nodes_.size(); ++i)
+        if (nodes_[i].first.seq != 0)
+            for_each_dot(nodes_[i], [&](dot d) {
                 out.add(d);
                 tx.dropped(this, d);
             });
@@ -326,7 +325,8 @@ template <class E> bool or_set<E>::equals(const or_set& other) const {
         std::sort(all.begin(), all.end());
         return all;
     };
-    for (const auto& n : nodes_) {
+    for (std::size_t k = 0; k < nodes_.size(); ++k) {
+        const node& n = nodes_[k];
         if (n.first.seq == 0) continue;
         slot i = other.find(n.element);
         if (i == detail::slot_table::none) return false;

@@ -228,7 +228,7 @@ template <record T> template <class Archive> void record_fragment<T>::load(Archi
             std::uint64_t tag = code / 2;
             if (tag == 0 || tag > UINT32_MAX) ar.fail(decode_error::invalid_value);
             if (code & 1) {
-                ar.charge(sizeof(unknown[0]));
+                ar.charge(3 * sizeof(unknown[0]) + unknown_field::node_size);
                 unknown.emplace_back(static_cast<std::uint32_t>(tag), opaque_fragment{});
                 ar(unknown.back().second);
                 continue;
@@ -245,7 +245,7 @@ template <record T> template <class Archive> void record_fragment<T>::load(Archi
             });
             if (known) continue;
             auto bytes = ar.raw(ar.varint());
-            ar.charge(sizeof(unknown[0]) + bytes.size() + ar.named().size() * sizeof(ar.named()[0]));
+            ar.charge(3 * sizeof(unknown[0]) + unknown_field::node_size + 2 * bytes.size()); // a growing vector
             unknown.emplace_back(static_cast<std::uint32_t>(tag),
                                  opaque_fragment{ar.named(), {bytes.begin(), bytes.end()}});
         }

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <set>
+#include <utility>
 #include <vector>
 
 namespace joinery {
@@ -23,7 +24,7 @@ struct path_step {
 
 /// The bytes of a fragment that cannot be read, with the dots that its encoding had named before.
 struct opaque_fragment {
-    std::vector<detail::dot_table::entry> table;
+    detail::shared<std::vector<detail::dot_table::entry>> table;
     std::vector<std::byte> bytes;
 
     friend bool operator==(const opaque_fragment&, const opaque_fragment&) = default;
@@ -31,7 +32,7 @@ struct opaque_fragment {
     /// Reads the fragment, now that its type is known. False if it is not one.
     template <class F> bool read(F& fragment) const {
         try {
-            compact_input_archive ar(bytes, table);
+            compact_input_archive ar(bytes, *table);
             ar(fragment);
             return ar.remaining() == 0;
         } catch (...) { // no version of the field wrote this
@@ -46,18 +47,26 @@ struct opaque_fragment {
 /// Where a kept field belongs, and what the delta that brought it covers.
 struct unknown_field {
     std::vector<std::byte> path;
-    causal_context covered;
+    detail::shared<causal_context> covered;
     opaque_fragment content;
 
     friend bool operator==(const unknown_field&, const unknown_field&) = default;
     /// A canonical order: fields with equal coverage side by side.
     friend bool operator<(const unknown_field& a, const unknown_field& b);
-    template <class Archive> void serialize(Archive& ar) {
-        ar(cereal::make_nvp("path", path), cereal::make_nvp("covered", covered), cereal::make_nvp("content", content));
+    template <class Archive> void save(Archive& ar) const {
+        ar(cereal::make_nvp("path", path), cereal::make_nvp("covered", *covered), cereal::make_nvp("content", content));
     }
+    template <class Archive> void load(Archive& ar) {
+        causal_context dots;
+        ar(cereal::make_nvp("path", path), cereal::make_nvp("covered", dots), cereal::make_nvp("content", content));
+        covered = std::move(dots);
+    }
+
+    /// The memory that a state takes to keep one, without its bytes and its coverage, which is shared.
+    static constexpr std::size_t node_size = 176;
 };
 
-/// The fields that a state keeps, each once.
+/// The fields that a state keeps, each once. Those of one delta share its coverage.
 using unknown_fields = std::set<unknown_field>;
 
 /// Keeps a field found at `tag` below `record`.
@@ -68,30 +77,32 @@ void keep_unknown(unknown_fields& into, const path_step* record, std::uint32_t t
 
 template <class Archive> void opaque_fragment::save(Archive& ar) const {
     if constexpr (is_compact_archive_v<Archive>) {
-        ar.varint(table.size());
-        for (const auto& e : table) {
+        ar.varint(table->size());
+        for (const auto& e : *table) {
             ar.replica(e.replica);
             ar.varint(e.last);
         }
         ar(bytes);
     } else {
-        ar(cereal::make_nvp("table", table), cereal::make_nvp("bytes", bytes));
+        ar(cereal::make_nvp("table", *table), cereal::make_nvp("bytes", bytes));
     }
 }
 template <class Archive> void opaque_fragment::load(Archive& ar) {
-    table.clear();
+    std::vector<detail::dot_table::entry> named;
     if constexpr (is_compact_archive_v<Archive>) {
         std::size_t n = ar.count();
-        ar.charge(n * sizeof(table[0]));
-        table.reserve(n);
+        ar.charge(n * sizeof(named[0]));
+        named.reserve(n);
         for (; n > 0; --n) {
             replica_id r = ar.replica();
-            table.push_back({r, ar.varint()});
+            named.push_back({r, ar.varint()});
         }
         ar(bytes);
     } else {
-        ar(cereal::make_nvp("table", table), cereal::make_nvp("bytes", bytes));
+        ar(cereal::make_nvp("table", named), cereal::make_nvp("bytes", bytes));
     }
+    table = {};
+    if (!named.empty()) table = std::move(named);
 }
 
 namespace detail {

@@ -24,6 +24,7 @@
 #include <cstddef>
 #include <cstring>
 #include <limits>
+#include <memory>
 #include <span>
 #include <type_traits>
 #include <unordered_map>
@@ -47,6 +48,24 @@ namespace detail {
 /// A hash of a number, or of a hash, that is different in every process.
 std::uint64_t mixed_hash(std::uint64_t x);
 
+/// An immutable value that its copies share.
+template <class T> class shared {
+public:
+    shared() = default;
+    shared(T x) : value_(std::make_shared<const T>(std::move(x))) {}
+
+    const T& operator*() const {
+        static const T none{};
+        return value_ ? *value_ : none;
+    }
+    const T* operator->() const { return &**this; }
+    operator const T&() const { return **this; }
+    friend bool operator==(const shared& a, const shared& b) { return a.value_ == b.value_ || *a == *b; }
+
+private:
+    std::shared_ptr<const T> value_;
+};
+
 /// The replicas that an encoding has named so far, each with the last sequence number written for it.
 /// A replica costs eight bytes the first time and one afterwards.
 class dot_table {
@@ -62,17 +81,21 @@ public:
     std::size_t add(replica_id r, std::uint64_t last = 0);
     std::size_t size() const { return entries_.size(); }
     const entry& operator[](std::size_t i) const { return entries_[i]; }
-    const std::vector<entry>& entries() const { return entries_; }
     void set_last(std::size_t i, std::uint64_t last) {
         if (section_ != 0) remember(i);
         entries_[i].last = last;
+        version_ = ++versions_;
     }
+    /// A copy of the entries, and whether it is there already. Entries that have not changed share one.
+    const shared<std::vector<entry>>& copy();
+    bool copied() const { return copy_of_ == version_; }
 
     /// What happens from here to `restore` is undone by it, at a cost of what it changed. Sections nest.
     struct mark {
         std::size_t size = 0;
         std::size_t undo = 0;
         std::uint64_t section = 0;
+        std::uint64_t version = 0;
     };
     mark begin_section();
     void restore(const mark& m);
@@ -93,6 +116,10 @@ private:
     std::vector<change> undo_;
     std::uint64_t section_ = 0; // 0: none is open
     std::uint64_t sections_ = 0;
+    std::uint64_t version_ = 0; // of the entries: equal versions, equal entries
+    std::uint64_t versions_ = 0;
+    std::uint64_t copy_of_ = 0; // the version that was copied
+    shared<std::vector<entry>> copy_;
 
     void remember(std::size_t i);
 };
@@ -250,7 +277,10 @@ public:
     const dot_renaming* renaming() const { return renaming_; }
     std::size_t remaining() const { return in_.size() - pos_; }
     /// The dots named so far.
-    const std::vector<detail::dot_table::entry>& named() const { return dots_.entries(); }
+    detail::shared<std::vector<detail::dot_table::entry>> named() {
+        if (!dots_.copied()) charge(dots_.size() * sizeof(detail::dot_table::entry) + 64);
+        return dots_.copy();
+    }
     std::span<const std::byte> rest() const { return in_.subspan(pos_); }
     void enter() {
         if (++depth_ > max_depth) fail(decode_error::too_deep);
