@@ -169,9 +169,10 @@ std::string specified(const std::vector<const edit_record*>& seen) {
         return std::none_of(ends.begin(), ends.end(), [&](const part& r) { return r.e != p.e && r.e->saw(*p.e); });
     };
     view v;
-    for (const auto& [key, all] : adds)
-        if (std::any_of(all.begin(), all.end(), [&](const part& p) { return survives(p, removes[key]); }))
-            v.tags.insert(key);
+    for (const auto& [key, all] : adds) {
+        const auto& ends = removes[key];
+        if (std::any_of(all.begin(), all.end(), [&](const part& p) { return survives(p, ends); })) v.tags.insert(key);
+    }
     for (const auto& [key, all] : counts)
         for (const auto& p : all)
             if (survives(p, forgets[key])) v.counts[key] += p.o->amount;

@@ -164,7 +164,7 @@ void world::partition(testing::random_source& draw, bool one_way) {
 // ---- machines ----
 
 void world::restart_later(machine& m, std::uint64_t draw) {
-    network.schedule(network.now() + time(1 + draw % (draw % 3 == 0 ? 2000 : 300)), [this, &m] { m.start(); });
+    network.schedule(network.now() + time(1 + draw % (draw % 3 == 0 ? 2000 : 300)), [&m] { m.start(); });
 }
 
 void world::crash_in_step(machine& m, testing::random_source& draw) {

@@ -23,7 +23,7 @@ struct empty {
 };
 struct point {
     std::int32_t x = 0, y = 0;
-    friend auto operator<=>(const point&, const point&) = default;
+    friend bool operator==(const point&, const point&) = default;
     template <class Archive> void serialize(Archive& ar) { ar(CEREAL_NVP(x), CEREAL_NVP(y)); }
 };
 struct shape {

@@ -252,7 +252,9 @@ TEST_CASE("or_map: random edits of nested maps, undone or done, converge with th
             for (const auto& r : replicas) {
                 const auto& known = r.state().context();
                 std::map<std::pair<std::string, std::string>, std::int64_t> expected;
-                for (const auto& [d1, one] : history) {
+                for (const auto& entry : history) {
+                    const dot d1 = entry.first;
+                    const auto& one = entry.second;
                     if (one.n == 0 || !known.contains(d1)) continue;
                     bool dead = std::any_of(history.begin(), history.end(), [&](const auto& other) {
                         const auto& [d2, removal] = other;

@@ -94,7 +94,7 @@ template <class P> template <class Archive> void dot_entries<P>::load(Archive& a
                 total += r.size();
             }
         }
-        ar.charge(total * sizeof(dot_entry<P>));
+        ar.charge(total * (sizeof(dot_entry<P>) + 20)); // and what a set keeps of a dot
         items_.reserve(static_cast<std::size_t>(total));
         for (const auto& r : runs) {
             for (std::uint64_t seq = r.first; seq <= r.last; ++seq) {

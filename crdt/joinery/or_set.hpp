@@ -25,6 +25,49 @@ namespace joinery {
 
 namespace detail {
 
+/// A sorted set of dots, in pages of up to 256, so that no change moves many; 16 bytes a dot.
+class dot_set {
+public:
+    bool empty() const { return pages_.empty(); }
+    dot front() const { return pages_.front().front(); }
+    void insert(dot d) {
+        if (pages_.empty()) pages_.emplace_back();
+        auto page = page_of(d);
+        if (page->size() == most) {
+            // Dots mostly come in order, so what comes last begins a new page and leaves this one full.
+            auto half = page->back() < d ? page->end() : page->begin() + most / 2;
+            std::vector<dot> upper(half, page->end());
+            page->erase(half, page->end());
+            page = pages_.insert(std::next(page), std::move(upper));
+            if (!page->empty() && d < page->front()) --page;
+        }
+        if (page->size() == page->capacity()) page->reserve(std::min(most, page->size() + page->size() / 4 + 1));
+        auto at = std::lower_bound(page->begin(), page->end(), d);
+        if (at != page->end() && *at == d) return;
+        page->insert(at, d);
+    }
+    /// Requires: `d` is there.
+    void erase(dot d) {
+        auto page = page_of(d);
+        page->erase(std::lower_bound(page->begin(), page->end(), d));
+        if (page->empty()) pages_.erase(page);
+    }
+    template <class F> void for_each(F&& f) const {
+        for (const auto& page : pages_)
+            for (dot d : page) f(d);
+    }
+
+private:
+    static constexpr std::size_t most = 256;
+    std::vector<std::vector<dot>> pages_; // none is empty
+
+    std::vector<std::vector<dot>>::iterator page_of(dot d) {
+        auto behind = std::upper_bound(pages_.begin(), pages_.end(), d,
+                                       [](dot x, const auto& page) { return !page.empty() && x < page.front(); });
+        return behind == pages_.begin() ? behind : std::prev(behind);
+    }
+};
+
 /// Values by number, in pages of up to 64: growing moves no more than one page.
 template <class T> class paged {
 public:
@@ -95,8 +138,8 @@ private:
     using slot = std::uint32_t;
     struct node {
         E element{};
-        dot first;                              // sequence 0: the node is free
-        std::unique_ptr<std::vector<dot>> more; // further dots, after concurrent adds; sorted
+        dot first;                             // sequence 0: the node is free
+        std::unique_ptr<detail::dot_set> more; // further dots, after concurrent adds
     };
     detail::paged<node> nodes_;
     std::vector<slot> free_;
@@ -108,14 +151,13 @@ private:
     }
     template <class F> static void for_each_dot(const node& n, F&& f) {
         f(n.first);
-        if (n.more)
-            for (dot d : *n.more) f(d);
+        if (n.more) n.more->for_each(f);
     }
     slot put(dot d, E e);
     slot put_beside(dot d, slot i);
-    static std::optional<dot> superseded(const node& n, dot d);
     /// Takes a dot out; with its last dot the element goes and is returned.
     std::optional<E> take(dot d);
+    std::optional<E> take(dot d, slot i); // of this node
     bool equals(const or_set& other) const;
 };
 
@@ -158,7 +200,7 @@ template <class E>
 or_set<E>::or_set(const or_set& other) : free_(other.free_), table_(other.table_), dots_(other.dots_) {
     for (std::size_t i = 0; i < other.nodes_.size(); ++i) {
         const node& n = other.nodes_[i];
-        nodes_.push_back({n.element, n.first, n.more ? std::make_unique<std::vector<dot>>(*n.more) : nullptr});
+        nodes_.push_back({n.element, n.first, n.more ? std::make_unique<detail::dot_set>(*n.more) : nullptr});
     }
 }
 
@@ -182,41 +224,34 @@ template <class E> typename or_set<E>::slot or_set<E>::put(dot d, E e) {
 
 template <class E> typename or_set<E>::slot or_set<E>::put_beside(dot d, slot i) {
     auto& n = nodes_[i];
-    if (!n.more) n.more = std::make_unique<std::vector<dot>>();
-    auto& more = *n.more;
-    if (more.size() == more.capacity()) more.reserve(more.size() + more.size() / 4 + 1);
-    more.insert(std::upper_bound(more.begin(), more.end(), d), d);
+    if (!n.more) n.more = std::make_unique<detail::dot_set>();
+    n.more->insert(d);
     dots_.assign(d, i);
     return i;
-}
-
-// A replica's add supersedes its own earlier ones, so an element keeps one dot of each replica: the earlier
-// of this one and another of its replica, if there is one.
-template <class E> std::optional<dot> or_set<E>::superseded(const node& n, dot d) {
-    if (!n.more) return std::nullopt;
-    if (n.first != d && n.first.replica == d.replica) return std::min(n.first, d);
-    auto it = std::lower_bound(n.more->begin(), n.more->end(), dot{d.replica, 0});
-    for (; it != n.more->end() && it->replica == d.replica; ++it)
-        if (*it != d) return std::min(*it, d);
-    return std::nullopt;
 }
 
 template <class E> std::optional<E> or_set<E>::take(dot d) {
     auto i = dots_.find(d);
     if (!i) return std::nullopt;
-    auto& n = nodes_[*i];
+    return take(d, *i);
+}
+
+template <class E> std::optional<E> or_set<E>::take(dot d, slot i) {
+    auto& n = nodes_[i];
     dots_.erase(d);
     if (n.more) {
-        auto& more = *n.more;
-        auto gone = n.first == d ? more.begin() : std::lower_bound(more.begin(), more.end(), d);
-        if (n.first == d) n.first = *gone;
-        more.erase(gone);
-        if (more.empty()) n.more.reset();
+        if (n.first == d) {
+            n.first = n.more->front();
+            n.more->erase(n.first);
+        } else {
+            n.more->erase(d);
+        }
+        if (n.more->empty()) n.more.reset();
         return std::nullopt;
     }
-    table_.erase(detail::hash_of(n.element), *i);
+    table_.erase(detail::hash_of(n.element), i);
     n.first = {};
-    free_.push_back(*i);
+    free_.push_back(i);
     return std::exchange(n.element, E{});
 }
 
@@ -284,23 +319,17 @@ template <class E> void or_set<E>::join(const fragment& f, join_scope& s) {
     }
     for (const auto& e : f) {
         if (!s.enters(e.where) || dots_.find(e.where)) continue; // hostile bytes may bring a dot twice
-        slot i = put(e.where, e.value);
+        put(e.where, e.value);
         s.entered(e.where);
-        if (auto old = superseded(nodes_[i], e.where)) {
-            take(*old);
-            s.dropped(*old);
-        }
     }
 }
 
 template <class E> void or_set<E>::kill(const dot_range& dots, join_scope& s) {
-    std::vector<dot> gone;
-    dots_.visit(dots, [&](const dot_range& part, slot) {
-        for (std::uint64_t seq = part.first; seq <= part.last; ++seq) gone.push_back({part.replica, seq});
-    });
-    for (dot d : gone) {
-        take(d);
-        s.dropped(d);
+    std::vector<std::pair<dot_range, slot>> gone;
+    dots_.visit(dots, [&](const dot_range& part, slot i) { gone.emplace_back(part, i); });
+    for (const auto& [part, i] : gone) {
+        for (std::uint64_t seq = part.first; seq <= part.last; ++seq) take({part.replica, seq}, i);
+        s.dropped(part);
     }
 }
 
