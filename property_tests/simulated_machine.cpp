@@ -238,25 +238,34 @@ void machine::identity_changed() {
     }
 }
 
-// A rename that was stored but of which nobody heard: the process died in that moment, or has just begun.
+// A rename that was stored but of which nobody heard: the process died in that moment, or has just begun. It
+// may have died so and taken yet another id, so the edits are sought: only their id has published nothing.
 void machine::renamed_unheard(replica_id old) {
-    std::map<std::size_t, std::uint64_t> after; // by collection: dots of the old id that stay
+    struct moved {
+        std::uint64_t stay; // dots of the old id that stay
+        replica_id to;
+    };
+    std::map<std::size_t, moved> found; // by collection
     for (const auto* e : unpublished) {
         if (!held_before[e->collection] || e->dots.replica != old) continue;
-        if (documents[e->collection]->version()[id] == 0) continue; // they are as they were
-        const auto at = after.try_emplace(e->collection, e->dots.first - 1).first;
-        at->second = std::min(at->second, e->dots.first - 1);
+        replica_id to{};
+        for (const auto& [replica, seq] : documents[e->collection]->version())
+            if (replica != old && !world_.by_replica.contains(replica)) to = replica;
+        if (to == replica_id{}) continue; // they are as they were
+        const auto at = found.try_emplace(e->collection, moved{e->dots.first - 1, to}).first;
+        at->second.stay = std::min(at->second.stay, e->dots.first - 1);
     }
     for (auto* e : unpublished) {
-        const auto at = after.find(e->collection);
-        if (at == after.end() || e->dots.replica != old) continue;
-        const auto stay = at->second, seen = e->seen[old];
-        e->dots = {id, e->dots.first - stay, e->dots.last - stay};
+        const auto at = found.find(e->collection);
+        if (at == found.end() || e->dots.replica != old) continue;
+        const auto [stay, to] = at->second;
+        const auto seen = e->seen[old];
+        e->dots = {to, e->dots.first - stay, e->dots.last - stay};
         if (seen <= stay) continue;
         e->seen.set(old, stay);
-        e->seen.set(id, seen - stay);
+        e->seen.set(to, seen - stay);
     }
-    world_.count("new ids that a crash hid", after.size());
+    world_.count("new ids that a crash hid", found.size());
 }
 
 // What the storage gave back, compared with what it must have.
