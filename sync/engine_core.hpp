@@ -120,9 +120,10 @@ struct engine::core {
 
     replica_id id;
     std::uint64_t nonce = 0;
-    bool logging = false;                                         // the storage keeps what it is given
-    bool restarted = false;                                       // the id was used by an earlier instance
-    std::set<std::uint64_t> conflicts;                            // nonces of the other instances under this id
+    bool logging = false;                 // the storage keeps what it is given
+    bool restarted = false;               // the id was used by an earlier instance
+    std::set<std::uint64_t> conflicts;    // nonces of the other instances under this id
+    std::deque<std::uint64_t> moved_away; // nonces of those that have another id since; the last `max_conflicts`
     std::map<std::string, stored_collection, std::less<>> stored; // not attached yet
 
     std::deque<collection> collections;

@@ -48,6 +48,7 @@ void engine::core::check_holds() {
 // ---- another instance under our id ----
 
 void engine::core::conflict(std::uint64_t other) {
+    if (std::find(moved_away.begin(), moved_away.end(), other) != moved_away.end()) return; // late news
     if (conflicts.size() >= max_conflicts || !conflicts.insert(other).second || conflicts.size() > 1) return;
     auto& e = note(event_kind::identity_conflict);
     e.peer = id;
@@ -56,7 +57,10 @@ void engine::core::conflict(std::uint64_t other) {
 
 // The instance lives under another id now.
 void engine::core::conflict_over(std::uint64_t other) {
-    if (conflicts.erase(other) == 0 || !conflicts.empty()) return;
+    if (conflicts.erase(other) == 0) return;
+    moved_away.push_back(other);
+    if (moved_away.size() > max_conflicts) moved_away.pop_front();
+    if (!conflicts.empty()) return;
     note(event_kind::identity_resolved).peer = id;
     // What peers said meanwhile of its edits under our id was not acted upon: ask again before publishing.
     for (auto& c : collections) {
