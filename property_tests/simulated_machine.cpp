@@ -183,6 +183,7 @@ void machine::set_alarm() {
 void machine::publish(edit_record& e) {
     if (e.published) return;
     e.published = e.acknowledged = true;
+    durable[e.collection].raise(e.dots.replica, e.dots.last); // else it could not have been published
     world_.by_replica[e.dots.replica].push_back(&e);
 }
 
