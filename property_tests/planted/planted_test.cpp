@@ -108,6 +108,7 @@ constexpr std::uint64_t most_histories = 5000;
 template <class Subject> void find(bug b, const Subject& s, kit::options o = {}) {
     planted::now = b;
     o.histories = most_histories;
+    o.seed = 1; // a smallest history is no smaller than chance and shrinking leave it
     auto report = kit::check(s, o);
     planted::now = bug::none;
     CAPTURE(planted::name(b));
