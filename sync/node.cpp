@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <exception>
-#include <future>
 
 namespace joinery::detail {
 
@@ -31,7 +30,8 @@ engine_time steady_milliseconds() {
     return std::chrono::duration_cast<engine_time>(std::chrono::steady_clock::now().time_since_epoch());
 }
 
-constexpr engine_time longest_sleep{200}; // transports want to be polled a few times a second
+constexpr engine_time longest_sleep{200};      // transports want to be polled a few times a second
+constexpr std::chrono::microseconds burst{10}; // edits that follow each other faster leave together
 
 } // namespace
 
@@ -94,6 +94,26 @@ void node_core::rouse() {
     if (asleep_.load() && asleep_.exchange(false)) options_.transport->wake();
 }
 
+// A single edit leaves on its writer's thread while the node's sleeps, which saves it the way through that
+// thread. In a burst the thread is woken after the first one and takes the others together; so it does with a
+// durable storage, for which many writers wait together. False if the thread has to be woken for this edit.
+bool node_core::publish_here() {
+    if (level_ != durability::none || !asleep_.load() || on_thread()) return false;
+    std::unique_lock lock(mutex_, std::try_to_lock);
+    if (!lock || !asleep_.load() || stop_ || !running_) return false;
+    if (std::chrono::steady_clock::now() - last_step_ < burst) return false;
+    step();
+    bool followed = options_.on_event != nullptr || engine_->next_deadline() < sleeps_until_;
+    for (const auto& e : events_) {
+        auto& c = *collections_[e.collection];
+        std::lock_guard inner(c.subscribers_mutex);
+        followed |= e.kind != event_kind::changed || !c.subscribers.empty();
+    }
+    if (followed) return false; // they are called on the thread
+    for (const auto& e : std::exchange(events_, {})) collections_[e.collection]->tell();
+    return true;
+}
+
 // What remains of an id that the node had before was stored together with the new one.
 bool node_core::is_durable(const served_collection& c, dot d) const {
     d = engine_->renamed(c.number, d);
@@ -102,7 +122,7 @@ bool node_core::is_durable(const served_collection& c, dot d) const {
 
 write_result node_core::settle(served_collection& c, const dot_range& dots, const write_options& o) {
     pending_ = true;
-    rouse();
+    if (!publish_here()) rouse();
     write_result result;
     result.dots = dots;
     const bool durable = level_ != durability::none;
@@ -144,30 +164,13 @@ void node_core::ask() {
 // ---- called by anybody ----
 
 void node_core::dial(const std::string& address, bool on) {
-    const auto run = [this, address, on] {
-        if (on)
-            options_.transport->connect(address);
-        else
-            options_.transport->disconnect(address);
-    };
-    std::promise<void> promise;
-    auto done = promise.get_future();
-    {
-        std::unique_lock lock(mutex_);
-        if (!running_) throw_closed();
-        if (on_thread() || !started_) return run();
-        commands_.emplace_back([&] {
-            try {
-                run();
-                promise.set_value();
-            } catch (...) {
-                promise.set_exception(std::current_exception());
-            }
-        });
+    std::lock_guard lock(mutex_);
+    if (!running_) throw_closed();
+    if (on) {
+        options_.transport->connect(address);
+    } else {
+        options_.transport->disconnect(address);
     }
-    pending_ = true;
-    rouse();
-    done.get();
 }
 
 replica_id node_core::id() const {
@@ -203,7 +206,7 @@ node_status node_core::status() const {
         s.greatest_skew = std::max(s.greatest_skew, c->state->clock().greatest_skew());
     }
     engine_->counters().for_each([&](std::string_view name, std::uint64_t n) { s.counters.emplace(name, n); });
-    const auto& t = transport_stats_;
+    const auto t = options_.transport->stats();
     s.counters["transport_frames_out"] = t.frames_out;
     s.counters["transport_bytes_out"] = t.bytes_out;
     s.counters["transport_frames_in"] = t.frames_in;
@@ -244,16 +247,13 @@ void node_core::run() {
     } catch (const std::exception& e) {
         failure = e.what();
     }
-    std::vector<std::function<void()>> commands;
     std::vector<std::shared_ptr<served_collection>> all;
     {
         std::lock_guard lock(mutex_);
         failure_ = failure;
         running_ = false;
-        commands.swap(commands_);
         all = collections_;
     }
-    for (const auto& command : commands) command();
     progress_.notify_all();
     for (const auto& c : all) {
         { std::lock_guard lock(c->state->mutex()); } // whoever has seen it running waits by now
@@ -264,34 +264,35 @@ void node_core::run() {
 
 void node_core::loop() {
     while (!stop_) {
-        step();
-        announce();
         engine_time sleep{0};
         {
             std::lock_guard lock(mutex_);
-            sleep = std::clamp(engine_->next_deadline() - now(), engine_time(0), longest_sleep);
+            options_.transport->poll(*this);
+            step();
+            const auto time = now();
+            sleep = std::clamp(engine_->next_deadline() - time, engine_time(0), longest_sleep);
+            sleeps_until_ = time + sleep;
         }
+        announce();
         asleep_ = true;
         if (pending_ || stop_) sleep = engine_time(0);
-        options_.transport->poll(*this, sleep);
+        options_.transport->wait(sleep);
         asleep_ = false;
     }
-    step();
     std::lock_guard lock(mutex_);
+    step();
     engine_->close();
 }
 
-// Everything that has come in leaves, in one group.
+// Everything that has come in leaves, in one group. Requires: the engine's lock.
 void node_core::step() {
-    std::lock_guard lock(mutex_);
     pending_ = false;
-    for (const auto& command : std::exchange(commands_, {})) command();
     if (std::exchange(ask_, false)) engine_->ask();
     engine_->tick(now());
     engine_->flush();
     writable_ = engine_->writable();
     for (auto& c : collections_) c->durable = {engine_->id(), engine_->version(c->number)[engine_->id()]};
-    transport_stats_ = options_.transport->stats();
+    last_step_ = std::chrono::steady_clock::now();
 }
 
 void node_core::announce() {
@@ -308,8 +309,7 @@ void node_core::announce() {
         if (options_.on_event) options_.on_event(e);
         if (e.kind != event_kind::changed) continue;
         auto& c = *all[e.collection];
-        c.changed.notify_all();
-        c.room.notify_all();
+        c.tell();
         std::vector<std::shared_ptr<subscriber>> subscribers;
         {
             std::lock_guard lock(c.subscribers_mutex);
@@ -330,21 +330,20 @@ void node_core::announce() {
     }
 }
 
-// The engine hears of time before it hears of anything else: a poll may have waited for long.
+// ---- from the transport, within its poll ----
+
+// The engine hears of time before it hears of anything else: the thread may have slept for long.
 void node_core::received(link_id link, std::span<const std::byte> frame) {
-    std::lock_guard lock(mutex_);
     engine_->tick(now());
     engine_->received(link, frame);
 }
 
 void node_core::connected(link_id link) {
-    std::lock_guard lock(mutex_);
     engine_->tick(now());
     engine_->connected(link);
 }
 
 void node_core::disconnected(link_id link) {
-    std::lock_guard lock(mutex_);
     engine_->tick(now());
     engine_->disconnected(link);
 }

@@ -59,7 +59,10 @@ struct test_node {
     }
     void broadcast(std::string_view text) { net->broadcast(bytes(text)); }
     bool send(joinery::link_id link, std::string_view text) { return net->send(link, bytes(text)); }
-    void poll(int ms = 1) { net->poll(seen, std::chrono::milliseconds(ms)); }
+    void poll(int ms = 1) {
+        net->wait(std::chrono::milliseconds(ms));
+        net->poll(seen);
+    }
 
     joinery::link_id link() const { return seen.links.empty() ? 0 : seen.links.front(); }
     std::size_t count(std::string_view text) const {

@@ -16,7 +16,7 @@ namespace joinery {
 
 namespace {
 
-constexpr std::size_t poll_budget = std::size_t{1} << 20; // bytes that one poll hands over, about
+constexpr std::size_t poll_budget = std::size_t{1} << 18; // bytes that one poll hands over, about
 constexpr std::size_t frame_cost = 64;                    // what a frame costs of it besides its bytes
 constexpr std::chrono::milliseconds longest_wait = std::chrono::hours(24);
 
@@ -92,11 +92,15 @@ public:
         return true;
     }
 
-    void poll(transport_events& events, std::chrono::milliseconds timeout) override {
+    void wait(std::chrono::milliseconds timeout) override {
         std::unique_lock lock(network_->mutex);
         arrived_.wait_for(lock, std::clamp(timeout, std::chrono::milliseconds(0), longest_wait),
                           [&] { return woken_ || !inbox_.empty(); });
         woken_ = false;
+    }
+
+    void poll(transport_events& events) override {
+        std::unique_lock lock(network_->mutex);
         // Each is taken from the inbox before the owner is told: it may call us, or throw.
         for (std::size_t budget = poll_budget; budget > 0 && !inbox_.empty();) {
             const event e = std::move(inbox_.front());

@@ -13,9 +13,11 @@
 //     carts.write([](auto& cart, auto& tx) { cart.add(tx, "milk"); });
 //
 // The thread sleeps in the transport. A write wakes it only if it sleeps; what is written while it is busy
-// leaves together, as one record on disk and one frame.
+// leaves together, as one record on disk and one frame. Without a durable storage a single edit leaves on the
+// thread that wrote it, while the node's sleeps on.
 
 #include <joinery/engine.hpp>
+#include <joinery/fair_mutex.hpp>
 
 #include <atomic>
 #include <chrono>
@@ -125,6 +127,12 @@ struct served_collection {
 
     std::mutex subscribers_mutex;
     std::vector<std::shared_ptr<subscriber>> subscribers;
+
+    /// Wakes whoever waits for a change.
+    void tell() {
+        changed.notify_all();
+        room.notify_all();
+    }
 };
 
 /// The thread and what it owns. Lock order: engine, then a state; subscribers are called with neither.
@@ -160,13 +168,13 @@ private:
     std::string address_;
     durability level_;
 
-    mutable std::mutex mutex_;         // of the engine, and what follows
-    std::condition_variable progress_; // after every step
+    mutable fair_mutex mutex_;             // of the engine, the transport but for its `wait`, and what follows
+    std::condition_variable_any progress_; // after every step
     std::optional<engine> engine_;
     std::vector<std::shared_ptr<served_collection>> collections_;
-    std::vector<std::function<void()>> commands_; // for the thread, which alone uses the transport
     std::vector<event> events_;
-    transport::statistics transport_stats_;
+    engine_time sleeps_until_{0};
+    std::chrono::steady_clock::time_point last_step_;
     std::string failure_;
     bool ask_ = false;
     bool started_ = false;
@@ -185,6 +193,7 @@ private:
     void step();
     void announce();
     void rouse();
+    bool publish_here();
     void dial(const std::string& address, bool on);
     bool on_thread() const { return std::this_thread::get_id() == thread_id_.load(); }
     bool is_durable(const served_collection& c, dot d) const;

@@ -32,7 +32,8 @@ protected:
     ~transport_events() = default;
 };
 
-/// One thread at a time calls everything but `wake`, which any thread may call at any time.
+/// One thread, the owner's, waits and polls. All but `wait` and `wake` are called by one thread at a time, which
+/// while the owner's is in `wait` may be another. `wake` may be called by any thread at any time.
 class transport {
 public:
     virtual ~transport() = default;
@@ -42,10 +43,12 @@ public:
     /// To one peer. False if it cannot be sent now (unknown link, full queue); nothing is queued then.
     virtual bool send(link_id link, std::span<const std::byte> frame) = 0;
 
-    /// Waits for at most `timeout` for frames, changes of links or a `wake`, then hands over what has come,
-    /// at most about a megabyte a call.
-    virtual void poll(transport_events& events, std::chrono::milliseconds timeout) = 0;
-    /// Ends a `poll` that waits now, or the next one.
+    /// Waits for at most `timeout` until there is a reason to poll: something came, something is due, or a
+    /// `wake`. May end early without one.
+    virtual void wait(std::chrono::milliseconds timeout) = 0;
+    /// Hands over what has come, at most about 256 KiB, and does what is due. Never waits.
+    virtual void poll(transport_events& events) = 0;
+    /// Ends a `wait` that goes on now, or the next one.
     virtual void wake() = 0;
 
     /// Dials a peer or stops doing so, while running. An address is the transport's own form of one.

@@ -30,7 +30,7 @@
 // Leaders exchange signs of life of their own instead.
 //
 // There is no thread here but ZeroMQ's: everything happens in the calls of the owner, which therefore
-// has to call `poll` a few times per `heartbeat`.
+// has to wait and poll a few times per `heartbeat`.
 //
 // A connection is not encrypted and a peer is not authenticated, so addresses off this machine are refused
 // unless `insecure` is set. A peer can use memory up to its queue, `receive_high_water` frames of twice

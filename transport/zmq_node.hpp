@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// The transport over ZeroMQ from within: a listener's two sockets (zmq_listening.cpp), the peers that this
+// node dials (zmq_dialling.cpp), and what takes turns between them (zmq_node.cpp).
+
+#include <joinery/zmq_transport.hpp>
+
+#include "zmq_control.hpp"
+#include "zmq_socket.hpp"
+
+#include <poll.h>
+
+#include <algorithm>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <random>
+#include <stdexcept>
+#include <string_view>
+#include <unordered_map>
+
+namespace joinery::detail {
+
+using steady = std::chrono::steady_clock;
+
+/// A peer that this node dials.
+struct dialled_peer {
+    enum class state : std::uint8_t {
+        idle,        // waits for `due` to dial
+        asking,      // has a DEALER and asks where to subscribe
+        subscribing, // has a SUB as well and asks for a pulse
+        connected,
+    };
+
+    link_id link = 0;
+    std::string address;
+    zmq_address where;
+    state now = state::idle;
+    bool forgotten = false; // by disconnect(); swept when nothing iterates
+    bool was_connected = false;
+    bool subscribed = false; // the SUB's handshake is done
+    bool backlog = false;    // its sockets were not read to the end
+    bool leaving = false;    // it said goodbye; what it broadcast before may still come
+    bool ended = false;      // its connection has; what came before is read once more
+    std::optional<dialling_socket> dealer, subscriber;
+    std::uint64_t incarnation = 0;    // of the process that answers
+    std::uint64_t next_broadcast = 0; // its sequence number
+    steady::time_point due{};         // the next attempt, question or sign of life
+    steady::time_point deadline{};    // ends a step of connecting
+    steady::time_point connected_at{};
+    std::chrono::milliseconds backoff{};
+    std::chrono::milliseconds pause{}; // between questions
+    int unanswered = 0;                // hellos since the last welcome
+    int unheard = 0;                   // hellos since the last message of the publisher
+    unsigned attempts = 0;
+};
+
+/// A peer that dialled in and is ready.
+struct inbound_peer {
+    link_id link = 0;
+    std::string route;
+    int silent = 0; // checks since it was last heard: counted, since our own pause is no silence of the peer
+};
+
+class zmq_node final : public transport {
+public:
+    /// Requires: options within their limits.
+    explicit zmq_node(zmq_options options);
+    ~zmq_node() override;
+
+    void broadcast(std::span<const std::byte> frame) override;
+    bool send(link_id link, std::span<const std::byte> frame) override;
+    void wait(std::chrono::milliseconds timeout) override;
+    void poll(transport_events& events) override;
+    void wake() override { wake_.raise(); }
+    void connect(const std::string& address) override;
+    void disconnect(const std::string& address) override;
+    std::size_t max_frame() const override { return options_.max_frame; }
+    std::string address() const override { return address_; }
+    statistics stats() const override { return stats_; }
+
+private:
+    struct notice {
+        link_id link;
+        bool up;
+    };
+    struct string_hash {
+        using is_transparent = void;
+        std::size_t operator()(std::string_view s) const { return std::hash<std::string_view>{}(s); }
+    };
+    using routes = std::unordered_map<std::string, inbound_peer, string_hash, std::equal_to<>>;
+
+    zmq_options options_;
+    wake_pipe wake_;
+    zmq::context_t context_; // before the sockets: it can only end after them
+    watched_socket router_;
+    zmq::socket_t publisher_;
+    std::string address_;
+    publish_place place_;
+    std::uint64_t incarnation_ = 0;
+    std::mt19937_64 random_;
+
+    std::vector<std::unique_ptr<dialled_peer>> dialled_;
+    routes inbound_;
+    std::unordered_map<link_id, inbound_peer*> by_link_;
+    link_id next_link_ = 1;
+    std::uint64_t next_monitor_ = 1;
+
+    std::deque<notice> notices_;             // in order, until the owner can be told
+    zmq::message_t route_message_, message_; // reused, so that receiving allocates nothing here
+    std::size_t turn_ = 0;                   // whose turn it is to be read first
+    std::uint64_t next_broadcast_ = 0;       // its sequence number
+    bool pulse_wanted_ = false;
+    steady::time_point next_pulse_{}, next_check_{};
+    statistics stats_;
+
+    // Between two polls these belong to `wait`.
+    std::vector<pollfd> descriptors_; // the wake pipe's, and those of the sockets as `for_each_socket` goes
+    steady::time_point due_{};        // when to poll even if nothing comes
+    bool looked_ = false;             // `wait` has filled in what has come
+
+    bool polling_ = false;
+
+    // ---- zmq_node.cpp: turns ----
+
+    void configure(zmq::socket_t& s) const;
+    void count_out(std::size_t bytes);
+    void flush_notices(transport_events& events);
+    void hand_over(transport_events& events, link_id link, std::span<const std::byte> frame);
+    bool receive(transport_events& events);
+    bool single_part(watched_socket& socket);
+    bool is_frame() const { return !message_.empty() && *message_.data<std::byte>() == frame_mark; }
+    steady::time_point run_timers(steady::time_point now, bool drained);
+    template <class F> void for_each_socket(F&& f);
+    void look(std::chrono::milliseconds time);
+    void note_arrivals();
+    void end_wait();
+
+    // ---- zmq_listening.cpp: the sockets that peers dial ----
+
+    std::string bind(zmq::socket_t& s, const zmq_address& a, const char* what);
+    void listen();
+    bool publish(zmq::message_t& m);
+    sent route_message(std::string_view route, zmq::message_t& m);
+    sent route_control(std::string_view route, const control& c);
+    welcome own_place() const { return {incarnation_, place_}; }
+    bool read_router(transport_events& events, std::size_t& budget);
+    void from_router(std::string_view route, transport_events& events);
+    void answer(std::string_view route, routes::iterator at, dial_stage stage);
+    void drop_inbound(const inbound_peer& peer);
+    steady::time_point run_listener_timers(steady::time_point now, bool drained);
+    void check_inbound();
+
+    // ---- zmq_dialling.cpp: the peers that this node dials ----
+
+    void dial(const std::string& address, const char* what);
+    void set_family(zmq::socket_t& s, const dialled_peer& p) const;
+    void start(dialled_peer& p, steady::time_point now);
+    void subscribe(dialled_peer& p, const welcome& w, steady::time_point now);
+    void become_connected(dialled_peer& p, steady::time_point now);
+    bool greet(dialled_peer& p, dial_stage stage);
+    void say_goodbye(dialled_peer& p);
+    void fail(dialled_peer& p, steady::time_point now);
+    void sweep();
+    bool read_peer(dialled_peer& p, transport_events& events, std::size_t& budget, steady::time_point now);
+    void from_dealer(dialled_peer& p, transport_events& events, steady::time_point now);
+    void from_publisher(dialled_peer& p, transport_events& events, steady::time_point now);
+    void note_sequence(dialled_peer& p, std::uint64_t sequence);
+    bool read_monitors(steady::time_point now);
+    void read_monitor(dialled_peer& p, dialling_socket& s, bool subscriber, steady::time_point now);
+    steady::time_point run_timer(dialled_peer& p, steady::time_point now);
+};
+
+/// What one poll may hand over, and one socket before the next has its turn.
+inline constexpr std::size_t poll_budget = std::size_t{1} << 18; // bytes, about
+inline constexpr std::size_t slice = std::size_t{1} << 16;
+
+/// Takes from both what a message of so many bytes costs; true if there is room for another.
+inline bool pay(std::size_t& budget, std::size_t& left, std::size_t bytes) {
+    constexpr std::size_t frame_cost = 64;
+    const std::size_t cost = bytes + frame_cost;
+    budget -= std::min(budget, cost);
+    left -= std::min(left, cost);
+    return budget > 0 && left > 0;
+}
+
+inline constexpr std::chrono::milliseconds longest_wait = std::chrono::hours(24);
+inline constexpr int missing_signs = 10; // signs of life in succession
+
+zmq::message_t message_of(const control& c);
+std::invalid_argument bad_option(const std::string& what);
+/// Throws std::invalid_argument for an address off this machine unless `insecure`; `what` names the option.
+void require_local(const zmq_address& a, bool insecure, std::string_view what);
+
+} // namespace joinery::detail
