@@ -4,6 +4,8 @@
 #include <joinery/engine.hpp>
 #include <joinery/or_set.hpp>
 
+#include "../sync/no_storage.hpp"
+
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -16,17 +18,8 @@ namespace {
 using set = or_set<std::string>;
 constexpr link_id peer_link = 1, other_link = 2;
 
-struct nowhere final : storage, engine_output {
+struct nowhere final : detail::no_storage, engine_output {
     durability level() const override { return durability::relaxed; }
-    stored_node load() override { return {}; }
-    void set_id(replica_id) override {}
-    std::uint32_t attach(std::string_view, std::uint64_t) override { return 0; }
-    void append(std::uint32_t, std::span<const std::byte>) override {}
-    void sync() override {}
-    void compact(std::uint32_t, std::span<const std::byte>) override {}
-    void rebase(replica_id, std::span<const std::pair<std::uint32_t, std::vector<std::byte>>>) override {}
-    void close() override {}
-    statistics stats() const override { return {}; }
     void broadcast(std::span<const std::byte>) override {}
     bool send(link_id, std::span<const std::byte> frame) override {
         if (!open_frame(frame)) std::abort();

@@ -1,30 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <joinery/node.hpp>
 
+#include "no_storage.hpp"
+
 #include <algorithm>
 #include <exception>
 
 namespace joinery::detail {
 
 namespace {
-
-// The storage of a node that keeps nothing.
-class no_storage final : public storage {
-public:
-    durability level() const override { return durability::none; }
-    stored_node load() override { return {}; }
-    void set_id(replica_id) override {}
-    std::uint32_t attach(std::string_view, std::uint64_t) override { return next_++; }
-    void append(std::uint32_t, std::span<const std::byte>) override {}
-    void sync() override {}
-    void compact(std::uint32_t, std::span<const std::byte>) override {}
-    void rebase(replica_id, std::span<const std::pair<std::uint32_t, std::vector<std::byte>>>) override {}
-    void close() override {}
-    statistics stats() const override { return {}; }
-
-private:
-    std::uint32_t next_ = 0;
-};
 
 engine_time steady_milliseconds() {
     return std::chrono::duration_cast<engine_time>(std::chrono::steady_clock::now().time_since_epoch());

@@ -2,16 +2,15 @@
 #include <joinery/causal.hpp>
 
 #include "bytes.hpp"
+#include "carts.hpp"
+#include "cereal_archives.hpp"
 #include "replicas.hpp"
 
 #include <joinery/joinery.hpp>
 
-#include <cereal/archives/json.hpp>
-#include <cereal/archives/portable_binary.hpp>
 #include <doctest/doctest.h>
 
 #include <random>
-#include <sstream>
 
 using joinery::causal;
 using joinery::causal_context;
@@ -25,25 +24,7 @@ using joinery::transaction;
 using joinery::version_vector;
 
 namespace {
-using cart = joinery::or_set<std::string>;
 using shop = joinery::or_map<std::string, joinery::or_map<std::string, joinery::pn_counter>>;
-auto adding(std::string e) {
-    return [e](cart& c, transaction& tx) { c.add(tx, e); };
-}
-auto removing(std::string e) {
-    return [e](cart& c, transaction& tx) { c.remove(tx, e); };
-}
-template <class Out, class In, class X> X through(const X& x) {
-    std::stringstream stream;
-    {
-        Out out(stream);
-        out(cereal::make_nvp("x", x));
-    }
-    X back{};
-    In in(stream);
-    in(cereal::make_nvp("x", back));
-    return back;
-}
 } // namespace
 
 TEST_CASE("causal: a copy shares nothing with the original") {
@@ -143,11 +124,11 @@ TEST_CASE("causal: through all of Cereal's archives") {
     b.join(d);
     b.edit([](shop& s, transaction& tx) { s.at(tx, "x")->erase(tx, "y"); });
     auto state = b.state();
-    CHECK(through<cereal::JSONOutputArchive, cereal::JSONInputArchive>(state) == state);
-    CHECK(through<cereal::PortableBinaryOutputArchive, cereal::PortableBinaryInputArchive>(state) == state);
-    CHECK(through<cereal::JSONOutputArchive, cereal::JSONInputArchive>(d) == d);
+    CHECK(through_json(state) == state);
+    CHECK(through_portable_binary(state) == state);
+    CHECK(through_json(d) == d);
     auto answer = b.delta_since({{id_a, 1}});
-    CHECK(through<cereal::PortableBinaryOutputArchive, cereal::PortableBinaryInputArchive>(answer) == answer);
+    CHECK(through_portable_binary(answer) == answer);
 }
 
 TEST_CASE("causal: entries outside the coverage of a delta do not enter") {

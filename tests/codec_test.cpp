@@ -2,9 +2,8 @@
 #include <joinery/codec.hpp>
 
 #include "bytes.hpp"
+#include "cereal_archives.hpp"
 
-#include <cereal/archives/json.hpp>
-#include <cereal/archives/portable_binary.hpp>
 #include <doctest/doctest.h>
 
 #include <sstream>
@@ -46,21 +45,10 @@ struct list {
     template <class Archive> void serialize(Archive& ar) { ar(tail); }
 };
 
-template <class Out, class In, class X> X through(const X& x) {
-    std::stringstream stream;
-    {
-        Out out(stream);
-        out(cereal::make_nvp("x", x));
-    }
-    X back{};
-    In in(stream);
-    in(cereal::make_nvp("x", back));
-    return back;
-}
 template <class X> void check_all_archives(const X& x) {
     CHECK(round_trip(x) == x);
-    CHECK(through<cereal::JSONOutputArchive, cereal::JSONInputArchive>(x) == x);
-    CHECK(through<cereal::PortableBinaryOutputArchive, cereal::PortableBinaryInputArchive>(x) == x);
+    CHECK(through_json(x) == x);
+    CHECK(through_portable_binary(x) == x);
 }
 template <class X> X from_json(const std::string& json) {
     std::istringstream stream(json);

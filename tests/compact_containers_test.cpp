@@ -2,14 +2,12 @@
 #include <joinery/compact_containers.hpp>
 
 #include "bytes.hpp"
+#include "cereal_archives.hpp"
 
-#include <cereal/archives/json.hpp>
-#include <cereal/archives/portable_binary.hpp>
 #include <cereal/types/deque.hpp>
 #include <doctest/doctest.h>
 
 #include <deque>
-#include <sstream>
 
 using joinery::decode_error;
 using joinery::dot;
@@ -39,17 +37,6 @@ struct shape {
            CEREAL_NVP(extra));
     }
 };
-template <class Out, class In, class X> X through(const X& x) {
-    std::stringstream stream;
-    {
-        Out out(stream);
-        out(x);
-    }
-    X back{};
-    In in(stream);
-    in(back);
-    return back;
-}
 template <class X> void check_round_trip(const X& x, std::initializer_list<unsigned> expected) {
     CHECK(encode(x) == bytes(expected));
     CHECK(round_trip(x) == x);
@@ -155,8 +142,8 @@ TEST_CASE("containers: user types of all of them, in all archives") {
     s.size = {3, 65535};
     s.extra = {true, {'c', 1.5f}};
     CHECK(round_trip(s) == s);
-    CHECK(through<cereal::JSONOutputArchive, cereal::JSONInputArchive>(s) == s);
-    CHECK(through<cereal::PortableBinaryOutputArchive, cereal::PortableBinaryInputArchive>(s) == s);
+    CHECK(through_json(s) == s);
+    CHECK(through_portable_binary(s) == s);
     CHECK(round_trip(std::deque<point>{{1, 2}, {3, 4}}) == std::deque<point>{{1, 2}, {3, 4}});
 }
 

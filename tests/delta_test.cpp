@@ -2,6 +2,7 @@
 #include <joinery/delta.hpp>
 
 #include "bytes.hpp"
+#include "carts.hpp"
 #include "replicas.hpp"
 
 #include <joinery/joinery.hpp>
@@ -22,13 +23,6 @@ using joinery::replica;
 using joinery::transaction;
 
 namespace {
-using cart = joinery::or_set<std::string>;
-auto adding(std::string e) {
-    return [e](cart& c, transaction& tx) { c.add(tx, e); };
-}
-auto removing(std::string e) {
-    return [e](cart& c, transaction& tx) { c.remove(tx, e); };
-}
 } // namespace
 
 TEST_CASE("delta: a group of deltas does what they do one by one, in any order") {

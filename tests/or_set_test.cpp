@@ -2,6 +2,7 @@
 #include <joinery/or_set.hpp>
 
 #include "bytes.hpp"
+#include "carts.hpp"
 #include "replicas.hpp"
 
 #include <doctest/doctest.h>
@@ -24,13 +25,6 @@ using joinery::replica;
 using joinery::transaction;
 
 namespace {
-using names = or_set<std::string>;
-auto adding(std::string e) {
-    return [e](names& s, transaction& tx) { s.add(tx, e); };
-}
-auto removing(std::string e) {
-    return [e](names& s, transaction& tx) { s.remove(tx, e); };
-}
 template <class E> std::set<E> contents(const or_set<E>& s) { return {s.begin(), s.end()}; }
 
 struct point {
@@ -41,7 +35,7 @@ struct point {
 } // namespace
 
 TEST_CASE("or_set: concurrent add survives remove") {
-    replica<names> a{id_a}, b{id_b}, c{id_c};
+    replica<cart> a{id_a}, b{id_b}, c{id_c};
     b.join(a.edit(adding("x")));
     auto removed = b.edit(removing("x"));
     auto again = a.edit(adding("x")); // b had not seen this one
@@ -56,7 +50,7 @@ TEST_CASE("or_set: concurrent add survives remove") {
 }
 
 TEST_CASE("or_set: a remove takes away what it has seen, and nothing else") {
-    replica<names> a{id_a}, b{id_b}, c{id_c};
+    replica<cart> a{id_a}, b{id_b}, c{id_c};
     auto from_a = a.edit(adding("x"));
     auto from_b = b.edit(adding("x"));
     b.join(from_a); // b sees both adds, c only its own
@@ -76,7 +70,7 @@ TEST_CASE("or_set: a remove takes away what it has seen, and nothing else") {
 }
 
 TEST_CASE("or_set: adding again supersedes the adds that were seen") {
-    replica<names> a{id_a}, b{id_b};
+    replica<cart> a{id_a}, b{id_b};
     a.edit(adding("x"));
     auto again = a.edit(adding("x"));
     CHECK(again.removals.size() == 1);
@@ -91,11 +85,11 @@ TEST_CASE("or_set: adding again supersedes the adds that were seen") {
 }
 
 TEST_CASE("or_set: an element may be removed while it is looked at") {
-    replica<names> a{id_a};
-    a.edit([](names& s, transaction& tx) {
+    replica<cart> a{id_a};
+    a.edit([](cart& s, transaction& tx) {
         for (int i = 0; i < 100; ++i) s.add(tx, "element number " + std::to_string(i));
     });
-    a.edit([](names& s, transaction& tx) {
+    a.edit([](cart& s, transaction& tx) {
         while (!s.empty()) s.remove(tx, *s.begin());
     });
     CHECK(a->empty());
@@ -136,9 +130,9 @@ TEST_CASE("or_set: elements without std::hash or order") {
 
 TEST_CASE("or_set: an edit that fails changes nothing, whatever it did") {
     std::mt19937 random(9);
-    replica<names> a{id_a}, b{id_b};
+    replica<cart> a{id_a}, b{id_b};
     for (int round = 0; round < 60; ++round) {
-        auto some = [&](names& s, transaction& tx) {
+        auto some = [&](cart& s, transaction& tx) {
             for (int i = 0; i < 6; ++i) {
                 std::string e(1, static_cast<char>('a' + random() % 5));
                 random() % 2 ? s.add(tx, e) : s.remove(tx, e);
@@ -173,9 +167,9 @@ TEST_CASE("or_set: the set of adds that no removal has seen") {
             causal_context seen;
         };
         std::map<dot, event> history;
-        std::vector<replica<names>> replicas;
+        std::vector<replica<cart>> replicas;
         for (std::uint64_t id = 1; id <= 3; ++id) replicas.emplace_back(joinery::replica_id{id});
-        std::vector<delta<names>> edits;
+        std::vector<delta<cart>> edits;
         for (int i = 0; i < 25; ++i) {
             auto& who = replicas[random() % 3];
             std::string e(1, static_cast<char>('a' + random() % 3));
@@ -225,7 +219,7 @@ TEST_CASE("or_set: the set of adds that no removal has seen") {
 }
 
 TEST_CASE("or_set: what is not causally closed depends on no order either") {
-    replica<names> a{id_a}, b{id_b}, c{id_c};
+    replica<cart> a{id_a}, b{id_b}, c{id_c};
     auto first = a.edit(adding("x"));
     b.join(first);
     auto gone = b.edit(removing("x"));
@@ -233,7 +227,7 @@ TEST_CASE("or_set: what is not causally closed depends on no order either") {
     auto second = a.edit(adding("x")); // supersedes nothing: it is not there
     c.join(second);
     auto gone_again = c.edit(removing("x")); // has not seen the first
-    causal<names> s, t;
+    causal<cart> s, t;
     for (const auto* d : {&first, &second, &gone_again}) s.join(*d);
     for (const auto* d : {&second, &gone_again, &first}) t.join(*d);
     CHECK(s->contains("x"));
@@ -245,14 +239,14 @@ TEST_CASE("or_set: what is not causally closed depends on no order either") {
 }
 
 TEST_CASE("or_set: an element with many dots of one replica, which only hostile bytes bring, goes quickly") {
-    delta<names> d;
+    delta<cart> d;
     constexpr std::uint64_t many = 200'000;
     d.covered = {{id_a, 1, many}};
     for (std::uint64_t s = 1; s <= many; ++s) d.fragment.push_back({id_a, s}, "");
-    causal<names> s;
+    causal<cart> s;
     s.join(d);
     CHECK(s->size() == 1);
-    delta<names> gone;
+    delta<cart> gone;
     gone.covered = {dot{id_b, 1}};
     gone.removals.push_back({dot{id_b, 1}, {{{id_a, 1, many}}, {}}});
     auto start = std::chrono::steady_clock::now();
@@ -262,7 +256,7 @@ TEST_CASE("or_set: an element with many dots of one replica, which only hostile 
 }
 
 TEST_CASE("or_set: pruned, budgeted, re-issued under another id") {
-    replica<names> a{id_a}, b{id_b};
+    replica<cart> a{id_a}, b{id_b};
     a.edit(adding("x"));
     meet(a, b);
     a.hold_from(1);

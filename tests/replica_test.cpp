@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <joinery/replica.hpp>
 
+#include "carts.hpp"
 #include "replicas.hpp"
 
 #include <joinery/joinery.hpp>
@@ -22,13 +23,6 @@ using joinery::transaction;
 using joinery::version_vector;
 
 namespace {
-using cart = joinery::or_set<std::string>;
-auto adding(std::string e) {
-    return [e](cart& c, transaction& tx) { c.add(tx, e); };
-}
-auto removing(std::string e) {
-    return [e](cart& c, transaction& tx) { c.remove(tx, e); };
-}
 struct manual {
     std::uint64_t now = 1'000'000;
     hybrid_clock clock() {
