@@ -23,6 +23,12 @@ void check_no_fork(const router& r) {
     check_converged(r);
 }
 
+void check_all_have(std::initializer_list<const test_engine*> nodes, std::initializer_list<const char*> elements) {
+    for (const auto* n : nodes) {
+        for (const char* e : elements) CHECK_MESSAGE(n->has(e), e);
+    }
+}
+
 } // namespace
 
 TEST_CASE("engine: an id belongs to a storage, and outlives a crash on a durable one") {
@@ -177,8 +183,7 @@ TEST_CASE("engine: edits that were held when the process died are held again") {
     a.start();
     r.link_all();
     r.run(3s);
-    for (auto* n : {&a, &b})
-        for (auto text : {"after the copy", "first", "second"}) CHECK(n->has(text));
+    check_all_have({&a, &b}, {"after the copy", "first", "second"});
     check_no_fork(r);
 
     // Confirmed, they are its own for good.
@@ -227,10 +232,7 @@ TEST_CASE("engine: edits that were held under an id which ends become edits of t
         CHECK(a.has("held"));
         r.link_all();
         r.run(3s);
-        for (auto* n : {&a, &b}) {
-            CHECK(n->has("after the copy"));
-            CHECK(n->has("held"));
-        }
+        check_all_have({&a, &b}, {"after the copy", "held"});
         check_no_fork(r);
     }
 }
@@ -327,10 +329,7 @@ TEST_CASE("engine: when the original takes a new id, its copy does not issue the
     CHECK(copy.engine->writable());
     CHECK(copy.engine->id() != old);
     CHECK_FALSE(copy.heard_of(event_kind::lost_edits)); // nothing had been published under the old id
-    for (auto* n : {&a, &b, &copy}) {
-        CHECK(n->has("of a"));
-        CHECK(n->has("of the copy"));
-    }
+    check_all_have({&a, &b, &copy}, {"of a", "of the copy"});
     check_no_fork(r);
 }
 
@@ -356,8 +355,7 @@ TEST_CASE("engine: an edit that depends on the original's dots does not join int
     a.engine->take_new_id();
     r.flush();
     r.run(3s);
-    for (auto* n : {&a, &b, &copy})
-        for (auto text : {"question", "answer", "of the copy"}) CHECK(n->has(text));
+    check_all_have({&a, &b, &copy}, {"question", "answer", "of the copy"});
     check_no_fork(r);
 }
 
@@ -390,10 +388,7 @@ TEST_CASE("engine: edits held back when the conflict is found become edits of th
     b.engine->take_new_id();
     r.flush();
     r.run(3s);
-    for (auto* n : {&a, &b}) {
-        CHECK(n->has("of a"));
-        CHECK(n->has("of b"));
-    }
+    check_all_have({&a, &b}, {"of a", "of b"});
     check_no_fork(r);
 }
 
@@ -422,10 +417,7 @@ TEST_CASE("engine: a third node tells two that live under one id of each other")
     CHECK(copy.engine->writable());
     a.add("of a");
     r.run(3s);
-    for (auto* n : {&a, &hub, &copy}) {
-        CHECK(n->has("of the copy"));
-        CHECK(n->has("of a"));
-    }
+    check_all_have({&a, &hub, &copy}, {"of the copy", "of a"});
     check_no_fork(r);
 }
 
