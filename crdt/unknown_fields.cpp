@@ -43,6 +43,7 @@ void keep_unknown(unknown_fields& into, const path_step* record, std::uint32_t t
     compact_output_archive ar(field.path);
     write_path(ar, record);
     ar.varint(tag);
+    field.path.shrink_to_fit();
     field.content = content;
     field.covered = covered;
     auto at = into.lower_bound(field);

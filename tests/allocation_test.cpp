@@ -330,6 +330,24 @@ TEST_CASE("memory: records, and fields of later versions") {
     }
 }
 
+TEST_CASE("memory: fields of later versions, all below one long key") {
+    using people = or_map<std::string, or_map<std::uint32_t, fuzz::address>>;
+    for (std::size_t length : {10u, 300u, 30'000u}) {
+        delta<people> d;
+        d.covered.add(dot{a, 1});
+        d.fragment.items.push_back({std::string(length, 'k'), {}});
+        auto& below = d.fragment.items.back().value.items;
+        for (std::uint32_t i = 0; i < 3000; ++i) {
+            below.push_back({i, {}});
+            below.back().value.unknown.emplace_back(9, opaque_fragment{{}, byte_vector(20)});
+        }
+        check_within<delta<people>>(encode(d));
+        check_within<causal<people>>(encode(d));
+        // Each is kept with its path: only if that is far longer than the field, the whole is refused.
+        CHECK(decode<causal<people>>(encode(d)).has_value() == (length <= 300));
+    }
+}
+
 TEST_CASE("memory: containers, from counts that promise much") {
     std::mt19937 random(12);
     for (unsigned lead : {1u, 100u, 10'000u, 65'000u}) {

@@ -31,7 +31,13 @@ template <class K, crdt V> struct or_map_fragment {
         fragment_of<V> value;
         friend bool operator==(const item&, const item&) = default;
         template <class Archive> void serialize(Archive& ar) {
-            ar(cereal::make_nvp("key", key), cereal::make_nvp("value", value));
+            if constexpr (std::is_same_v<Archive, compact_input_archive>) {
+                const std::size_t before = ar.remaining();
+                ar(key);
+                ar.below(before - ar.remaining(), [&] { ar(value); });
+            } else {
+                ar(cereal::make_nvp("key", key), cereal::make_nvp("value", value));
+            }
         }
     };
     std::vector<item> items;

@@ -228,7 +228,7 @@ template <record T> template <class Archive> void record_fragment<T>::load(Archi
             std::uint64_t tag = code / 2;
             if (tag == 0 || tag > UINT32_MAX) ar.fail(decode_error::invalid_value);
             if (code & 1) {
-                ar.charge(3 * sizeof(unknown[0]) + unknown_field::node_size);
+                charge_unknown(ar);
                 unknown.emplace_back(static_cast<std::uint32_t>(tag), opaque_fragment{});
                 ar(unknown.back().second);
                 continue;
@@ -240,12 +240,13 @@ template <record T> template <class Archive> void record_fragment<T>::load(Archi
                 if (field.tag != tag) return;
                 known = true;
                 auto& f = std::get<i>(fields);
-                ar.section([&](auto& inner) { inner(f); });
+                ar.section([&](auto& inner) { inner.below(max_tag_size, [&] { inner(f); }); });
                 if (f.empty()) ar.fail(decode_error::non_canonical);
             });
             if (known) continue;
             auto bytes = ar.raw(ar.varint());
-            ar.charge(3 * sizeof(unknown[0]) + unknown_field::node_size + 2 * bytes.size()); // a growing vector
+            charge_unknown(ar);
+            ar.charge(2 * bytes.size());
             unknown.emplace_back(static_cast<std::uint32_t>(tag),
                                  opaque_fragment{ar.named(), {bytes.begin(), bytes.end()}});
         }

@@ -62,9 +62,18 @@ struct unknown_field {
         covered = std::move(dots);
     }
 
-    /// The memory that a state takes to keep one, without its bytes and its coverage, which is shared.
+    /// The memory that a state takes to keep one, without its path, its bytes, and its coverage, which is shared.
     static constexpr std::size_t node_size = 176;
 };
+
+/// The bytes of a tag in a path, at most.
+inline constexpr std::size_t max_tag_size = 5;
+
+/// Accounts for a field that stands where `ar` reads, and will be kept with its path, but for its bytes.
+inline void charge_unknown(compact_input_archive& ar) {
+    constexpr std::size_t in_fragment = 3 * sizeof(std::pair<std::uint32_t, opaque_fragment>); // a growing vector
+    ar.charge(in_fragment + unknown_field::node_size + ar.path() + max_tag_size);
+}
 
 /// The fields that a state keeps, each once. Those of one delta share its coverage.
 using unknown_fields = std::set<unknown_field>;

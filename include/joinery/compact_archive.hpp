@@ -273,6 +273,15 @@ public:
         dots_ = std::move(before);
     }
 
+    /// Reads with f what stands below a key or tag that takes so many bytes.
+    template <class F> void below(std::size_t bytes, F&& f) {
+        path_ += bytes;
+        f();
+        path_ -= bytes;
+    }
+    /// The bytes of the keys and tags above what is being read.
+    std::size_t path() const { return path_; }
+
     /// The renaming in force, or null: what is sorted by dot must then be sorted again.
     const dot_renaming* renaming() const { return renaming_; }
     std::size_t remaining() const { return in_.size() - pos_; }
@@ -296,6 +305,7 @@ private:
     std::uint64_t elements_;
     std::uint64_t memory_;
     unsigned depth_ = 0;
+    std::size_t path_ = 0;
     detail::dot_table dots_;
     const dot_renaming* renaming_;
 };
