@@ -6,13 +6,12 @@
 
 namespace joinery {
 
-namespace {
-constexpr auto by_replica = [](const auto& e, replica_id r) { return e.first < r; };
-}
-
-const dot_index::tree* dot_index::find_tree(replica_id r) const {
-    auto it = std::lower_bound(replicas_.begin(), replicas_.end(), r, by_replica);
-    return it != replicas_.end() && it->first == r ? &it->second : nullptr;
+// The leaf in whose range the dot lies, or the end if its replica has none.
+dot_index::tree::const_iterator dot_index::leaf_of(dot d) const {
+    auto next = leaves_.upper_bound(d);
+    if (next == leaves_.begin()) return leaves_.end();
+    auto at = std::prev(next);
+    return at->first.replica == d.replica ? at : leaves_.end();
 }
 
 dot_index::leaf::const_iterator dot_index::first_reaching(const leaf& l, std::uint64_t seq) {
@@ -21,15 +20,15 @@ dot_index::leaf::const_iterator dot_index::first_reaching(const leaf& l, std::ui
 
 std::optional<dot_index::value> dot_index::find(dot d) const {
     if (alone(d)) return only_.number;
-    const tree* t = find_tree(d.replica);
-    if (!t) return std::nullopt;
-    const leaf& l = std::prev(t->upper_bound(d.seq))->second;
+    auto at = leaf_of(d);
+    if (at == leaves_.end()) return std::nullopt;
+    const leaf& l = at->second;
     auto it = first_reaching(l, d.seq);
     return it != l.end() && it->first <= d.seq ? std::optional<value>(it->number) : std::nullopt;
 }
 
 // Requires: the run lies within the leaf's keys.
-void dot_index::insert(tree& t, tree::iterator at, run r) {
+void dot_index::insert(tree::iterator at, run r) {
     leaf& l = at->second;
     auto pos = l.begin() + (first_reaching(l, r.first) - l.begin());
     if (pos != l.begin()) {
@@ -46,13 +45,13 @@ void dot_index::insert(tree& t, tree::iterator at, run r) {
     }
     // A full leaf: dots mostly come in order, so an append begins a new leaf and leaves this one full.
     if (pos == l.end()) {
-        t.emplace_hint(std::next(at), r.first, leaf{r});
+        leaves_.emplace_hint(std::next(at), dot{at->first.replica, r.first}, leaf{r});
         return;
     }
     auto half = l.begin() + static_cast<std::ptrdiff_t>(leaf_size / 2);
-    auto right = t.emplace_hint(std::next(at), half->first, leaf(half, l.end()));
+    auto right = leaves_.emplace_hint(std::next(at), dot{at->first.replica, half->first}, leaf(half, l.end()));
     l.erase(half, l.end());
-    insert(t, r.first < right->first ? at : right, r);
+    insert(r.first < right->first.seq ? at : right, r);
 }
 
 namespace {
@@ -61,7 +60,7 @@ constexpr std::uint64_t longest = std::numeric_limits<std::uint32_t>::max();
 
 // Makes the dots the single run, or adds them to its end. False if there are to be more runs.
 bool dot_index::assign_alone(const dot_range& dots, value v) {
-    if (!replicas_.empty() || dots.size() > longest - only_.length) return false;
+    if (!leaves_.empty() || dots.size() > longest - only_.length) return false;
     if (only_.length == 0) {
         replica_ = dots.replica;
         only_ = {dots.first, 0, v};
@@ -90,15 +89,13 @@ void dot_index::assign(const dot_range& dots, value v) {
 }
 
 void dot_index::plant(const dot_range& dots, value v) {
-    auto it = std::lower_bound(replicas_.begin(), replicas_.end(), dots.replica, by_replica);
-    if (it == replicas_.end() || it->first != dots.replica)
-        it = replicas_.insert(it, {dots.replica, tree{{0, leaf{}}}});
-    tree& t = it->second;
     for (std::uint64_t first = dots.first; first <= dots.last;) {
-        auto next = t.upper_bound(first);
+        auto next = leaves_.upper_bound({dots.replica, first});
+        if (next == leaves_.begin() || std::prev(next)->first.replica != dots.replica)
+            next = std::next(leaves_.emplace_hint(next, dot{dots.replica, 0}, leaf{}));
         std::uint64_t last = std::min(dots.last, first + longest - 1);
-        if (next != t.end()) last = std::min(last, next->first - 1);
-        insert(t, std::prev(next), {first, static_cast<std::uint32_t>(last - first + 1), v});
+        if (next != leaves_.end() && next->first.replica == dots.replica) last = std::min(last, next->first.seq - 1);
+        insert(std::prev(next), {first, static_cast<std::uint32_t>(last - first + 1), v});
         first = last + 1;
     }
 }
@@ -109,11 +106,12 @@ void dot_index::erase(const dot_range& dots) {
         run r = std::exchange(only_, {});
         plant({replica_, r.first, r.last()}, r.number);
     }
-    auto at = std::lower_bound(replicas_.begin(), replicas_.end(), dots.replica, by_replica);
-    if (at == replicas_.end() || at->first != dots.replica) return;
-    tree& t = at->second;
-    auto it = std::prev(t.upper_bound(dots.first));
-    while (it != t.end() && it->first <= dots.last) {
+    auto it = leaves_.upper_bound({dots.replica, dots.first});
+    if (it == leaves_.begin() || std::prev(it)->first.replica != dots.replica) return;
+    --it;
+    const dot last_dot{dots.replica, dots.last};
+    bool emptied = false;
+    while (it != leaves_.end() && it->first <= last_dot) {
         leaf& l = it->second;
         auto first = l.begin() + (first_reaching(l, dots.first) - l.begin());
         auto last = first;
@@ -135,34 +133,38 @@ void dot_index::erase(const dot_range& dots) {
             }
             l.erase(kept, last);
             if (keeps_tail) { // the middle of one run: two remain
-                insert(t, it, rest);
+                insert(it, rest);
                 return;
             }
         }
         // An empty leaf goes: the one before takes over its keys. A small one is joined with the next, so that
         // what remains after removals stays dense.
         auto next = std::next(it);
-        if (l.empty() && it != t.begin()) {
-            it = t.erase(it);
+        const bool has_next = next != leaves_.end() && next->first.replica == dots.replica;
+        if (l.empty() && (it->first.seq > 0 || !has_next)) {
+            it = leaves_.erase(it);
+            emptied = true;
             continue;
         }
-        if (next != t.end() && l.size() + next->second.size() <= leaf_size / 2) {
+        if (has_next && l.size() + next->second.size() <= leaf_size / 2) {
             l.insert(l.end(), next->second.begin(), next->second.end());
-            bool more = next->first <= dots.last;
-            t.erase(next);
+            bool more = next->first <= last_dot;
+            leaves_.erase(next);
             if (more) continue; // the runs that came over may lie within the range
             return;
         }
         it = next;
     }
-    if (t.size() == 1 && t.begin()->second.empty()) replicas_.erase(at);
+    if (!emptied) return;
+    const auto head = leaves_.find({dots.replica, 0});
+    if (head == leaves_.end() || !head->second.empty()) return;
+    const auto next = std::next(head);
+    if (next == leaves_.end() || next->first.replica != dots.replica) leaves_.erase(head);
 }
 
 std::size_t dot_index::memory() const {
-    std::size_t bytes = replicas_.capacity() * sizeof(replicas_[0]);
-    for (const auto& [r, t] : replicas_)
-        for (const auto& [key, l] : t)
-            bytes += 48 + sizeof(std::pair<std::uint64_t, leaf>) + l.capacity() * sizeof(run);
+    std::size_t bytes = 0;
+    for (const auto& [key, l] : leaves_) bytes += 48 + sizeof(tree::value_type) + l.capacity() * sizeof(run);
     return bytes;
 }
 

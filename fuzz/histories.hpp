@@ -45,7 +45,7 @@ struct mv_registers {
     static constexpr bool one_form = true;
     static constexpr unsigned steps = 4;
     static void edit(type& r, transaction& tx, unsigned step) {
-        step % 4 == 3 ? r.reset(tx) : r.set(tx, std::uint64_t{1} << (9 * step));
+        step % 4 == 3 ? r.reset(tx) : r.set(tx, std::uint64_t{1} << (9 * step % 64));
     }
 };
 

@@ -186,17 +186,32 @@ bool causal_context::add(const dot_range& r) { return insert_range(slot(r.replic
 
 bool causal_context::join(const causal_context& other) {
     bool grew = false;
+    std::size_t unknown = 0; // replicas
+    auto mine = entries_.begin();
     for (const auto& o : other.entries_) {
-        auto& mine = slot(o.replica).ranges;
-        if (o.ranges.size() == 1) {
-            grew |= insert_range(mine, o.ranges[0].first, o.ranges[0].second);
+        mine = std::lower_bound(mine, entries_.end(), o.replica, entry_before);
+        if (mine == entries_.end() || mine->replica != o.replica) {
+            ++unknown;
+        } else if (o.ranges.size() == 1) {
+            grew |= insert_range(mine->ranges, o.ranges[0].first, o.ranges[0].second);
         } else {
-            auto all = united(mine, o.ranges);
-            grew |= all != mine;
-            mine = std::move(all);
+            auto all = united(mine->ranges, o.ranges);
+            grew |= all != mine->ranges;
+            mine->ranges = std::move(all);
         }
     }
-    return grew;
+    if (unknown == 0) return grew;
+    // From the back, so that each entry moves once.
+    auto from = entries_.size();
+    entries_.resize(from + unknown);
+    auto to = entries_.size();
+    for (auto o = other.entries_.rbegin(); unknown > 0; ++o) {
+        while (from > 0 && o->replica < entries_[from - 1].replica) entries_[--to] = std::move(entries_[--from]);
+        if (from > 0 && entries_[from - 1].replica == o->replica) continue;
+        entries_[--to] = *o;
+        --unknown;
+    }
+    return true;
 }
 
 void causal_context::remove(const dot_range& r) {

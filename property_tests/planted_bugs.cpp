@@ -32,6 +32,7 @@ public:
     std::uint32_t attach(std::string_view name, std::uint64_t type) override { return inner_->attach(name, type); }
     void append(std::uint32_t c, std::span<const std::byte> record) override { inner_->append(c, record); }
     void sync() override { inner_->sync(); }
+    void harden() override { inner_->harden(); }
     void compact(std::uint32_t c, std::span<const std::byte> snapshot) override { inner_->compact(c, snapshot); }
     void rebase(replica_id id, std::span<const std::pair<std::uint32_t, std::vector<std::byte>>> all) override {
         inner_->rebase(id, all);
@@ -51,6 +52,7 @@ struct lazy final : passing_storage {
         inner_->append(c, record);
     }
     void sync() override { due_ = true; }
+    void harden() override { due_ = true; }
 
 private:
     bool due_ = false;

@@ -81,7 +81,8 @@ std::vector<operation> draw_operations(testing::random_source& random, const doc
         case 0: o.what = random.chance(60) ? kind::add : kind::remove; break;
         case 1:
             o.what = random.chance(75) ? kind::count : kind::forget;
-            o.amount = static_cast<std::int64_t>(random.between(1, 9)) * (random.chance(30) ? -1 : 1);
+            o.amount = static_cast<std::int64_t>(random.between(1, 9));
+            if (random.chance(30)) o.amount = -o.amount;
             break;
         case 2: o.what = random.chance(85) ? kind::set_title : kind::reset_title; break;
         case 3: o.what = random.chance(85) ? kind::set_labels : kind::reset_labels; break;

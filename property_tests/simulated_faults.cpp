@@ -169,12 +169,13 @@ void world::restart_later(machine& m, std::uint64_t draw) {
 
 void world::crash_in_step(machine& m, testing::random_source& draw) {
     trace(&m, "is about to die in a storage step");
+    const auto keep = draw.below(3);
     if (draw.chance(50)) {
-        m.disk.crash_at(draw.between(1, 24), draw.below(3));
+        m.disk.crash_at(draw.between(1, 24), keep);
     } else { // of the next start
         fault("crash");
         m.die("crashes", true);
-        m.disk.crash_at(draw.between(1, 8), draw.below(3));
+        m.disk.crash_at(draw.between(1, 8), keep);
         restart_later(m, draw.next());
     }
 }
@@ -255,7 +256,8 @@ void world::clone(machine& m, testing::random_source& draw) {
     trace(&m, old ? "an old copy" : "a copy", " of its storage is opened as ", second.name);
     second.start();
     for (std::size_t n = draw.below(4); n > 0; --n) second.edit(draw.next());
-    watch_clone(m, second, draw.next(), network.now() + time(3000 + draw.below(500)));
+    const auto patience = time(3000 + draw.below(500));
+    watch_clone(m, second, draw.next(), network.now() + patience);
 }
 
 void world::watch_clone(machine& original, machine& copy, std::uint64_t draw, time patience) {

@@ -191,7 +191,12 @@ void engine::core::write_log() {
         c.record.clear();
         any = true;
     }
-    if (any) disk.sync();
+    if (!any) return;
+    if (std::exchange(confirmed, false)) {
+        disk.harden();
+    } else {
+        disk.sync();
+    }
 }
 
 void engine::core::compact(collection& c) {

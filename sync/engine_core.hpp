@@ -121,6 +121,7 @@ struct engine::core {
     replica_id id;
     std::uint64_t nonce = 0;
     bool logging = false;                 // the storage keeps what it is given
+    bool confirmed = false;               // what is to be logged ends a hold
     bool restarted = false;               // the id was used by an earlier instance
     std::set<std::uint64_t> conflicts;    // nonces of the other instances under this id
     std::deque<std::uint64_t> moved_away; // nonces of those that have another id since; the last `max_conflicts`

@@ -50,13 +50,16 @@ void engine::core::log_item(collection& c, std::span<const std::byte> delta) {
 }
 
 // Edits that are held when the process dies must be held again by the next: until they are confirmed, peers
-// may know other edits of the same name. Compaction waits as long.
+// may know other edits of the same name. Compaction waits as long. That they are confirmed must outlive the
+// machine's power even where edits need not: a node that found them still held would issue them once more.
 void engine::core::log_hold(collection& c) {
     if (logging && !std::exchange(c.hold_logged, true)) log_mark(c, dot{id, c.opened_at});
 }
 
 void engine::core::log_confirmed(collection& c) {
-    if (logging && std::exchange(c.hold_logged, false)) log_mark(c, std::nullopt);
+    if (!logging || !std::exchange(c.hold_logged, false)) return;
+    log_mark(c, std::nullopt);
+    confirmed = true;
 }
 
 // In place of a delta's length: 0, which none has. Then 0; or 1 + the sequence number, and the id's eight bytes.

@@ -125,11 +125,22 @@ public:
         op.done();
     }
 
+    void harden() override {
+        operation op(*this, "harden");
+        if (!disk_->pending.empty()) {
+            ++stats_.syncs;
+            write_pending();
+        }
+        disk_->harden();
+        op.done();
+    }
+
     void compact(std::uint32_t collection, std::span<const std::byte> snapshot) override {
         check_collection("compact", collection);
         operation op(*this, "compact");
         write_pending();
         replace(collection, snapshot);
+        disk_->harden();
         op.done();
     }
 
@@ -139,6 +150,7 @@ public:
         write_pending();
         disk_->synced.id = id;
         for (const auto& [collection, snapshot] : snapshots) replace(collection, snapshot);
+        disk_->harden();
         op.done();
     }
 

@@ -14,6 +14,7 @@ public:
     std::uint32_t attach(std::string_view, std::uint64_t) override { return next_++; }
     void append(std::uint32_t, std::span<const std::byte>) override {}
     void sync() override {}
+    void harden() override {}
     void compact(std::uint32_t, std::span<const std::byte>) override {}
     void rebase(replica_id, std::span<const std::pair<std::uint32_t, std::vector<std::byte>>>) override {}
     void close() override {}

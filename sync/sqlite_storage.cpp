@@ -40,20 +40,18 @@ public:
 
     stored_node load() override {
         db_.check_usable("load", !loaded_, "loaded before");
-        db_.synchronous("load", true);
-        db_.write("load", [&] { write_node(id_, in_use(), collections_.size()); });
-        // Bounds what the next recovery reads, and writes anew what an fsync may have failed to write.
-        db_.execute("load", "PRAGMA wal_checkpoint(TRUNCATE)");
-        db_.synchronous("load", level_ == durability::full);
+        hardened("load", [&] {
+            db_.write("load", [&] { write_node(id_, in_use(), collections_.size()); });
+            // Bounds what the next recovery reads, and writes anew what an fsync may have failed to write.
+            db_.execute("load", "PRAGMA wal_checkpoint(TRUNCATE)");
+        });
         loaded_ = true;
         return std::move(found_);
     }
 
     void set_id(replica_id id) override {
         check_loaded("set_id");
-        db_.synchronous("set_id", true);
-        db_.write("set_id", [&] { write_node(id, in_use(), collections_.size()); });
-        db_.synchronous("set_id", level_ == durability::full);
+        hardened("set_id", [&] { db_.write("set_id", [&] { write_node(id, in_use(), collections_.size()); }); });
         id_ = id;
     }
 
@@ -99,12 +97,26 @@ public:
         ++stats_.syncs;
     }
 
+    void harden() override {
+        check_loaded("harden");
+        hardened("harden", [&] {
+            db_.write("harden", [&] { // with the node's row, so that there is something to commit
+                write_pending();
+                write_node(id_, in_use(), collections_.size());
+            });
+        });
+        pending_is_written();
+        ++stats_.syncs;
+    }
+
     void compact(std::uint32_t collection, std::span<const std::byte> snapshot) override {
         check_collection("compact", collection);
         std::uint64_t checksum = 0;
-        db_.write("compact", [&] {
-            write_pending();
-            checksum = replace(collection, snapshot);
+        hardened("compact", [&] {
+            db_.write("compact", [&] {
+                write_pending();
+                checksum = replace(collection, snapshot);
+            });
         });
         pending_is_written();
         replaced(collection, checksum);
@@ -116,10 +128,12 @@ public:
         for (const auto& given : snapshots) check_collection("rebase", given.first);
         std::vector<std::uint64_t> checksums;
         checksums.reserve(snapshots.size());
-        db_.write("rebase", [&] {
-            write_pending();
-            for (const auto& [collection, snapshot] : snapshots) checksums.push_back(replace(collection, snapshot));
-            write_node(id, in_use(), collections_.size());
+        hardened("rebase", [&] {
+            db_.write("rebase", [&] {
+                write_pending();
+                for (const auto& [collection, snapshot] : snapshots) checksums.push_back(replace(collection, snapshot));
+                write_node(id, in_use(), collections_.size());
+            });
         });
         pending_is_written();
         id_ = id;
@@ -171,6 +185,15 @@ private:
     void check_collection(std::string_view operation, std::uint32_t number) const {
         check_loaded(operation);
         if (number >= collections_.size()) db_.fail(operation, fmt::format("no collection {}", number));
+    }
+
+    /// Runs f, whose commits outlive the machine's power at every level. After an exception so do all that follow,
+    /// until the next call: that is slower, and right.
+    template <class F> void hardened(std::string_view operation, F&& f) {
+        if (level_ == durability::full) return f();
+        db_.synchronous(operation, true);
+        f();
+        db_.synchronous(operation, false);
     }
 
     // ---- writing, within a transaction --------------------------------------------------------------

@@ -22,8 +22,7 @@ using joinery::removal;
 using joinery::replica;
 using joinery::transaction;
 
-namespace {
-} // namespace
+namespace {} // namespace
 
 TEST_CASE("delta: a group of deltas does what they do one by one, in any order") {
     std::mt19937 random(4);

@@ -55,6 +55,7 @@ TEST_CASE("engine: log, sync, publish, in that order") {
         std::uint32_t attach(std::string_view, std::uint64_t) override { return 0; }
         void append(std::uint32_t, std::span<const std::byte>) override { calls.emplace_back("append"); }
         void sync() override { calls.emplace_back("sync"); }
+        void harden() override { calls.emplace_back("harden"); }
         void compact(std::uint32_t, std::span<const std::byte>) override { calls.emplace_back("compact"); }
         void rebase(replica_id, std::span<const std::pair<std::uint32_t, std::vector<std::byte>>>) override {
             calls.emplace_back("rebase");

@@ -77,6 +77,25 @@ TEST_CASE("memory_disk: what survives at each level") {
     }
 }
 
+TEST_CASE("memory_disk: what is hardened survives a power cut at level relaxed") {
+    for (int how = 0; how < 3; ++how) {
+        memory_disk disk(durability::relaxed);
+        auto s = disk.open();
+        s->load();
+        auto a = s->attach("a", 1), b = s->attach("b", 1);
+        s->append(a, blob(1, 1));
+        if (how == 0) s->harden();
+        if (how == 1) s->compact(b, blob(1, 2)); // what was appended elsewhere, too
+        if (how == 2) s->rebase(replica_id{6}, {});
+        s->append(a, blob(1, 3));
+        s->sync();
+        disk.power_cut();
+        auto node = disk.open()->load();
+        REQUIRE(node.collections.size() == 2);
+        CHECK(node.collections[0].records.size() == 1);
+    }
+}
+
 TEST_CASE("memory_disk: an old copy is a disk of its own") {
     memory_disk disk;
     auto s = disk.open();

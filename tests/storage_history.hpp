@@ -73,7 +73,7 @@ public:
     void set_id(std::uint64_t id) {
         next().id = id;
         storage_->set_id(joinery::replica_id{id});
-        acknowledge();
+        harden_acknowledged();
     }
     std::uint32_t attach(const std::string& name, std::uint64_t fingerprint) {
         content& c = next();
@@ -92,12 +92,16 @@ public:
         storage_->sync();
         acknowledge();
     }
+    void harden() {
+        storage_->harden();
+        harden_acknowledged();
+    }
     void compact(std::uint32_t collection, const bytes& snapshot) {
         auto& c = next().collections.at(collection);
         c.snapshot = hash(snapshot);
         c.records.clear();
         storage_->compact(collection, snapshot);
-        acknowledge();
+        harden_acknowledged();
     }
     void rebase(std::uint64_t id, const std::vector<std::pair<std::uint32_t, bytes>>& snapshots) {
         content& c = next();
@@ -107,7 +111,7 @@ public:
             c.collections.at(number).records.clear();
         }
         storage_->rebase(joinery::replica_id{id}, snapshots);
-        acknowledge();
+        harden_acknowledged();
     }
     void close() {
         storage_->close();
@@ -128,6 +132,8 @@ public:
             compact(static_cast<std::uint32_t>(number(known)), blob(number(snapshot_size), random()));
         else if (choice == 3)
             rebase(random(), {{static_cast<std::uint32_t>(number(known)), blob(number(snapshot_size), random())}});
+        else if (choice == 4)
+            harden();
         else if (choice < 10)
             sync();
         else
@@ -141,21 +147,26 @@ public:
         return std::find(versions_.begin() + static_cast<std::ptrdiff_t>(acknowledged_), versions_.end(), c) !=
                versions_.end();
     }
-    /// True if the contents have ever been this.
-    bool has_been(const content& c) const {
-        return std::find(versions_.begin(), versions_.end(), c) != versions_.end();
+    /// True if a power cut now may leave this at level relaxed: at least what was hardened.
+    bool may_survive_power_cut(const content& c) const {
+        return std::find(versions_.begin() + static_cast<std::ptrdiff_t>(hardened_), versions_.end(), c) !=
+               versions_.end();
     }
 
 private:
     joinery::storage* storage_;
     std::vector<content> versions_;
-    std::size_t acknowledged_ = 0;
+    std::size_t acknowledged_ = 0, hardened_ = 0;
 
     content& next() {
         versions_.push_back(versions_.back());
         return versions_.back();
     }
     void acknowledge() { acknowledged_ = versions_.size() - 1; }
+    void harden_acknowledged() {
+        acknowledge();
+        hardened_ = acknowledged_;
+    }
 };
 
 /// The promises of storage.hpp. `open` opens the same contents again and again; level full or relaxed.

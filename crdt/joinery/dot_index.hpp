@@ -30,17 +30,15 @@ public:
     /// Unmaps these dots, mapped or not.
     void erase(const dot_range& dots);
     std::optional<value> find(dot d) const;
-    bool empty() const { return only_.length == 0 && replicas_.empty(); }
+    bool empty() const { return only_.length == 0 && leaves_.empty(); }
 
     /// Calls f(dot_range, value) for the mapped runs within `dots`, in order. f must not change the index.
     template <class F> void visit(const dot_range& dots, F&& f) const {
         if (alone(dots))
             return f(dot_range{dots.replica, std::max(only_.first, dots.first), std::min(only_.last(), dots.last)},
                      only_.number);
-        const tree* t = find_tree(dots.replica);
-        if (!t) return;
-        auto it = std::prev(t->upper_bound(dots.first));
-        for (; it != t->end() && it->first <= dots.last; ++it)
+        auto it = leaf_of({dots.replica, dots.first});
+        for (; it != leaves_.end() && it->first <= dot{dots.replica, dots.last}; ++it)
             for (auto r = first_reaching(it->second, dots.first); r != it->second.end() && r->first <= dots.last; ++r)
                 f(dot_range{dots.replica, std::max(r->first, dots.first), std::min(r->last(), dots.last)}, r->number);
     }
@@ -57,13 +55,13 @@ private:
     };
     using leaf = std::vector<run>;
     // A B+tree of two kinds of nodes: leaves of up to leaf_size runs under an ordered map. A leaf holds the
-    // runs from its key up to the next leaf's key; the first leaf's key is 0.
-    using tree = std::map<std::uint64_t, leaf>;
+    // runs of its key's replica from its key up to the next leaf's key; a replica's first leaf has the key 0.
+    using tree = std::map<dot, leaf>;
     static constexpr std::size_t leaf_size = 64;
 
-    run only_{}; // the single run, that of `replica_`; length 0: there is none, or there are trees
+    run only_{}; // the single run, that of `replica_`; length 0: there is none, or there are leaves
     replica_id replica_;
-    std::vector<std::pair<replica_id, tree>> replicas_; // sorted
+    tree leaves_;
 
     // True if the single run is there and has dots of these.
     bool alone(const dot_range& dots) const {
@@ -72,9 +70,9 @@ private:
     bool assign_alone(const dot_range& dots, value v);
     bool erase_alone(const dot_range& dots);
     void plant(const dot_range& dots, value v);
-    const tree* find_tree(replica_id r) const;
+    tree::const_iterator leaf_of(dot d) const;
     static leaf::const_iterator first_reaching(const leaf& l, std::uint64_t seq);
-    static void insert(tree& t, tree::iterator at, run r);
+    void insert(tree::iterator at, run r);
 };
 
 } // namespace joinery

@@ -72,8 +72,12 @@ public:
     /// that cannot be repaired so (a failed fsync) everything throws until the storage is opened anew.
     virtual void sync() = 0;
 
-    /// Replaces the collection's snapshot and all of its records by this snapshot, atomically and durably.
-    /// Appended records of other collections become durable with it; if it throws, nothing has changed.
+    /// As `sync`, but what is logged outlives the end of the machine's power at level relaxed, too.
+    virtual void harden() = 0;
+
+    /// Replaces the collection's snapshot and all of its records by this snapshot, atomically and as durably as
+    /// after `harden`. Appended records of other collections become durable with it; if it throws, nothing has
+    /// changed.
     virtual void compact(std::uint32_t collection, std::span<const std::byte> snapshot) = 0;
 
     /// As `compact` for every collection given, together with a new identity, in one atomic step.
