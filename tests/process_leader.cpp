@@ -98,6 +98,9 @@ public:
             in >> word;
             const bool up = command == "await-up";
             wait([&] { return is_up(word) == up; }, word + (up ? " is not up" : " is not down"));
+        } else if (command == "await-links") { // NAME: both have dialled, so each hears the other's broadcasts
+            in >> word;
+            wait([&] { return links_to(word) == 2; }, "there are not two links to " + word);
         } else if (command == "counter") { // NAME
             in >> word;
             const auto s = leader_.status();
@@ -149,6 +152,11 @@ private:
     bool is_up(const std::string& name) const {
         const auto s = leader_.status();
         return std::any_of(s.peers.begin(), s.peers.end(), [&](const auto& p) { return p.name == name && p.up; });
+    }
+    std::size_t links_to(const std::string& name) const {
+        for (const auto& p : leader_.status().peers)
+            if (p.name == name) return p.links;
+        return 0;
     }
     joinery::write_result add(std::uint64_t n, const joinery::write_options& o) {
         return leader_.write([&](numbers& all, joinery::transaction& tx) { all.add(tx, element(n)); }, o);

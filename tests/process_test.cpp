@@ -213,6 +213,7 @@ TEST_CASE("process: what a full high-water mark drops is fetched") {
     const setting small{"relaxed", 4, 3000ms};
     leader eu("eu", f, small), us("us", f, small);
     connect_all({&eu, &us});
+    eu.ask("await-links us");
     us.process().signal(SIGSTOP);
     // 50 MB in frames of their own: more than the queues and the buffers of the sockets hold.
     for (auto* l : {&eu, &us}) l->process().send("size 65536");
