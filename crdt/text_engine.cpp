@@ -390,14 +390,17 @@ void text_engine::meet_known(const text_run& r, const dot_range& part, join_unde
     }
 }
 
-// Puts a run behind its parent. False if that is not there.
+// Puts a run behind its parent. False if that is not there; or if it is not older, which no replica writes: forged
+// text waits for ever, since the order of the tree rests on the ages.
 bool text_engine::attach(const arriving_text& run) {
-    std::optional<text_tree::place> parent;
+    std::optional<text_tree::place> place;
     if (run.parent.seq > 0) {
-        parent = tree_.find(run.parent);
-        if (!parent) return false;
+        const auto parent = tree_.next(dot_range(run.parent));
+        const text_key key{run.lamport, run.first.replica, run.first.seq};
+        if (!parent || !(text_key{parent->lamport, run.parent.replica, run.parent.seq} < key)) return false;
+        place = parent->at;
     }
-    tree_.insert(parent, run.first, run.lamport, run.count, run.state, run.text);
+    tree_.insert(place, run.first, run.lamport, run.count, run.state, run.text);
     return true;
 }
 
@@ -410,8 +413,11 @@ void text_engine::place(arriving_text run) {
     while (!ready.empty()) {
         arriving_text next = std::move(ready.back());
         ready.pop_back();
-        attach(next);
-        late_->text.take_children(dots_of(next), ready);
+        if (attach(next)) {
+            late_->text.take_children(dots_of(next), ready);
+        } else {
+            late_->text.add(std::move(next));
+        }
     }
 }
 

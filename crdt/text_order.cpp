@@ -20,7 +20,8 @@ template <class F> void for_each_stretch(const text_tree& tree, const text_tree&
     tree.for_each([&](const text_tree::span& s, std::string_view) {
         auto part = [&](std::uint64_t first, std::uint64_t last, bool common) {
             if (first > last) return;
-            f(stretch{{s.first.replica, first, last}, {s.lamport + (first - s.first.seq), s.first.replica}}, common);
+            f(stretch{{s.first.replica, first, last}, {s.lamport + (first - s.first.seq), s.first.replica, first}},
+              common);
         };
         dot_range rest = s.dots();
         while (auto held = other.next(rest)) {

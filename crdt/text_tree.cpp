@@ -140,7 +140,8 @@ dot text_tree::parent(place p) const {
         for (std::size_t i = end; i-- > 0;) {
             const span& s = leaves_[id].spans[i];
             if (!(s.key() < key)) continue;
-            std::uint64_t lesser = key.lamport - s.lamport + (s.first.replica < key.replica ? 1 : 0);
+            std::uint64_t lesser = key.lamport - s.lamport; // and the one of the same age, if that has a lesser key
+            if (dot{s.first.replica, s.first.seq + lesser} < dot{key.replica, key.seq}) ++lesser;
             return dot{s.first.replica, s.first.seq + std::min(lesser, s.count) - 1};
         }
         return std::nullopt;
@@ -238,7 +239,7 @@ text_tree::gap text_tree::past_greater(gap g, text_key key) const {
     std::uint32_t i = g.span;
     if (g.offset > 0) {
         const span& s = l.spans[i];
-        if (stops({s.lamport + g.offset, s.first.replica})) return g;
+        if (stops({s.lamport + g.offset, s.first.replica, s.first.seq + g.offset})) return g;
         ++i;
     }
     for (; i < l.spans.size(); ++i)
@@ -345,7 +346,7 @@ void text_tree::insert(std::optional<place> parent, dot first, std::uint64_t lam
         bool ends = parent->offset + 1 == leaves_[parent->leaf].spans[parent->span].count;
         g = ends ? gap{parent->leaf, parent->span + 1, 0} : gap{parent->leaf, parent->span, parent->offset + 1};
     }
-    put_run(past_greater(g, {lamport, first.replica}), first, lamport, count, state, utf8);
+    put_run(past_greater(g, {lamport, first.replica, first.seq}), first, lamport, count, state, utf8);
 }
 
 void text_tree::append(dot first, std::uint64_t lamport, std::uint64_t count, text_state state, std::string_view utf8) {

@@ -8,8 +8,8 @@
 // the UTF-8 of its live spans in one string, so a deleted character keeps its identity and loses its bytes.
 // An index of dots leads from an element to its leaf.
 //
-// No parents are stored. An element's key is (Lamport, replica), and a child's key exceeds its parent's;
-// since siblings stand in descending order of keys, the parent is the nearest element to the left with a
+// No parents are stored. An element's key is (Lamport, replica, sequence number), and a child's key exceeds its
+// parent's; since siblings stand in descending order of keys, the parent is the nearest element to the left with a
 // lesser key, and an arriving element belongs before the first element to the right of its parent whose
 // key is not greater. Both are found in O(log n) from the least key of each subtree: two writers who
 // prepend concurrently cost no more than any others. It also says what becomes of the children of an
@@ -47,6 +47,7 @@ enum class text_state : std::uint8_t {
 struct text_key {
     std::uint64_t lamport = UINT64_MAX;
     replica_id replica{UINT64_MAX};
+    std::uint64_t seq = UINT64_MAX; // tells apart only what is forged
     friend constexpr auto operator<=>(const text_key&, const text_key&) = default;
 };
 
@@ -81,7 +82,7 @@ public:
         std::uint16_t wide = 0;  ///< code points that take two UTF-16 units
         text_state state = text_state::live;
 
-        text_key key() const { return {lamport, first.replica}; }
+        text_key key() const { return {lamport, first.replica, first.seq}; }
         dot_range dots() const { return {first.replica, first.seq, first.seq + count - 1}; }
     };
     /// One element: the `offset`-th of a span.

@@ -184,7 +184,10 @@ TEST_CASE("leader: several collections over one transport and one storage") {
     CHECK(arrives(carts_b, "milk"));
     CHECK(title_b.wait_until([](const auto& t) { return t.get() == "news"; }, patience));
     CHECK_THROWS_AS(a.open<set_of_strings>("carts"), std::invalid_argument);
-    const auto s = a.status();
+    auto s = a.status();
+    for (const auto end = std::chrono::steady_clock::now() + patience; // b may know a before a knows b
+         s.peers.empty() && std::chrono::steady_clock::now() < end; s = a.status())
+        std::this_thread::yield();
     CHECK(s.collections.size() == 2);
     CHECK(s.counters.at("storage_syncs") > 0);
     CHECK(s.level == durability::full);

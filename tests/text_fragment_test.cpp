@@ -102,6 +102,21 @@ void survives(const note_delta& d) {
     }
 }
 
+// What forged dots make of a state is the same after it was saved and restored.
+void survive_together(const note_delta& first, const note_delta& second) {
+    for (const auto* d : {&first, &second}) {
+        joinery::causal<note> s;
+        s.join(*d);
+        s.join(d == &first ? second : first);
+        const auto saved = joinery::encode(s);
+        const auto restored = joinery::decode<joinery::causal<note>>(saved);
+        REQUIRE(restored);
+        CHECK(*restored == s);
+        CHECK(restored->digest() == s.digest());
+        CHECK(joinery::encode(*restored) == saved);
+    }
+}
+
 } // namespace
 
 TEST_CASE("rga_text: hostile fragments do no harm") {
@@ -115,6 +130,9 @@ TEST_CASE("rga_text: hostile fragments do no harm") {
         survives(hostile({{{id_a, 1}, {}, 3, 1}, {{id_a, 2}, {}, 3, 7}}, "xyzuvw"));
         survives(hostile({{{id_a, 2}, {}, 1, 1}, {{id_a, 1}, {}, 3, 7}}, "xuvw"));
         survives(hostile({{{id_a, 2}, {id_b, 9}, 1, 1}, {{id_a, 1}, {id_b, 8}, 3, 7}}, "xuvw"));
+    }
+    SUBCASE("the same dots in two deltas, with other text") {
+        survive_together(hostile({{{id_a, 1}, {}, 3, 1}}, "xyz"), hostile({{{id_a, 3}, {}, 3, 2}}, "uvw"));
     }
     SUBCASE("a child older than its parent") {
         survives(
@@ -154,6 +172,7 @@ TEST_CASE("rga_text: hostile fragments do no harm") {
         std::mt19937_64 random(11);
         auto below = [&](std::uint64_t n) { return random() % n; };
         auto any = [&] { return dot{below(2) ? id_a : id_b, 1 + below(12)}; };
+        note_delta before;
         for (int i = 0; i < 3000; ++i) {
             std::vector<text_run> runs;
             std::vector<text_deletion> deletions;
@@ -166,7 +185,10 @@ TEST_CASE("rga_text: hostile fragments do no harm") {
                 deletions.push_back({any(), any(), 1 + below(3), 1 + below(9), false});
                 deletions.back().backward = deletions.back().count > 1 && deletions.back().target.seq > 3;
             }
-            survives(hostile(runs, text, deletions));
+            const note_delta d = hostile(runs, text, deletions);
+            survives(d);
+            survive_together(before, d);
+            before = d;
         }
     }
 }
