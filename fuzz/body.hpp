@@ -156,8 +156,10 @@ private:
         check_state(theirs);
     }
 
+    // By a replica that the input does not name: forged removals of dots that are yet to be issued would kill them
+    // elsewhere and not here.
     void edit(const causal<T>& s) {
-        constexpr replica_id me{2};
+        constexpr replica_id me{0x6a6f696e65727921};
         if (s.context().greatest(me) > max_sequence / 2) return; // there must be room for more
         replica<T> r(me, s);
         auto before = encode(r.state());
@@ -172,7 +174,11 @@ private:
             }
         }
         require(encode(r.state()) == before && r.state() == s, "an edit that fails changes nothing");
-        std::uint64_t published = s.context().greatest(me);
+        try {
+            r.edit([](T& value, transaction& tx) { Type::edit(value, tx, 0); });
+        } catch (const std::overflow_error&) { // a counter that arrived full
+        }
+        std::uint64_t published = r.state().context().greatest(me);
         r.hold_from(published);
         for (unsigned step = 0; step < Type::steps; ++step) {
             try {
@@ -180,7 +186,7 @@ private:
                 auto d = r.edit([&](T& value, transaction& tx) { Type::edit(value, tx, step); });
                 peer.join(d);
                 require(peer == r.state(), "an edit's delta says all that it changed");
-            } catch (const std::overflow_error&) { // a counter that arrived full
+            } catch (const std::overflow_error&) {
             }
         }
         check_state(r.state());
