@@ -24,6 +24,10 @@ public:
     /// The runs whose event and target are in `stable`, cut to measure.
     std::vector<text_deletion> stable(const version_vector& stable) const;
 
+    /// Calls f(text_deletion) for all.
+    template <class F> void for_each(F&& f) const {
+        for (const auto& r : runs_) f(get(r));
+    }
     bool empty() const { return runs_.empty(); }
     std::size_t memory() const { return runs_.size() * (sizeof(dot) + sizeof(run) + 48); }
 

@@ -180,23 +180,32 @@ bool text_engine::drop_elements(const dot_range& r, join_scope& s) {
     return any;
 }
 
-// Its sender has pruned these deletions, so they were stable.
-void text_engine::drop_deletions(const dot_range& r, join_scope& s) {
+// Its sender has pruned these deletions, so they were stable. True if targets of theirs are still to come.
+bool text_engine::drop_deletions(const dot_range& r, join_scope& s) {
+    bool any_awaited = false;
     while (auto d = deletions_.next(r)) {
         forgot(d->lamport + d->count - 1);
         s.dropped(dots_of(*d));
         deletions_.remove(dots_of(*d));
         mark(targets_of(*d), text_state::dead, text_state::settled);
-        if (late_) late_->awaited.remove(targets_of(*d)); // they come as settled, if at all
+        if (!late_ || !late_->awaited.intersects(targets_of(*d))) continue;
+        late_->awaited.remove(targets_of(*d)); // they come as settled, if at all
+        any_awaited = true;
     }
+    return any_awaited;
 }
 
 void text_engine::drop_what_was_pruned(join_under_way& j) {
+    bool any_awaited = false;
     j.scope.covered.for_each([&](const dot_range& r) {
         for (const auto& gone : j.carried.missing(r)) {
-            drop_deletions(gone, j.scope);
+            any_awaited |= drop_deletions(gone, j.scope);
             j.elements_pruned |= drop_elements(gone, j.scope);
         }
+    });
+    if (!any_awaited) return;
+    deletions_.for_each([&](const text_deletion& d) { // which others await as well
+        for (const auto& unseen : j.scope.seen.missing(targets_of(d))) late().awaited.add(unseen);
     });
 }
 

@@ -73,7 +73,7 @@ private:
 
     void mark(const dot_range& r, text_state from, text_state to);
     bool drop_elements(const dot_range& r, join_scope& s);
-    void drop_deletions(const dot_range& r, join_scope& s);
+    bool drop_deletions(const dot_range& r, join_scope& s);
     void drop_what_was_pruned(join_under_way& j);
     void enter(const text_deletion& d, join_scope& s);
     void enter(const text_run& r, std::string_view utf8, join_under_way& j);
