@@ -256,6 +256,7 @@ class Notes(Case):
             (f"delete {note} 10 6", "the note has 15 characters"),
             (f"untag {note} home", "no tag home"),
             ("show zzz", "there is no note zzz"),
+            ('remove ""', "there is no note with an empty id"),
         ]:
             with self.assertRaises(Refused) as refused:
                 eu.ask(line)
@@ -291,6 +292,26 @@ class Notes(Case):
         us.ask("import " + his)
         us.ask(f"export {note} {his}")
         self.assertEqual(self.text("his.txt"), merged.replace("rest", "sleep"))
+
+    def test_export_overwrites_no_changes(self):
+        eu = self.leader(NOTES, "eu")
+        plan = self.write("plan.txt", PLAN)
+        note = eu.ask("import " + plan)[0].split(":")[0]
+        eu.ask(f"append {note} more")
+        self.write("plan.txt", PLAN + "mine\n")
+        other = self.write("other.txt", "precious\n")
+        for path in plan, other:
+            with self.assertRaises(Refused) as refused:
+                eu.ask(f"export {note} {path}")
+            self.assertIn("has changes that are not in the note", str(refused.exception))
+        self.assertEqual(self.text("other.txt"), "precious\n")
+        eu.ask("import " + plan)
+        eu.ask(f"export {note} {plan}")
+        self.assertEqual(sorted(self.text("plan.txt").split("\n")), sorted((PLAN + "mine\nmore\n").split("\n")))
+        os.symlink(other, self.path("link.txt"))
+        eu.ask(f"export {note} {self.path('link.txt')} force")
+        self.assertTrue(os.path.islink(self.path("link.txt")))
+        self.assertEqual(self.text("other.txt"), self.text("plan.txt"))
 
     def test_cut_off_edits_of_one_line_merge(self):
         eu, us = self.pair(NOTES)

@@ -177,6 +177,7 @@ private:
     void conflicts() {
         say("\nAll three change the same cart at the same moment:");
         add(eu_, "milk", 1);
+        say("  eu has put 1 milk into it");
         // No answers are waited for until all have been asked.
         eu_.process().send("carts-add milk 2");
         us_.process().send("carts-add milk 3");
@@ -188,7 +189,7 @@ private:
         us_.process().answer();
         acknowledged_["milk"] += 5;
         acknowledged_["bread"] += 1;
-        say("  eu adds 2 milk and sets the coupon SPRING, us adds 3 milk and sets SUMMER, ap adds bread");
+        say("  eu adds 2 more milk and sets the coupon SPRING, us adds 3 milk and sets SUMMER, ap adds bread");
         converge(all_);
         for (auto* l : all_) print(*l);
     }

@@ -61,8 +61,9 @@ std::string read_file(const std::string& path) {
     }
 }
 
-void write_file(const std::string& path, const std::string& content) {
-    std::string fresh = path + ".XXXXXX"; // beside it, so that it can be renamed
+void write_file(const std::string& named, const std::string& content) {
+    const std::string path = absolute(named); // the file itself, if a symbolic link was named
+    std::string fresh = path + ".XXXXXX";     // beside it, so that it can be renamed
     struct stat before {};
     const bool exists = stat(path.c_str(), &before) == 0;
     if (exists && !S_ISREG(before.st_mode)) throw app::command_error("write '" + path + "': not a regular file");

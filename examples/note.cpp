@@ -117,7 +117,7 @@ public:
     }
 
     void import_file(const std::string& path, const std::string& word, std::ostream& out);
-    void export_file(const std::string& word, const std::string& path, std::ostream& out);
+    void export_file(const std::string& word, const std::string& path, bool force, std::ostream& out);
 
     joinery::leader<notes>& leader() { return notes_; }
 
@@ -137,10 +137,10 @@ private:
             std::vector<std::string> found;
             if (all.contains(word)) return std::vector{word};
             for (const auto& [id, n] : all)
-                if (id.starts_with(word)) found.push_back(id);
+                if (!word.empty() && id.starts_with(word)) found.push_back(id);
             return found;
         });
-        if (ids.empty()) throw app::command_error("there is no note " + word);
+        if (ids.empty()) throw app::command_error("there is no note " + (word.empty() ? "with an empty id" : word));
         if (ids.size() > 1) throw app::command_error("several notes begin with " + word + ": give more of the id");
         return ids[0];
     }
@@ -219,9 +219,16 @@ void note_book::import_file(const std::string& path, const std::string& word, st
         << erased << " erased\n";
 }
 
-void note_book::export_file(const std::string& word, const std::string& path, std::ostream& out) {
+void note_book::export_file(const std::string& word, const std::string& path, bool force, std::ostream& out) {
     const std::string id = find(word);
     const std::string body = text_diff::to_utf8(body_of(id));
+    if (!force && std::filesystem::exists(path)) {
+        const std::string there = read_file(path);
+        const auto known = files_.find(path);
+        if (there != body && !(known && known->note == id && known->text == there))
+            throw app::command_error('\'' + path + "' has changes that are not in the note: import it first, or " +
+                                     "export with `force` to lose them");
+    }
     write_file(path, body);
     files_.remember(path, {id, body});
     out << id << ": " << body.size() << " bytes to " << path << '\n';
@@ -256,8 +263,11 @@ std::vector<app::command> note_commands(joinery::node& node, const std::string& 
         {"remove", "ID", "remove a note", 1, 1, [=](words w, std::ostream&) { book->remove(w[0]); }},
         {"import", "FILE [ID|new]", "bring the changes of a text file into its note, or make one of it", 1, 2,
          [=](words w, std::ostream& out) { book->import_file(w[0], w.size() > 1 ? w[1] : "", out); }},
-        {"export", "ID FILE", "write it to a file, to be edited and imported again", 2, 2,
-         [=](words w, std::ostream& out) { book->export_file(w[0], w[1], out); }},
+        {"export", "ID FILE [force]", "write it to a file, to be edited and imported again", 2, 3,
+         [=](words w, std::ostream& out) {
+             if (w.size() == 3 && w[2] != "force") throw app::command_error("after FILE only `force` may follow");
+             book->export_file(w[0], w[1], w.size() == 3, out);
+         }},
     };
     app::add_state_commands(all, book->leader());
     return all;

@@ -208,7 +208,8 @@ template <crdt T, class E> void cluster<T, E>::deliver(std::size_t r, const delt
         counts_.count(occurrence::refused);
     else if (before.context().contains(d.covered))
         counts_.count(occurrence::duplicate);
-    tell(name(r) + (accepted ? " joins " : " refuses ") + what + " " + name_of(d.covered) + now_at(r));
+    if (!d.covered.empty()) // not worth a line otherwise
+        tell(name(r) + (accepted ? " joins " : " refuses ") + what + " " + name_of(d.covered) + now_at(r));
     require("a join grows the state as the context grows", join_outcome(before, d, m.self.state(), grew));
     check(r);
 }
@@ -279,7 +280,9 @@ template <crdt T, class E> void cluster<T, E>::prune(std::size_t r, const versio
     std::size_t gone = before.removals().size() - m.self.state().removals().size();
     counts_.count(occurrence::prune);
     counts_.count(occurrence::record_pruned, gone);
-    tell(name(r) + " prunes " + why + ", " + name_of(stable) + ": " + std::to_string(gone) + " records go" + now_at(r));
+    if (gone > 0)
+        tell(name(r) + " prunes " + why + ", " + name_of(stable) + ": " + std::to_string(gone) + " records go" +
+             now_at(r));
     require("pruning changes nothing that is seen", equal_states(before, m.self.state()));
     check(r);
 }

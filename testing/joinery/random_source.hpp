@@ -40,8 +40,9 @@ public:
 
     /// 0 to n - 1. Requires: n > 0.
     std::size_t pick(std::size_t n) { return simplest_ ? 0 : random_.below(n); }
-    /// An element. Requires: there is one.
-    template <class Range> const auto& of(const Range& range) {
+    bool flip() { return pick(2) == 1; }
+    /// An element, by value. Requires: there is one.
+    template <class Range> typename Range::value_type of(const Range& range) {
         auto it = range.begin();
         for (std::size_t n = pick(static_cast<std::size_t>(range.size())); n > 0; --n) ++it;
         return *it;

@@ -51,12 +51,12 @@ struct zmq_options {
     /// Where peers dial: "tcp://127.0.0.1:7001", "tcp://[::1]:7001", "tcp://127.0.0.1:*" for any free port,
     /// or "ipc:///run/leader"; with `insecure`, also "tcp://*:7001" (IPv4) and "tcp://[::]:7001" (both).
     /// Empty: nobody can dial this node, and what it broadcasts reaches nobody.
-    std::string listen;
+    std::string listen{};
     /// Where to publish. Empty: any free port of the same host, or for ipc the path with ".pub" after it. If
     /// given, it must have the host of `listen`, or for ipc a path that begins with that of `listen`.
-    std::string publish;
+    std::string publish{};
     /// Addresses to dial, as by `transport::connect`.
-    std::vector<std::string> peers;
+    std::vector<std::string> peers{};
 
     /// Allows plaintext to and from other machines. Without it only ipc, 127.0.0.0/8, [::1] and
     /// "localhost" are accepted.
