@@ -187,6 +187,7 @@ template <crdt T> void causal<T>::prune(const version_vector& stable) {
     auto settled = log_.prune(known);
     traits::prune(value_, known, settled, nullptr);
     horizon_.join(known);
+    if (horizon_ != known) pass_horizon(); // what neither was reason enough to forget
 }
 
 // Records against counter runs stay: they need true stability.
