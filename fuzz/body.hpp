@@ -6,6 +6,7 @@
 // saved and read back, like one that a replica wrote.
 
 #include "allocation_meter.hpp"
+#include "carried_dots.hpp"
 #include "histories.hpp"
 
 #include <joinery/codec.hpp>
@@ -101,6 +102,15 @@ public:
     }
 
 private:
+    // What must hold even if one dot stands for two things.
+    static void readable(const causal<T>& s) {
+        auto back = metered_decode<causal<T>>(encode(s));
+        require(back.has_value() && back->context() == s.context(), "a state can be restored");
+        causal<T> pruned = *back;
+        pruned.prune(pruned.version());
+        require(pruned.join(s) == false, "a state has nothing new for its copy");
+    }
+
     // Some edits by replicas 1, 2 and 3, so that what arrives meets dots of the same names.
     struct known {
         std::vector<delta<T>> edits = history<Type>(6).edits;
@@ -131,13 +141,15 @@ private:
     }
 
     void one_state(const causal<T>& s) {
+        if (ambiguous(s.whole().fragment)) return readable(s);
         check_state(s);
         causal<T> mine = base().state;
         mine.join(s);
         mine.join(base().edits[2]);
-        check_state(mine);
         causal<T> theirs = s;
         for (const auto& d : base().edits) theirs.join(d);
+        if (ambiguous(mine.whole().fragment) || ambiguous(theirs.whole().fragment)) return readable(mine);
+        check_state(mine);
         require(theirs.context() == mine.context(), "both have seen the same");
         check_state(theirs);
         edit(mine);
@@ -206,6 +218,7 @@ private:
         causal<T> forward, backward;
         for (const auto& d : deltas) forward.join(d);
         for (auto it = deltas.rbegin(); it != deltas.rend(); ++it) backward.join(*it);
+        if (ambiguous(forward.whole().fragment) || ambiguous(backward.whole().fragment)) return readable(forward);
         check_state(forward);
         check_state(backward);
         forward.join(backward);

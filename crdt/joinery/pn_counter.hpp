@@ -42,7 +42,9 @@ private:
 
     template <std::integral N> static std::uint64_t checked(N n) {
         if constexpr (std::is_signed_v<N>)
-            if (n < 0) throw std::invalid_argument("pn_counter: negative amount; increment and decrement take what to add or to take away");
+            if (n < 0)
+                throw std::invalid_argument(
+                    "pn_counter: negative amount; increment and decrement take what to add or to take away");
         return static_cast<std::uint64_t>(n);
     }
 };

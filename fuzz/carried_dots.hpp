@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// The dots that a fragment carries, with multiplicity: forged ones may stand for two things at once, for which
+// no state can do more than stay readable.
+
+#include <joinery/joinery.hpp>
+
+#include <tuple>
+
+namespace joinery::fuzz {
+
+/// Calls f(dot_range) for everything that a fragment carries.
+template <class P, class F> void for_each_carried(const dot_entries<P>& all, F&& f) {
+    for (const auto& e : all) f(dot_range(e.where));
+}
+template <class F> void for_each_carried(const counter_runs::fragment& counter, F&& f) {
+    for (const auto& r : counter.runs) f(dot_range(r.start.replica, r.start.seq, std::max(r.start.seq, r.last)));
+}
+template <class F> void for_each_carried(const text_fragment& text, F&& f) {
+    for (const auto& r : text.runs) f(dot_range(r.first.replica, r.first.seq, r.first.seq + r.count - 1));
+    for (const auto& d : text.deletions) f(dot_range(d.first.replica, d.first.seq, d.first.seq + d.count - 1));
+}
+template <record T, class F> void for_each_carried(const record_fragment<T>& r, F&& f);
+template <class K, crdt V, class F> void for_each_carried(const or_map_fragment<K, V>& map, F&& f) {
+    for (const auto& i : map.items) for_each_carried(i.value, f);
+}
+template <record T, class F> void for_each_carried(const record_fragment<T>& r, F&& f) {
+    std::apply([&](const auto&... field) { (for_each_carried(field, f), ...); }, r.fields);
+}
+
+/// True if a dot stands for two things.
+template <class Fragment> bool ambiguous(const Fragment& fragment) {
+    causal_context seen;
+    bool twice = false;
+    for_each_carried(fragment, [&](const dot_range& r) {
+        twice |= seen.intersects(r);
+        seen.add(r);
+    });
+    return twice;
+}
+
+} // namespace joinery::fuzz
