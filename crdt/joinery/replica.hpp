@@ -30,8 +30,8 @@ public:
         clock_.observe(state_.latest_);
     }
 
-    replica(replica&&) = default;
-    replica& operator=(replica&&) = default;
+    replica(replica&&) noexcept = default;
+    replica& operator=(replica&&) noexcept = default;
 
     replica_id id() const { return id_; }
     const causal<T>& state() const { return state_; }
