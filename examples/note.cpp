@@ -49,7 +49,9 @@ public:
                 std::string tags;
                 for (const auto& t : std::set<std::string>(n.tags.begin(), n.tags.end())) tags += " #" + t;
                 const std::string title = n.title.get().value_or("(untitled)");
-                sorted.emplace(title, id + "  " + title + tags + "  " + std::to_string(n.body.size()) + " characters");
+                std::string line = id;
+                line.append("  ").append(title).append(tags).append("  ").append(std::to_string(n.body.size()));
+                sorted.emplace(title, line.append(" characters"));
             }
             return sorted;
         });

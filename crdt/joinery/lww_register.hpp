@@ -47,6 +47,7 @@ public:
         std::vector<dot_entry<stamped<V>>> all(store_.begin(), store_.end());
         std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return earlier(b, a); });
         std::vector<V> out;
+        out.reserve(all.size());
         for (auto& e : all) out.push_back(std::move(e.value.value));
         return out;
     }
