@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "zmq_socket.hpp"
+#include <zmq.hpp>
+
+#include "zmq_socket.ipp"
 
 #include <fcntl.h>
 #include <unistd.h>

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "zmq_node.hpp"
+#include <zmq.hpp>
+
+#include "zmq_node.ipp"
 
 #include <climits>
 #include <string>

@@ -2,12 +2,12 @@
 #pragma once
 
 // The transport over ZeroMQ from within: a listener's two sockets (zmq_listening.cpp), the peers that this
-// node dials (zmq_dialling.cpp), and what takes turns between them (zmq_node.cpp).
+// node dials (zmq_dialling.cpp), and what takes turns between them (zmq_node.cpp). To be included after <zmq.hpp>.
 
 #include <joinery/zmq_transport.hpp>
 
 #include "zmq_control.hpp"
-#include "zmq_socket.hpp"
+#include "zmq_socket.ipp"
 
 #include <poll.h>
 

@@ -2,9 +2,8 @@
 #pragma once
 
 // What the ZeroMQ transport makes of libzmq's sockets: reading without needless looks, sending without
-// waiting, a dialling socket whose connection is watched, and a way to end a wait from another thread.
-
-#include <zmq.hpp>
+// waiting, a dialling socket whose connection is watched, and a way to end a wait from another thread. To be included
+// after <zmq.hpp>, which stands in sources only.
 
 #include <array>
 #include <atomic>
