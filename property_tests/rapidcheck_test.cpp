@@ -6,7 +6,10 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <map>
+#include <set>
 #include <string>
+#include <vector>
 
 namespace {
 using namespace joinery::testing;
@@ -22,6 +25,17 @@ subject<joinery::or_set<int>> sets() {
 } // namespace
 
 TEST_CASE("rapidcheck: a subject is checked on generated histories") { CHECK(rapid_check(sets())); }
+
+TEST_CASE("rapidcheck: choices are elements by value, of any range") {
+    choices simplest(0);
+    CHECK(simplest.of(std::vector<std::string>{"first", "second"}) == "first"); // of a temporary
+    CHECK(simplest.of(std::vector<bool>{true, false}));
+    CHECK(simplest.of(std::map<int, char>{{1, 'a'}, {2, 'b'}}).second == 'a');
+    choices some(7);
+    std::set<int> seen;
+    for (int i = 0; i < 100; ++i) seen.insert(some.of(std::set<int>{1, 2, 3}));
+    CHECK(seen == std::set<int>{1, 2, 3});
+}
 
 TEST_CASE("rapidcheck: the same seed gives the same history") {
     CHECK(rc::check([](std::uint64_t seed) { RC_ASSERT(random_history(seed) == random_history(seed)); }));

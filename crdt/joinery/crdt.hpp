@@ -114,7 +114,8 @@ concept crdt = crdt_traits<T>::is_crdt;
 
 template <crdt T> using fragment_of = typename crdt_traits<T>::fragment;
 
-/// Two leaders whose fingerprints differ do not replicate the same type.
+/// Two leaders whose fingerprints differ do not replicate the same type. Equal ones say less: a record's
+/// fields are not in its name, so that leaders of different versions can run together.
 template <crdt T> std::uint64_t fingerprint() { return digest(crdt_traits<T>::type_name()); }
 
 } // namespace joinery

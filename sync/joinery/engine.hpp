@@ -92,7 +92,7 @@ enum class event_kind : std::uint8_t {
     identity_resolved, ///< it has another id now
     new_id,            ///< this node has a new id, `peer`; own dots not yet published have changed (renamed)
     lost_edits,        ///< with new_id: some edits under the old id had been published; others know different ones
-    incompatible_peer, ///< protocol or type differs: nothing is exchanged
+    incompatible_peer, ///< protocol or a type's fingerprint differs: nothing is exchanged
     rejected,          ///< bytes from a link could not be read, or were not believed
     divergence,        ///< a peer with an equal context has another digest
     buffer_dropped,    ///< waiting updates exceeded their cap; they will be pulled
@@ -169,7 +169,7 @@ public:
 
     /// Serves a collection: restores its state from the storage and starts to exchange it. The state outlives
     /// the engine. Until peers have said what they know of this node, own edits are kept and not published
-    /// (replica<T>::hold_from). Throws storage_error if what is stored cannot be read or has another type,
+    /// (replica<T>::hold_from). Throws storage_error if what is stored cannot be read or has another fingerprint,
     /// std::invalid_argument if the name is attached already.
     collection_id attach(std::string_view name, replicated_state& state);
 

@@ -28,7 +28,7 @@ namespace joinery {
 
 inline constexpr std::uint32_t protocol_version = 1;
 
-/// A collection on the wire: one name with one type. Peers that give a name another type have another
+/// A collection on the wire: one name with one type. Peers whose types have other fingerprints have another
 /// channel, so that their updates can never be mistaken for ours.
 struct channel {
     std::uint64_t value = 0;

@@ -135,7 +135,8 @@ struct served_collection {
     }
 };
 
-/// The thread and what it owns. Lock order: engine, then a state; subscribers are called with neither.
+/// The thread and what it owns. Lock order: engine, then a state or a collection's `subscribers_mutex`;
+/// subscribers are called with none of them.
 class node_core final : private transport_events, private engine_output {
 public:
     explicit node_core(node_options options);
@@ -228,7 +229,7 @@ public:
     }
 
     /// Serves a collection of this name and type. Throws std::invalid_argument if it is open already,
-    /// storage_error if what is stored is of another type or damaged.
+    /// storage_error if what is stored is damaged, or of a type with another fingerprint<T>().
     template <class T> leader<T> open(std::string collection);
 
     /// Dials a peer, or stops doing so. Throws what the transport throws.

@@ -40,7 +40,6 @@ public:
 
     /// 0 to n - 1. Requires: n > 0.
     std::size_t pick(std::size_t n) { return simplest_ ? 0 : random_.below(n); }
-    bool flip() { return pick(2) == 1; }
     /// An element, by value. Requires: there is one.
     template <class Range> typename Range::value_type of(const Range& range) {
         auto it = range.begin();
