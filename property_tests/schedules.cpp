@@ -45,11 +45,11 @@ std::vector<std::string> never_seen(const tally& t) {
         // the engine's
         "event: changed", "event: peer up", "event: peer down", "event: identity conflict", "event: identity resolved",
         "event: new id", "event: rejected", "event: buffer dropped", "engine: edits_published",
-        "engine: updates_applied", "engine: updates_duplicate", "engine: updates_buffered", "engine: buffers_dropped",
-        "engine: beacons_received", "engine: hellos_received", "engine: pulls_sent", "engine: pulls_resumed",
-        "engine: pulls_failed", "engine: pulls_completed", "engine: answers_made", "engine: answers_refused",
-        "engine: chunks_sent", "engine: chunks_received", "engine: chunks_unwanted", "engine: frames_rejected",
-        "engine: compactions"};
+        "engine: updates_applied", "engine: updates_relayed", "engine: updates_duplicate", "engine: updates_buffered",
+        "engine: buffers_dropped", "engine: beacons_received", "engine: hellos_received", "engine: pulls_sent",
+        "engine: pulls_resumed", "engine: pulls_failed", "engine: pulls_completed", "engine: answers_made",
+        "engine: answers_refused", "engine: chunks_sent", "engine: chunks_received", "engine: chunks_unwanted",
+        "engine: frames_rejected", "engine: compactions"};
     std::vector<std::string> out;
     for (auto what : wanted)
         if (const auto at = t.find(what); at == t.end() || at->second == 0) out.emplace_back(what);

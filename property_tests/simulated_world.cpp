@@ -63,7 +63,8 @@ world::world(const schedule& s, planted_bug b, bool trace)
         if (const auto opened = open_frame(frame)) {
             message_reader reader(opened->body);
             joinery::message m;
-            static constexpr const char* kinds[] = {"hello", "update", "beacon", "pull", "chunk", "credit", "refuse"};
+            static constexpr const char* kinds[] = {"hello", "update", "beacon", "pull",
+                                                    "chunk", "credit", "refuse", "relaying"};
             for (auto more = reader.next(m); more && *more; more = reader.next(m)) {
                 what += std::string(" ") + kinds[m.index()];
                 if (const auto* u = std::get_if<update>(&m))

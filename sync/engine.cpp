@@ -152,11 +152,9 @@ void engine::core::flush() {
     for (auto& c : collections) take_edits(c);
     write_log();
 
-    for (std::size_t i = 0; i < published_used; ++i) {
-        broadcast(published[i]);
-        published[i].clear();
-    }
-    published_used = 0;
+    published.drain([&](message_batch& batch) { broadcast(batch); });
+    for (auto& [l, k] : links)
+        k.relayed.drain([&, to = l](message_batch& batch) { out.send(to, batch.close(frame_kind::direct)); });
     for (auto& [l, k] : links) // before anything else that is said to them
         if (k.hello_due && k.doubt_until == never) write_hello(l, k);
     for (auto& c : collections)

@@ -8,10 +8,12 @@
 //     engine_beacons.cpp    what they have
 //     engine_identity.cpp   holding edits back, conflicts, new ids
 //     engine_updates.cpp    edits from here and from others
+//     engine_relays.cpp     passing on the edits of others
 //     engine_pulls.cpp      fetching what is missing
 //     engine_answers.cpp    answering those who do
 
 #include "answers.hpp"
+#include "batch_queue.hpp"
 #include "gap_buffer.hpp"
 
 #include <joinery/engine.hpp>
@@ -72,6 +74,7 @@ struct engine::core {
         bool beacon_due = false;         // it asked for an acknowledgement
         std::uint64_t rejected = 0;
         message_batch out;
+        batch_queue relayed;
     };
 
     struct pulling {
@@ -81,6 +84,13 @@ struct engine::core {
         engine_time deadline = never;
         unsigned stalls = 0;
         std::uint64_t granted = 0;
+    };
+
+    // The way on which an origin's edits come here, and do not come.
+    struct route {
+        link_id source = 0;                        // they come first on this link; 0: it is not known
+        std::set<replica_id> thinned;              // peers that do not want them from here
+        std::map<replica_id, engine_time> refused; // peers that we do not want them from: when they were told so
     };
 
     struct collection {
@@ -105,6 +115,7 @@ struct engine::core {
         bool local = false, remote = false; // changed since the last flush
 
         gap_buffer buffer;
+        std::map<replica_id, route> routes; // by origin
         pulling pull;
         bool check_pull = false;
         version_vector digest_version;
@@ -141,8 +152,7 @@ struct engine::core {
     bool beacon_due = false;
     bool audit_due = false;
 
-    std::deque<message_batch> published; // frames of edits; the first `published_used` are in use
-    std::size_t published_used = 0;
+    batch_queue published;
     edit_batch taken; // reused
     std::vector<event> events;
 
@@ -219,9 +229,25 @@ struct engine::core {
     void log_hold(collection& c);
     void log_confirmed(collection& c);
     /// Requires: the state is locked. False if the bytes are bad.
-    result<bool, decode_error> apply(collection& c, const dot_range& dots, std::span<const std::byte> delta);
-    result<bool, decode_error> on_update(collection& c, link& k, const update& u, const dot_range& dots);
+    result<bool, decode_error> apply(collection& c, link_id from, const dot_range& dots,
+                                     const version_vector& dependencies, std::span<const std::byte> delta);
+    result<bool, decode_error> on_update(collection& c, link_id l, link& k, const update& u, const dot_range& dots);
     void retry_buffer(collection& c);
+
+    // ---- engine_relays.cpp ----
+    static std::size_t size_in_frame(const version_vector& dependencies, std::span<const std::byte> delta);
+    void relay(collection& c, link_id from, const dot_range& dots, const version_vector& dependencies,
+               std::span<const std::byte> delta);
+    bool alive(link_id l) const;
+    /// An edit came on this link that had come before on another way.
+    void came_twice(collection& c, link_id l, link& k, replica_id origin);
+    /// A pull from this peer brought what should have come by itself.
+    void came_late(collection& c, replica_id from, const causal_context& covered, const version_vector& before);
+    void want(collection& c, replica_id origin, route& r, replica_id from);
+    void source_lost(link_id l);
+    void find_source(collection& c, replica_id origin, route& r);
+    void forget_relays_to(replica_id who);
+    void on_relaying(link_id l, link& k, const relaying& m);
 
     // ---- engine_pulls.cpp ----
     static std::uint64_t missing_dots(const version_vector& theirs, const version_vector& ours);

@@ -25,6 +25,7 @@ void engine::core::detach(link_id l, link& k) {
     const auto who = std::exchange(k.peer, std::nullopt);
     if (!who) return;
     k.doubt_until = never;
+    source_lost(l);
     if (const auto p = peers.find(*who); p != peers.end()) {
         auto& left = p->second;
         std::erase(left.links, l);
@@ -91,14 +92,14 @@ void engine::core::received(link_id l, std::span<const std::byte> frame) {
                 if (dots->last > own_limit(*c))
                     exceeded(*c);
                 else
-                    ++counters.updates_duplicate;
+                    came_twice(*c, l, k, id);
             } else if (c) {
                 if (locked != c) {
                     if (lock) lock.unlock();
                     lock = std::unique_lock(c->state->mutex());
                     locked = c;
                 }
-                const auto r = on_update(*c, k, *u, *dots);
+                const auto r = on_update(*c, l, k, *u, *dots);
                 if (!r) bad = r.error();
             }
         }
@@ -126,6 +127,8 @@ void engine::core::handle(link_id l, link& k, const message& m) {
         on_credit(k, *g);
     else if (const auto* r = std::get_if<refuse>(&m))
         on_refuse(k, *r);
+    else if (const auto* w = std::get_if<relaying>(&m))
+        on_relaying(l, k, *w);
 }
 
 // Reported with every power of two, so that a flood of bad frames is not one of events.
@@ -287,6 +290,7 @@ engine::core::peer* engine::core::introduce(link_id l, link& k, const hello& m) 
     if (p.nonce != m.nonce) { // a new instance may have less than the one before
         p.nonce = m.nonce;
         p.views.assign(collections.size(), {});
+        forget_relays_to(m.replica);
         p.last_broadcast = never;
         k.hello_due = true;
         beacon_due = true;
@@ -356,6 +360,7 @@ void engine::core::peers_at_time() {
         if (!p.up) continue;
         if (now - p.last_heard >= timings.peer_timeout) {
             down(who, p);
+            for (const auto l : p.links) source_lost(l);
             continue;
         }
         wake(p.last_heard + timings.peer_timeout);

@@ -153,8 +153,9 @@ void engine::core::finish_pull(link_id l, link& k, collection& c) {
         grew = *joined;
         if (grew) {
             const std::uint64_t own = c.version[id]; // more of ours may wait to be taken
-            c.version = c.state->version();
+            const auto before = std::exchange(c.version, c.state->version());
             c.version.set(id, own);
+            came_late(c, c.pull.peer, *covered, before);
             log_item(c, bytes);
             retry_buffer(c);
         }

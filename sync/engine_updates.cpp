@@ -28,17 +28,12 @@ void engine::core::log_taken(collection& c) {
 }
 
 void engine::core::publish(collection& c, const edit_batch::entry& e, std::span<const std::byte> delta) {
-    const std::size_t size = delta.size() + message_overhead + 20 * e.dependencies.size();
+    const auto size = size_in_frame(e.dependencies, delta);
     if (size > options.limits.max_frame) { // it goes in chunks, to who asks
         beacon_due = true;
         return;
     }
-    if (published_used == 0 || (!published[published_used - 1].empty() &&
-                                published[published_used - 1].size() + size > options.limits.batch)) {
-        if (published.size() == published_used) published.emplace_back();
-        ++published_used;
-    }
-    published[published_used - 1].add(update{c.channel, e.acknowledge, e.dependencies, delta});
+    published.add(update{c.channel, e.acknowledge, e.dependencies, delta}, size, options.limits.batch);
     ++counters.edits_published;
 }
 
@@ -81,40 +76,43 @@ std::optional<dot> engine::core::read_mark(compact_input_archive& in) {
 
 // ---- edits made elsewhere ----
 
-result<bool, decode_error> engine::core::apply(collection& c, const dot_range& dots, std::span<const std::byte> delta) {
+result<bool, decode_error> engine::core::apply(collection& c, link_id from, const dot_range& dots,
+                                               const version_vector& dependencies, std::span<const std::byte> delta) {
     auto joined = c.state->join(delta, &dots);
     if (!joined) return joined;
     c.version.raise(dots.replica, dots.last);
     log_item(c, delta);
     c.remote = true;
     ++counters.updates_applied;
+    relay(c, from, dots, dependencies, delta);
     return joined;
 }
 
 // Requires: the state is locked.
-result<bool, decode_error> engine::core::on_update(collection& c, link& k, const update& u, const dot_range& dots) {
+result<bool, decode_error> engine::core::on_update(collection& c, link_id l, link& k, const update& u,
+                                                   const dot_range& dots) {
     if (u.acknowledge) k.beacon_due = true;
     const std::uint64_t have = c.version[dots.replica];
     if (dots.last <= have) {
         ++counters.updates_duplicate;
+        came_twice(c, l, k, dots.replica);
         return false;
     }
     // What others have seen of our id beyond the limit is not what we hold back under the same dots.
     const bool ours = u.dependencies[id] <= own_limit(c);
     if (dots.first <= have + 1 && ours && u.dependencies.within(c.version)) {
-        const auto applied = apply(c, dots, u.delta);
+        const auto applied = apply(c, l, dots, u.dependencies, u.delta);
         if (applied && !c.buffer.empty()) retry_buffer(c);
         return applied;
     }
-    if (c.buffer.add(dots, u.dependencies, u.delta)) ++counters.updates_buffered;
+    if (c.buffer.add(dots, l, u.dependencies, u.delta)) ++counters.updates_buffered;
     if (c.buffer.bytes() > options.limits.buffer) {
         c.buffer.clear();
         ++counters.buffers_dropped;
         note(event_kind::buffer_dropped, c.number);
     }
-    // Its origin has it, and so all that comes before it: reason enough to pull.
-    auto* p = peer_of(k);
-    if (p && *k.peer == dots.replica) {
+    // Who sends it has all that comes before it: reason enough to pull.
+    if (auto* p = peer_of(k)) {
         version_vector has = u.dependencies;
         has.raise(dots.replica, dots.last);
         learn(c, *p, has);
@@ -126,8 +124,8 @@ result<bool, decode_error> engine::core::on_update(collection& c, link& k, const
 void engine::core::retry_buffer(collection& c) {
     const std::uint64_t own = c.version[id];
     c.version.set(id, std::min(own, own_limit(c))); // nobody can depend on what is held back
-    c.buffer.drain(c.version, [&](const dot_range& dots, std::span<const std::byte> delta) {
-        if (apply(c, dots, delta)) return true;
+    c.buffer.drain(c.version, [&](const gap_buffer::held_update& u) {
+        if (apply(c, u.from, u.dots, u.dependencies, u.delta)) return true;
         ++counters.frames_rejected;
         return false;
     });

@@ -3,10 +3,11 @@
 
 namespace joinery {
 
-bool gap_buffer::add(const dot_range& dots, const version_vector& dependencies, std::span<const std::byte> delta) {
+bool gap_buffer::add(const dot_range& dots, link_id from, const version_vector& dependencies,
+                     std::span<const std::byte> delta) {
     const auto [at, added] = held_.try_emplace(dot{dots.replica, dots.first});
     if (!added) return false;
-    at->second = {dots.last, dependencies, {delta.begin(), delta.end()}};
+    at->second = {dots, from, dependencies, {delta.begin(), delta.end()}};
     bytes_ += cost(at->second);
     return true;
 }
@@ -26,7 +27,7 @@ std::map<dot, gap_buffer::held_update>::iterator gap_buffer::next_ready(const ve
     for (auto at = held_.begin(); at != held_.end();) {
         const replica_id origin = at->first.replica;
         const std::uint64_t have = version[origin];
-        if (at->second.last <= have) {
+        if (at->second.dots.last <= have) {
             at = erase(at);
             continue;
         }

@@ -5,11 +5,13 @@
 // on is missing. Each waits once, whatever its number of arrivals.
 
 #include <joinery/dot.hpp>
+#include <joinery/transport.hpp>
 #include <joinery/version_vector.hpp>
 
 #include <cstddef>
 #include <map>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace joinery {
@@ -17,7 +19,8 @@ namespace joinery {
 class gap_buffer {
 public:
     struct held_update {
-        std::uint64_t last = 0; // of its dots; the first is in the key
+        dot_range dots;
+        link_id from = 0; // where it came from first
         version_vector dependencies;
         std::vector<std::byte> delta;
     };
@@ -28,11 +31,11 @@ public:
     std::size_t bytes() const { return bytes_; }
 
     /// True if it was not there yet.
-    bool add(const dot_range& dots, const version_vector& dependencies, std::span<const std::byte> delta);
+    bool add(const dot_range& dots, link_id from, const version_vector& dependencies, std::span<const std::byte> delta);
     void clear();
 
     /// Forgets what `version` has, and takes out the updates that can be applied at that version, one for each
-    /// call; `f(const dot_range&, std::span<const std::byte>)` applies it and raises `version`, or gives false.
+    /// call; `f(const held_update&)` applies it and raises `version`, or gives false.
     /// Ends when there is none left, or at the first that f refuses, which is forgotten too.
     template <class F> void drain(const version_vector& version, F&& apply);
 
@@ -50,8 +53,7 @@ private:
 
 template <class F> void gap_buffer::drain(const version_vector& version, F&& apply) {
     for (auto at = next_ready(version); at != held_.end(); at = next_ready(version)) {
-        const dot_range dots{at->first.replica, at->first.seq, at->second.last};
-        const bool applied = apply(dots, std::span<const std::byte>(at->second.delta));
+        const bool applied = apply(std::as_const(at->second));
         erase(at);
         if (!applied) return;
     }

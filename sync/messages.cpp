@@ -250,6 +250,19 @@ void load(compact_input_archive& ar, refuse& m) {
     m.nonce = optional_fixed(ar);
 }
 
+void save(compact_output_archive& ar, const relaying& m) {
+    write(ar, m.channel);
+    ar.replica(m.origin);
+    ar.byte(static_cast<std::uint8_t>(m.wish));
+}
+void load(compact_input_archive& ar, relaying& m) {
+    m.channel = read_channel(ar);
+    m.origin = ar.replica();
+    const std::uint8_t wish = ar.byte();
+    if (wish < 1 || wish > 3) ar.fail(decode_error::invalid_value);
+    m.wish = static_cast<relay_wish>(wish);
+}
+
 // ---- batches ----
 
 template <class M> void message_batch::put(std::uint8_t tag, const M& m) {
@@ -264,6 +277,7 @@ void message_batch::add(const pull& m) { put(4, m); }
 void message_batch::add(const chunk& m) { put(5, m); }
 void message_batch::add(const credit& m) { put(6, m); }
 void message_batch::add(const refuse& m) { put(7, m); }
+void message_batch::add(const relaying& m) { put(8, m); }
 
 void message_batch::clear() {
     frame_.clear();
@@ -286,6 +300,7 @@ result<bool, decode_error> message_reader::next(message& out) {
         case 5: load(archive_, out.emplace<chunk>()); break;
         case 6: load(archive_, out.emplace<credit>()); break;
         case 7: load(archive_, out.emplace<refuse>()); break;
+        case 8: load(archive_, out.emplace<relaying>()); break;
         default: archive_.fail(decode_error::invalid_value);
         }
         return true;

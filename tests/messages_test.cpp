@@ -88,6 +88,7 @@ TEST_CASE("messages: each is what it was after a round trip") {
     check_round_trip(pull{carts, 77, {{a, 5}}, 10, 20});
     check_round_trip(credit{carts, 77, 10, 20});
     check_round_trip(refuse{refusal::type, 4, 0, 0});
+    check_round_trip(relaying{{8}, b, relay_wish::cut_off});
 
     const auto payload = some(40);
     const auto u = encode(update{carts, true, {{a, 2}, {b, 3}}, payload});
@@ -159,6 +160,8 @@ TEST_CASE("messages: what no engine writes is refused") {
     CHECK(decode<chunk>(encode(chunk{carts, 1, 2, 0, 5, some(6)})).error() == decode_error::invalid_value);
     CHECK(decode<chunk>(encode(chunk{carts, 1, 2, UINT64_MAX, 5, some(6)})).error() == decode_error::invalid_value);
     CHECK(decode<chunk>(encode(chunk{carts, 1, 2, 0, 5, {}})).error() == decode_error::invalid_value);
+    CHECK(decode<relaying>(encode(relaying{{8}, a, static_cast<relay_wish>(4)})).error() ==
+          decode_error::invalid_value);
     CHECK(decode<refuse>(encode(refuse{static_cast<refusal>(7), 0, 0, 0})).error() == decode_error::invalid_value);
     CHECK(decode<hello>(encode(hello{})).error() == decode_error::invalid_value); // no nonce
     hello long_name;

@@ -125,7 +125,7 @@ protected:
 /// Counters since the start. Their names are stable.
 struct engine_counters {
     std::uint64_t edits_published = 0, updates_received = 0, updates_applied = 0, updates_duplicate = 0;
-    std::uint64_t updates_buffered = 0, buffers_dropped = 0;
+    std::uint64_t updates_relayed = 0, updates_buffered = 0, buffers_dropped = 0;
     std::uint64_t beacons_sent = 0, beacons_received = 0, hellos_sent = 0, hellos_received = 0;
     std::uint64_t pulls_sent = 0, pulls_resumed = 0, pulls_failed = 0, pulls_completed = 0;
     std::uint64_t answers_made = 0, answers_refused = 0, chunks_sent = 0, chunks_received = 0, chunks_unwanted = 0;
@@ -220,27 +220,17 @@ private:
 
 template <class F> void engine_counters::for_each(F&& f) const {
     const std::pair<std::string_view, std::uint64_t> all[] = {
-        {"edits_published", edits_published},
-        {"updates_received", updates_received},
-        {"updates_applied", updates_applied},
-        {"updates_duplicate", updates_duplicate},
-        {"updates_buffered", updates_buffered},
-        {"buffers_dropped", buffers_dropped},
-        {"beacons_sent", beacons_sent},
-        {"beacons_received", beacons_received},
-        {"hellos_sent", hellos_sent},
-        {"hellos_received", hellos_received},
-        {"pulls_sent", pulls_sent},
-        {"pulls_resumed", pulls_resumed},
-        {"pulls_failed", pulls_failed},
-        {"pulls_completed", pulls_completed},
-        {"answers_made", answers_made},
-        {"answers_refused", answers_refused},
-        {"chunks_sent", chunks_sent},
-        {"chunks_received", chunks_received},
-        {"chunks_unwanted", chunks_unwanted},
-        {"frames_rejected", frames_rejected},
-        {"divergences", divergences},
+        {"edits_published", edits_published},   {"updates_received", updates_received},
+        {"updates_applied", updates_applied},   {"updates_duplicate", updates_duplicate},
+        {"updates_relayed", updates_relayed},   {"updates_buffered", updates_buffered},
+        {"buffers_dropped", buffers_dropped},   {"beacons_sent", beacons_sent},
+        {"beacons_received", beacons_received}, {"hellos_sent", hellos_sent},
+        {"hellos_received", hellos_received},   {"pulls_sent", pulls_sent},
+        {"pulls_resumed", pulls_resumed},       {"pulls_failed", pulls_failed},
+        {"pulls_completed", pulls_completed},   {"answers_made", answers_made},
+        {"answers_refused", answers_refused},   {"chunks_sent", chunks_sent},
+        {"chunks_received", chunks_received},   {"chunks_unwanted", chunks_unwanted},
+        {"frames_rejected", frames_rejected},   {"divergences", divergences},
         {"compactions", compactions},
     };
     for (const auto& [name, value] : all) f(name, value);

@@ -133,7 +133,22 @@ struct refuse {
     friend bool operator==(const refuse&, const refuse&) = default;
 };
 
-using message = std::variant<hello, update, beacon, pull, chunk, credit, refuse>;
+/// An origin's edits are relayed to every peer that shares the collection, until it says that they come to it
+/// sooner on another way.
+enum class relay_wish : std::uint8_t {
+    unwanted = 1, ///< they come on a better way
+    wanted = 2,   ///< that way is gone
+    cut_off = 3,  ///< I cannot relay them any more: use another way
+};
+
+struct relaying {
+    joinery::channel channel;
+    replica_id origin;
+    relay_wish wish = relay_wish::wanted;
+    friend bool operator==(const relaying&, const relaying&) = default;
+};
+
+using message = std::variant<hello, update, beacon, pull, chunk, credit, refuse, relaying>;
 
 /// Writes messages into one frame. Reused after `clear()`, it allocates little.
 class message_batch {
@@ -149,6 +164,7 @@ public:
     void add(const chunk& m);
     void add(const credit& m);
     void add(const refuse& m);
+    void add(const relaying& m);
 
     bool empty() const { return frame_.body_size() == 0; }
     /// Bytes so far; the frame adds at most `frame_overhead`.
@@ -194,5 +210,7 @@ void save(compact_output_archive& ar, const credit& m);
 void load(compact_input_archive& ar, credit& m);
 void save(compact_output_archive& ar, const refuse& m);
 void load(compact_input_archive& ar, refuse& m);
+void save(compact_output_archive& ar, const relaying& m);
+void load(compact_input_archive& ar, relaying& m);
 
 } // namespace joinery

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Edits on their way out, in frames that fill up one after the other.
+
+#include <joinery/messages.hpp>
+
+#include <cstddef>
+#include <deque>
+
+namespace joinery {
+
+class batch_queue {
+public:
+    bool empty() const { return used_ == 0; }
+
+    /// `size` is the update's, at most; a frame that has something takes no more than `limit` bytes.
+    void add(const update& u, std::size_t size, std::size_t limit) {
+        if (used_ == 0 || (!batches_[used_ - 1].empty() && batches_[used_ - 1].size() + size > limit)) {
+            if (batches_.size() == used_) batches_.emplace_back();
+            ++used_;
+        }
+        batches_[used_ - 1].add(u);
+    }
+
+    /// Calls f(message_batch&) for each frame, and is empty.
+    template <class F> void drain(F&& f) {
+        for (std::size_t i = 0; i < used_; ++i) {
+            f(batches_[i]);
+            batches_[i].clear();
+        }
+        used_ = 0;
+    }
+
+private:
+    std::deque<message_batch> batches_; // the first `used_` are in use; the others keep their memory
+    std::size_t used_ = 0;
+};
+
+} // namespace joinery
