@@ -73,6 +73,35 @@ void counter_runs::extract(const causal_context& wanted, fragment& out) const {
         if (wanted.contains(dot{r.start.replica, r.last})) out.runs.push_back(r);
 }
 
+namespace {
+bool began_before(const counter_run& r, const causal_context& unsent) {
+    return unsent.contains(dot{r.start.replica, r.last}) && !unsent.contains(r.start);
+}
+} // namespace
+
+void counter_runs::drop_reissued(fragment& f, const causal_context& unsent) {
+    std::erase_if(f.runs, [&](const counter_run& r) { return began_before(r, unsent); });
+}
+
+void counter_runs::reissue(const counter_runs& before, const causal_context& unsent, const removal_log& log,
+                           transaction& tx) {
+    std::uint64_t increments = 0, decrements = 0;
+    for (const auto& r : before.runs_) {
+        if (!began_before(r, unsent)) continue;
+        std::uint64_t p = 0, n = 0; // what the others had of it
+        if (const auto known = find(r.start); known != runs_.end()) {
+            p = known->increments;
+            n = known->decrements;
+        } else if (const auto* removed = log.against_run(r.start)) {
+            p = removed->increments;
+            n = removed->decrements;
+        }
+        increments += r.increments - std::min(p, r.increments);
+        decrements += r.decrements - std::min(n, r.decrements);
+    }
+    if (increments || decrements) count(tx, increments, decrements);
+}
+
 void counter_runs::drop(std::vector<counter_run>::iterator it, join_scope& s) {
     s.dropped(it->start);
     if (it->last != it->start.seq) s.dropped(dot{it->start.replica, it->last});

@@ -31,19 +31,17 @@ bool kills::normal() const {
     return all(dots, apart) && all(runs, before);
 }
 
-namespace {
 // A map node, its balance and what the vectors allocate.
-std::size_t cost(const kills& k) {
+std::size_t removal_log::cost(const kills& k) {
     return 48 + sizeof(dot) + sizeof(kills) + k.dots.size() * sizeof(dot_range) + k.runs.size() * sizeof(run_removal);
 }
 
-bool within(dot event, const kills& k, const version_vector& v) {
+bool removal_log::within(dot event, const kills& k, const version_vector& v) {
     return v.contains(event) &&
            std::all_of(k.dots.begin(), k.dots.end(), [&](const dot_range& r) { return r.last <= v[r.replica]; }) &&
            std::all_of(k.runs.begin(), k.runs.end(),
                        [&](const run_removal& r) { return r.last <= v[r.start.replica]; });
 }
-} // namespace
 
 bool removal_log::add(const removal& record, const causal_context& seen) {
     std::vector<dot_range> unseen;
@@ -98,25 +96,6 @@ std::vector<removal> removal_log::extract(const causal_context& wanted) const {
             out.push_back({it->first, it->second});
     });
     return out;
-}
-
-std::vector<dot_range> removal_log::prune(const version_vector& stable) {
-    std::vector<dot_range> settled;
-    bool runs_gone = false;
-    for (auto it = records_.begin(); it != records_.end();) {
-        const kills& k = it->second;
-        if (!within(it->first, k, stable)) {
-            ++it;
-            continue;
-        }
-        settled.insert(settled.end(), k.dots.begin(), k.dots.end());
-        runs_gone |= !k.runs.empty();
-        bytes_ -= cost(k);
-        it = records_.erase(it);
-    }
-    if (runs_gone) reindex_runs();
-    std::sort(settled.begin(), settled.end());
-    return settled;
 }
 
 void removal_log::prune_dots(const version_vector& horizon) {

@@ -30,6 +30,7 @@ public:
     ~text_engine();
 
     const text_tree& tree() const { return tree_; }
+    const text_deletions& deletions() const { return deletions_; }
 
     /// `owner` is who the transaction is told about. Requires: pos within the text; utf8 valid, not empty,
     /// of `points` code points.

@@ -16,7 +16,7 @@ using set = joinery::or_set<std::string>;
 
 int main() {
     joinery::memory_network network;
-    auto start = [&](std::string name, const std::vector<std::string>& peers) {
+    auto start = [&](const std::string& name, const std::vector<std::string>& peers) {
         joinery::node_options options;
         options.name = name;
         options.transport = network.make(name, peers);

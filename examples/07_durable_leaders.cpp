@@ -28,9 +28,7 @@ joinery::leader<set> start(const std::string& name, const std::string& peer, con
     options.name = name;
     options.transport = joinery::zmq_transport(sockets);
     options.storage = joinery::sqlite_storage(file); // a write returns when it is on the disk
-    options.on_event = [name](const joinery::event& e) {
-        if (e.kind == joinery::event_kind::peer_up) std::cout << name + " has met another leader\n";
-    };
+    options.log = [](const joinery::log_line& line) { std::clog << joinery::logfmt(line) + '\n'; };
     return joinery::leader<set>(std::move(options), "cart");
 }
 

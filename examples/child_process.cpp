@@ -40,6 +40,7 @@ child_process::child_process(const std::vector<std::string>& command) {
         fail("pipe");
     }
     std::vector<char*> argv;
+    argv.reserve(command.size() + 1);
     for (const auto& word : command) argv.push_back(const_cast<char*>(word.c_str()));
     argv.push_back(nullptr);
     const pid_t parent = getpid();

@@ -118,6 +118,7 @@ std::vector<edit> diff(std::u32string_view from, std::u32string_view to) {
     std::unordered_map<std::u32string_view, std::uint32_t> numbers;
     auto number = [&](const std::vector<std::u32string_view>& lines) {
         std::vector<std::uint32_t> ids;
+        ids.reserve(lines.size());
         for (auto line : lines) ids.push_back(numbers.try_emplace(line, numbers.size()).first->second);
         return ids;
     };

@@ -4,6 +4,8 @@
 
 #include "body.hpp"
 
+#include <joinery/messages.hpp>
+
 #include <filesystem>
 #include <fstream>
 #include <iostream>
@@ -116,6 +118,33 @@ std::vector<containers> container_values() {
     return out;
 }
 
+// Bodies of frames, after a byte that chooses the kind of frame.
+void write_presence(const std::filesystem::path& corpus) {
+    folder to(corpus, "messages");
+    const channel set = channel_of(name_digest("set"), fingerprint<or_set<std::string>>());
+    const auto text = bytes(20, std::byte{'x'});
+    const auto presence_of = [&](std::uint64_t who, std::uint64_t nonce, std::uint64_t sequence,
+                                 std::span<const std::byte> what, std::uint64_t time_to_live = 5000) {
+        return presence{set, replica_id{who}, nonce, sequence, time_to_live, what};
+    };
+    const auto put = [&](const std::string& name, const std::vector<presence>& all) {
+        message_batch batch;
+        for (const auto& m : all) batch.add(m);
+        const auto body = open_frame(batch.close(frame_kind::direct))->body;
+        to.write(name, marked(0, {body.begin(), body.end()}));
+    };
+    put("presence", {presence_of(7, 70, 1, text)});
+    put("presence_other_instance",
+        {presence_of(8, 80, 5, text), presence_of(8, 81, 1, text), presence_of(8, 80, 6, text)});
+    put("presence_gone", {presence_of(8, 80, 5, text), presence_of(8, 80, 6, {}), presence_of(8, 80, 5, text)});
+    put("presence_own_id", {presence_of(100, 80, 5, text), presence_of(9, 101, 5, text)});
+    put("presence_many", {presence_of(8, 1, 1, text), presence_of(9, 1, 1, text), presence_of(10, 1, 1, text)});
+    put("presence_large", {presence_of(8, 1, 1, bytes(presence::max_bytes, std::byte{'x'}))});
+    put("presence_too_large", {presence_of(8, 1, 1, bytes(presence::max_bytes + 1, std::byte{'x'}))});
+    put("presence_too_long", {presence_of(8, 1, 1, text, presence::max_time_to_live + 1)});
+    put("presence_short", {presence_of(8, 1, 1, text, 1), presence_of(8, 1, 2, text, 1)});
+}
+
 } // namespace
 } // namespace joinery::fuzz
 
@@ -129,6 +158,7 @@ int main(int argc, char** argv) {
     write_values(corpus, "version_vector", version_vectors());
     write_values(corpus, "causal_context", causal_contexts());
     write_values(corpus, "containers", container_values());
+    write_presence(corpus);
     write_histories<g_counters>(corpus, "g_counter");
     write_histories<pn_counters>(corpus, "pn_counter");
     write_histories<lww_registers>(corpus, "lww_register");

@@ -61,12 +61,16 @@ void converse(std::span<const std::byte> frame) {
     o.random = [&] { return next++; };
     o.limits.buffer = 4096;
     o.limits.staging = 1 << 16;
+    o.limits.presence_entries = 2;
+    o.limits.presence_bytes = 64;
     replicated<set> state([] { return std::uint64_t{1'000'000}; });
     engine e(o, io, io);
     e.tick(engine_time(1000));
     e.attach("set", state);
     for (auto l : {peer_link, other_link}) e.connected(l);
     state.edit([](auto& s, auto& tx) { s.add(tx, "mine"); });
+    const std::byte here[] = {std::byte{'h'}, std::byte{'i'}};
+    e.set_presence(0, here, engine_time(500));
     message_batch hellos;
     hellos.add(greeting(replica_id{7}, 70, state)); // so that a pull is under way
     e.received(peer_link, hellos.close(frame_kind::direct));
@@ -77,6 +81,9 @@ void converse(std::span<const std::byte> frame) {
         e.flush();
         e.tick(engine_time(2000 + 1000 * i));
         e.flush();
+        std::size_t bytes = 0;
+        for (const auto& p : e.presence(0)) bytes += p.bytes.size();
+        if (bytes > o.limits.presence_bytes || e.presence(0).size() > o.limits.presence_entries) std::abort();
     }
     if (state.version()[e.id()] != e.version(0)[e.id()]) std::abort();
 }

@@ -75,38 +75,61 @@ private:
 };
 
 // What the engine sees. The typed side is the inner one, from which machine::edit brings the edits.
-class full_context final : public replicated_state {
+class passing_state : public replicated_state {
 public:
-    explicit full_context(replicated<document>& inner) : inner_(inner) {}
+    explicit passing_state(replicated<document>& inner) : inner_(inner) {}
     std::uint64_t fingerprint() const override { return inner_.fingerprint(); }
     replica_id id() const override { return inner_.id(); }
     const causal_context& context() const override { return inner_.context(); }
     const hybrid_clock& clock() const override { return inner_.clock(); }
+    sibling_counts siblings() const override { return inner_.siblings(); }
     result<bool, decode_error> join(std::span<const std::byte> delta, const dot_range* edit) override {
         return inner_.join(delta, edit);
     }
+    std::vector<std::byte> delta_since(const version_vector& peer) const override { return inner_.delta_since(peer); }
+    std::vector<std::byte> whole() const override { return inner_.whole(); }
+    result<bool, decode_error> restore(replica_id id, std::span<const std::byte> whole) override {
+        return inner_.restore(id, whole);
+    }
+    void prune(const version_vector& stable, std::span<const replica_id> absent) override {
+        inner_.prune(stable, absent);
+    }
+    bool prunable() const override { return inner_.prunable(); }
+    bool leaves_tombstones() const override { return inner_.leaves_tombstones(); }
+    std::uint64_t digest() const override { return inner_.digest(); }
+    void hold_from(std::uint64_t seq) override { inner_.hold_from(seq); }
+    void confirm() override { inner_.confirm(); }
+    void rename_from(std::uint64_t seq, replica_id to) override { inner_.rename_from(seq, to); }
+    result<bool, decode_error> rejoin(std::span<const std::byte> answer, std::uint64_t seq, replica_id to) override {
+        return inner_.rejoin(answer, seq, to);
+    }
+
+protected:
+    replicated<document>& inner_;
+};
+
+struct full_context final : passing_state {
+    using passing_state::passing_state;
     std::vector<std::byte> delta_since(const version_vector& peer) const override {
         auto d = inner_.get().delta_since(peer);
         d.covered = inner_.context();
         return encode(d);
     }
-    std::vector<std::byte> whole() const override { return inner_.whole(); }
-    result<bool, decode_error> restore(replica_id id, std::span<const std::byte> whole) override {
-        return inner_.restore(id, whole);
-    }
-    void prune(const version_vector& stable) override { inner_.prune(stable); }
-    std::uint64_t digest() const override { return inner_.digest(); }
-    void hold_from(std::uint64_t seq) override { inner_.hold_from(seq); }
-    void confirm() override { inner_.confirm(); }
-    void rename_from(std::uint64_t seq, replica_id to) override { inner_.rename_from(seq, to); }
+};
 
-private:
-    replicated<document>& inner_;
+struct pruning_early final : passing_state {
+    using passing_state::passing_state;
+    result<bool, decode_error> join(std::span<const std::byte> delta, const dot_range* edit) override {
+        auto joined = passing_state::join(delta, edit);
+        inner_.prune(inner_.version(), {});
+        return joined;
+    }
 };
 
 } // namespace
 
-std::vector<std::byte> tampered_frame(planted_bug bug, std::span<const std::byte> frame, bool somebody_forgot) {
+std::vector<std::byte> tampered_frame(planted_bug bug, std::span<const std::byte> frame, replica_id sender,
+                                      bool somebody_forgot) {
     const auto opened = open_frame(frame);
     if (!opened) return {frame.begin(), frame.end()};
     message_batch batch;
@@ -115,6 +138,15 @@ std::vector<std::byte> tampered_frame(planted_bug bug, std::span<const std::byte
     for (auto more = reader.next(m); more && *more; more = reader.next(m))
         std::visit(
             [&](auto& x) {
+                std::vector<std::byte> renamed;
+                if constexpr (std::is_same_v<std::decay_t<decltype(x)>, update>) {
+                    const auto dots = edit_dots(x.delta);
+                    if (bug == planted_bug::wrong_origin && dots->replica != sender) {
+                        dot_renaming renaming{dots->replica, dots->first - 1, sender};
+                        if (const auto d = decode<delta<document>>(x.delta, &renaming)) renamed = encode(*d);
+                        if (!renamed.empty()) x.delta = renamed;
+                    }
+                }
                 if (change(bug, x, somebody_forgot)) batch.add(x);
             },
             m);
@@ -129,8 +161,10 @@ std::unique_ptr<storage> lazy_storage(std::unique_ptr<storage> inner) {
 std::unique_ptr<storage> forgetful_storage(std::unique_ptr<storage> inner, bool& forgot) {
     return std::make_unique<forgetful>(std::move(inner), forgot);
 }
-std::unique_ptr<replicated_state> full_context_state(replicated<document>& inner) {
-    return std::make_unique<full_context>(inner);
+std::unique_ptr<replicated_state> tampered_state(planted_bug bug, replicated<document>& inner) {
+    if (bug == planted_bug::full_context) return std::make_unique<full_context>(inner);
+    if (bug == planted_bug::pruned_early) return std::make_unique<pruning_early>(inner);
+    return nullptr;
 }
 
 } // namespace joinery::simulation

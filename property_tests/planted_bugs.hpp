@@ -16,13 +16,14 @@
 namespace joinery::simulation {
 
 /// A frame as a wrong engine would have sent it; empty if it would not have.
-std::vector<std::byte> tampered_frame(planted_bug bug, std::span<const std::byte> frame, bool somebody_forgot);
+std::vector<std::byte> tampered_frame(planted_bug bug, std::span<const std::byte> frame, replica_id sender,
+                                      bool somebody_forgot);
 
 /// `sync` returns at once; records become durable with the next one.
 std::unique_ptr<storage> lazy_storage(std::unique_ptr<storage> inner);
 /// `load` leaves out the last record, and says so.
 std::unique_ptr<storage> forgetful_storage(std::unique_ptr<storage> inner, bool& forgot);
-/// Answers say that they cover everything.
-std::unique_ptr<replicated_state> full_context_state(replicated<document>& inner);
+/// What a wrong engine takes the document for; null if it is right about that.
+std::unique_ptr<replicated_state> tampered_state(planted_bug bug, replicated<document>& inner);
 
 } // namespace joinery::simulation

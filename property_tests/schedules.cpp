@@ -10,9 +10,9 @@ namespace joinery::simulation {
 
 std::string_view name(step_kind k) {
     static constexpr std::string_view names[] = {
-        "edit",       "look",          "keep a copy",     "bad network", "partition",    "one-way partition", "cut",
-        "crash",      "crash in step", "storage failure", "clean stop",  "lose storage", "set back",          "clone",
-        "clock jump", "pause"};
+        "edit",     "look",  "keep a copy",   "bad network",     "partition",  "one-way partition",
+        "cut",      "crash", "crash in step", "storage failure", "clean stop", "lose storage",
+        "set back", "clone", "evict",         "clock jump",      "pause"};
     return names[static_cast<std::size_t>(k)];
 }
 
@@ -22,7 +22,9 @@ std::string_view name(planted_bug b) {
                                                  "a sync that returns before anything is synced",
                                                  "dots reused after a restart",
                                                  "no dependencies",
-                                                 "partial answers with a full context"};
+                                                 "partial answers with a full context",
+                                                 "pruned before the others have seen it",
+                                                 "relayed with a wrong origin"};
     return names[static_cast<std::size_t>(b)];
 }
 
@@ -36,20 +38,21 @@ std::vector<std::string> never_seen(const tally& t) {
         "loss", "duplication", "reordering", "corruption", "delay", "partition", "one-way partition", "link cut",
         "crash", "crash without notice", "crash in a storage step", "crash in a starting process", "power cut",
         "storage failure", "storage failure in a starting process", "clean stop", "storage lost", "storage set back",
-        "clone", "clock jump", "pause",
+        "clone", "eviction", "clock jump", "pause",
         // what they led to
         "frames lost", "frames blocked", "frames duplicated", "frames reordered", "frames corrupted", "edits held back",
-        "edits renamed", "edits refused in a conflict", "new ids for a clone", "new ids for an original",
-        "new ids that a crash hid", "edits that may be lost with their last storage",
-        "comparisons with the specification",
+        "edits renamed", "edits made anew", "edits of an evicted node", "edits refused in a conflict",
+        "new ids for a clone", "new ids for an original", "new ids that a crash hid",
+        "edits that may be lost with their last storage", "comparisons with the specification",
         // the engine's
         "event: changed", "event: peer up", "event: peer down", "event: identity conflict", "event: identity resolved",
-        "event: new id", "event: rejected", "event: buffer dropped", "engine: edits_published",
-        "engine: updates_applied", "engine: updates_relayed", "engine: updates_duplicate", "engine: updates_buffered",
-        "engine: buffers_dropped", "engine: beacons_received", "engine: hellos_received", "engine: pulls_sent",
-        "engine: pulls_resumed", "engine: pulls_failed", "engine: pulls_completed", "engine: answers_made",
-        "engine: answers_refused", "engine: chunks_sent", "engine: chunks_received", "engine: chunks_unwanted",
-        "engine: frames_rejected", "engine: compactions"};
+        "event: new id", "event: member joined", "event: member gone", "event: evicted", "event: rejected",
+        "event: buffer dropped", "engine: edits_published", "engine: updates_applied", "engine: updates_relayed",
+        "engine: updates_duplicate", "engine: updates_buffered", "engine: buffers_dropped", "engine: beacons_received",
+        "engine: hellos_received", "engine: pulls_sent", "engine: pulls_resumed", "engine: pulls_failed",
+        "engine: pulls_completed", "engine: answers_made", "engine: answers_refused", "engine: chunks_sent",
+        "engine: chunks_received", "engine: chunks_unwanted", "engine: frames_rejected", "engine: compactions",
+        "engine: prunings"};
     std::vector<std::string> out;
     for (auto what : wanted)
         if (const auto at = t.find(what); at == t.end() || at->second == 0) out.emplace_back(what);

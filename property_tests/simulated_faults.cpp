@@ -88,6 +88,7 @@ void world::do_fault(const step& s, machine& m, testing::random_source& draw) {
     case step_kind::lose_storage: return lose_storage(m, draw);
     case step_kind::set_back: return set_back(m, draw);
     case step_kind::clone: return clone(m, draw);
+    case step_kind::evict: return evict(m, draw);
     case step_kind::pause:
         fault("pause");
         trace(&m, "pauses");
@@ -230,6 +231,67 @@ void world::watch_set_back(machine& m, machine& witness) {
     if (m.running() && !m.held()) return guarded.clear();
     if (m.running() && random.chance(60)) m.edit(random.next()); // before anybody has told it anything
     network.schedule(network.now() + time(random.between(1, 10)), [this, &m, &witness] { watch_set_back(m, witness); });
+}
+
+bool world::connected_without(std::size_t place) const {
+    std::set<std::size_t> reached;
+    std::vector<std::size_t> next;
+    for (std::size_t n = 0; n < plan.nodes && next.empty(); ++n)
+        if (n != place) next.push_back(n);
+    while (!next.empty()) {
+        const auto at = next.back();
+        next.pop_back();
+        if (!reached.insert(at).second) continue;
+        for (std::size_t n = 0; n < plan.nodes; ++n)
+            if (n != place && n != at && network.linked(at, n) && network.connected(at, n)) next.push_back(n);
+    }
+    return reached.size() + 1 == plan.nodes;
+}
+
+// What was sent before the node was cut off has reached all of the others, or none, when it comes back.
+void world::evict(machine& m, testing::random_source& draw) {
+    if (machines.back()->exists || m.disk.level() != durability::full || m.held()) return;
+    for (auto& other : machines)
+        if (other->exists && (!other->running() || network.paused(other->place) || other->held())) return;
+    for (std::size_t n = 0; n < plan.nodes; ++n) // what only it has of others, these might depend on
+        for (collection_id c = 0; c < names.size(); ++c)
+            if (n != m.place && !m.engine_->version(c).within(machines[n]->engine_->version(c))) return;
+    if (!connected_without(m.place)) return;
+    fault("eviction");
+    for (std::size_t n = 0; n < machines.size(); ++n) {
+        guarded.insert(n);
+        machines[n]->disk.crash_at(0);
+        machines[n]->disk.fail_at(0);
+    }
+    network.set_all({.delay = time(2), .jitter = time(3)});
+    network.heal();
+    for (std::size_t n = 0; n < plan.nodes; ++n) {
+        if (n == m.place) continue;
+        network.block(m.place, n);
+        network.block(n, m.place);
+    }
+    trace(&m, "is cut off");
+    const auto former = m.id;
+    auto& judge = *machines[(m.place + 1 + draw.below(plan.nodes - 1)) % plan.nodes];
+    const auto away = time(1000 + draw.below(2000));
+    network.schedule(network.now() + time(draw.below(800)), [this, &judge, former] {
+        trace(&judge, "evicts ", joinery::to_string(former));
+        judge.input([&] { judge.engine_->evict(former); });
+    });
+    network.schedule(network.now() + away, [this, &m, former] {
+        trace(&m, "can be reached again");
+        for (std::size_t n = 0; n < plan.nodes; ++n) {
+            if (n == m.place) continue;
+            network.unblock(m.place, n);
+            network.unblock(n, m.place);
+        }
+        watch_evicted(m, former);
+    });
+}
+
+void world::watch_evicted(machine& m, replica_id former) {
+    if (m.running() && m.id != former && !m.held()) return guarded.clear();
+    network.schedule(network.now() + time(20), [this, &m, former] { watch_evicted(m, former); });
 }
 
 // The promise holds if the two can hear of each other before the second publishes.

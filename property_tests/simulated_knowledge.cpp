@@ -17,6 +17,7 @@ void machine::look_at_frame(std::span<const std::byte> frame) {
     const auto opened = open_frame(frame);
     if (!opened) return;
     if (engine_->id() != id) identity_changed();
+    find_reissued(id);
     const auto said = [&](std::size_t c, const version_vector& version) {
         if (c >= told.size()) return;
         told[c].join(version);

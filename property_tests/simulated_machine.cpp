@@ -41,8 +41,8 @@ void machine::start() {
                 return static_cast<std::uint64_t>(1'700'000'000'000 + world_.network.now().count() + skew);
             };
             auto& d = *documents.emplace_back(std::make_unique<replicated<document>>(wall));
-            if (world_.bug == planted_bug::full_context)
-                engine_->attach(collection, *tampered.emplace_back(full_context_state(d)));
+            if (auto seen = tampered_state(world_.bug, d))
+                engine_->attach(collection, *tampered.emplace_back(std::move(seen)));
             else
                 engine_->attach(collection, d);
         }
@@ -159,16 +159,18 @@ std::span<const std::byte> machine::tamper(std::span<const std::byte> frame) {
     if (world_.bug == planted_bug::none) return frame;
     bool forgetting = false;
     for (const auto& m : world_.machines) forgetting |= m->forgetful;
-    tampered_frame_ = tampered_frame(world_.bug, frame, forgetting);
+    tampered_frame_ = tampered_frame(world_.bug, frame, id, forgetting);
     return tampered_frame_;
 }
 
 void machine::notify(const event& e) {
-    static constexpr const char* names[] = {"changed",           "peer up",    "peer down",     "identity conflict",
-                                            "identity resolved", "new id",     "lost edits",    "incompatible peer",
-                                            "rejected",          "divergence", "buffer dropped"};
+    static constexpr const char* names[] = {"changed",           "peer up",    "peer down",      "identity conflict",
+                                            "identity resolved", "new id",     "lost edits",     "incompatible peer",
+                                            "rejected",          "divergence", "buffer dropped", "member joined",
+                                            "member gone",       "evicted"};
     const std::string what = names[static_cast<std::size_t>(e.kind)];
     world_.count("event: " + what);
+    evicted |= e.kind == event_kind::evicted;
     if (e.kind != event_kind::changed) world_.trace(this, "event: ", what, " ", e.text);
     if (e.kind == event_kind::divergence || e.kind == event_kind::lost_edits || e.kind == event_kind::incompatible_peer)
         world_.fail(this, "event: " + what + ": " + e.text);
@@ -190,9 +192,10 @@ void machine::publish(edit_record& e) {
 // After a flush that did not throw: everything that was made here is durable.
 void machine::flushed() {
     if (engine_->id() != id) identity_changed();
+    find_reissued(id);
     for (collection_id c = 0; c < documents.size(); ++c) durable[c] = engine_->version(c);
+    for (collection_id c = 0; c < documents.size(); ++c) held_before[c] = engine_->status(c).held;
     if (!unpublished.empty()) {
-        for (collection_id c = 0; c < documents.size(); ++c) held_before[c] = engine_->status(c).held;
         std::erase_if(unpublished, [&](edit_record* e) {
             e->acknowledged = true;
             if (held_before[e->collection]) return false;
@@ -215,6 +218,7 @@ void machine::identity_changed() {
     id = engine_->id();
     if (old == replica_id{}) return;
     world_.trace(this, "is ", joinery::to_string(id), " from now on");
+    if (std::exchange(evicted, false)) take_back(old);
     std::size_t renamed = 0;
     for (auto* e : unpublished) {
         const auto c = static_cast<collection_id>(e->collection);
@@ -236,6 +240,57 @@ void machine::identity_changed() {
         version_vector had = documents[c]->version();
         had.set(id, 0);
         checked[c].meet(had);
+    }
+}
+
+void machine::take_back(replica_id old) {
+    copy.reset(); // what it has would be made anew once more
+    auto& all = world_.by_replica[old];
+    for (auto* e : all) {
+        const auto c = static_cast<collection_id>(e->collection);
+        if (engine_->renamed(c, {old, e->dots.last}).replica == old) continue;
+        e->published = false;
+        unpublished.push_back(e);
+        world_.count("edits of an evicted node");
+    }
+    std::erase_if(all, [](const auto* e) { return !e->published; });
+    std::sort(unpublished.begin(), unpublished.end(), [](const auto* a, const auto* b) { return a->dots < b->dots; });
+    for (std::size_t c = 0; c < documents.size(); ++c)
+        told[c].set(old, std::min(told[c][old], documents[c]->version()[old]));
+}
+
+void machine::find_reissued(replica_id who) {
+    for (std::size_t c = 0; c < documents.size(); ++c) {
+        const auto last = documents[c]->context().greatest(who);
+        std::uint64_t known = 0;
+        for (const auto* e : unpublished)
+            if (e->collection == c && e->dots.replica == who) known = std::max(known, e->dots.last);
+        if (last <= known || known == 0) continue;
+        const auto own = world_.by_replica.find(who);
+        if (own != world_.by_replica.end() && std::any_of(own->second.begin(), own->second.end(), [&](const auto* e) {
+                return e->collection == c && e->dots.last == last;
+            }))
+            continue;
+        edit_record again;
+        again.collection = c;
+        again.lineage = lineage;
+        again.dots = {who, known + 1, last};
+        again.seen = documents[c]->version();
+        again.seen.set(who, known);
+        again.acknowledged = true;
+        operation typed{.what = operation::kind::type};
+        for (auto* e : unpublished) {
+            if (e->collection != c || e->dots.replica != who) continue;
+            std::erase_if(e->operations, [&](const operation& o) {
+                if (o.what != typed.what) return false;
+                typed.text += o.text;
+                return true;
+            });
+        }
+        again.operations = {typed};
+        world_.edits.push_back(std::move(again));
+        unpublished.push_back(&world_.edits.back());
+        world_.count("edits made anew");
     }
 }
 
@@ -281,7 +336,11 @@ void machine::look_at_start() {
                                   ", but has told others of " + joinery::to_string(told[c]));
         checked[c] = version;
     }
-    if (old != now && old != replica_id{}) renamed_unheard(old);
+    if (old != now && old != replica_id{}) {
+        find_reissued(old);
+        renamed_unheard(old);
+    }
+    find_reissued(now);
     std::erase_if(unpublished, [&](edit_record* e) {
         if (documents[e->collection]->context().contains(e->dots)) return false;
         if (e->acknowledged && must_keep && !forgetful)
@@ -295,6 +354,7 @@ void machine::look_at_start() {
     must_keep = disk.level() != durability::none;
     for (std::size_t c = 0; c < documents.size(); ++c) durable[c] = documents[c]->version();
     for (auto* e : unpublished) e->acknowledged = true;
+    for (collection_id c = 0; c < documents.size(); ++c) held_before[c] = engine_->status(c).held;
 }
 
 // Only what came in since the last time is looked at.

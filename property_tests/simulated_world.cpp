@@ -14,6 +14,8 @@ engine_options options_for(const schedule& s, testing::random_source& random) {
     engine_options o;
     o.timings = {.beacon = time(300),
                  .audit = time(1000),
+                 .prune = time(400),
+                 .forget_volatile = time(1'000'000),
                  .patience = time(20),
                  .pull_timeout = time(200),
                  .pull_backoff = time(50),
@@ -63,8 +65,9 @@ world::world(const schedule& s, planted_bug b, bool trace)
         if (const auto opened = open_frame(frame)) {
             message_reader reader(opened->body);
             joinery::message m;
-            static constexpr const char* kinds[] = {"hello", "update", "beacon", "pull",
-                                                    "chunk", "credit", "refuse", "relaying"};
+            static constexpr const char* kinds[] = {"hello",      "update",           "beacon",  "pull",
+                                                    "chunk",      "credit",           "refuse",  "relaying",
+                                                    "membership", "acknowledgements", "presence"};
             for (auto more = reader.next(m); more && *more; more = reader.next(m)) {
                 what += std::string(" ") + kinds[m.index()];
                 if (const auto* u = std::get_if<update>(&m))

@@ -58,6 +58,7 @@ public:
     std::int64_t skew = 0;  ///< of its wall clock, in milliseconds
     std::size_t lineage;    ///< of what is on the disk
     bool exists = true;     ///< false for the place of a clone that was not made
+    bool evicted = false;   ///< it was told so, and has the same id still
     bool forgetful = false; ///< planted: the last start forgot edits
 
     std::unique_ptr<storage> storage_;
@@ -84,7 +85,11 @@ public:
 
     void flushed();
     void identity_changed();
+    /// What it made anew on top of what a group had is an edit of its own.
+    void find_reissued(replica_id who);
     void renamed_unheard(replica_id old);
+    /// It was evicted under its old id: edits that it published, and nobody got, are edits of the new one.
+    void take_back(replica_id old);
     void look_at_start();
     void check_closed();
     void publish(edit_record& e);
@@ -166,6 +171,9 @@ private:
     void lose_storage(machine& m, testing::random_source& draw);
     void set_back(machine& m, testing::random_source& draw);
     void clone(machine& m, testing::random_source& draw);
+    void evict(machine& m, testing::random_source& draw);
+    void watch_evicted(machine& m, replica_id former);
+    bool connected_without(std::size_t place) const;
     void watch_set_back(machine& m, machine& witness);
     void watch_clone(machine& original, machine& copy, std::uint64_t draw, time patience);
     void make_links();

@@ -39,6 +39,7 @@ enum class step_kind : std::uint8_t {
     lose_storage,
     set_back, ///< the storage is restored from an old copy
     clone,    ///< a copy of the storage is opened while the original lives
+    evict,    ///< a node that is cut off is evicted by the others, and comes back
     clock_jump,
     pause,
     count_
@@ -70,6 +71,8 @@ enum class planted_bug : std::uint8_t {
     dots_reused,       ///< a restarted node has forgotten its last edits, and is told nothing by its peers
     no_dependencies,   ///< updates do not say what they depend on
     full_context,      ///< answers cover all dots, and carry only the missing ones
+    pruned_early,      ///< what a node has seen itself is taken for stable
+    wrong_origin,      ///< a relay passes edits on as its own
     count_
 };
 std::string_view name(planted_bug b);

@@ -8,6 +8,7 @@ namespace joinery {
 engine::core::core(engine_options o, storage& d, engine_output& output) : options(std::move(o)), disk(d), out(output) {
     if (!options.random) options.random = [] { return replica_id::random().value(); };
     if (options.name.size() > hello::max_name) options.name.resize(hello::max_name);
+    if (options.zone.size() > hello::max_name) options.zone.resize(hello::max_name);
     auto& limits = options.limits;
     limits.max_frame = std::max<std::size_t>(limits.max_frame, 1024);
     limits.batch = std::min(limits.batch, limits.max_frame - message_overhead);
@@ -30,12 +31,22 @@ engine::core::core(engine_options o, storage& d, engine_output& output) : option
     }
     while (nonce == 0) nonce = options.random();
     next_request = options.random();
+    if (const auto list = stored.find("joinery.members"); list != stored.end()) {
+        load_members(list->second);
+        members_stored = disk.attach(list->second.name, list->second.fingerprint);
+        stored.erase(list);
+    }
+    if (was.id && !restarted) add_former(*was.id);
     audit_at = jitter(options.timings.audit);
+    prune_at = jitter(options.timings.prune);
 }
 
 collection_id engine::core::attach(std::string_view name, replicated_state& state) {
     for (const auto& c : collections)
         if (c.name == name) throw std::invalid_argument("attach \"" + c.name + "\": it is attached already");
+    if (is_reserved(name))
+        throw std::invalid_argument("attach \"" + std::string(name) +
+                                    "\": names that begin with \"joinery.\" are reserved");
 
     std::lock_guard lock(state.mutex());
     const auto fingerprint = state.fingerprint();
@@ -47,6 +58,10 @@ collection_id engine::core::attach(std::string_view name, replicated_state& stat
     c.channel = channel_of(c.name_digest, fingerprint);
     c.state = &state;
     c.stored = number;
+    const auto& list = joined[c.channel];
+    c.group = std::any_of(list.begin(), list.end(), [&](replica_id who) { return who != id && !gone.contains(who); });
+    c.joining = state.leaves_tombstones() && !list.contains(id);
+    c.held = restarted || c.joining;
     std::optional<dot> hold;
     try {
         const auto was = stored.find(name);
@@ -56,9 +71,10 @@ collection_id engine::core::attach(std::string_view name, replicated_state& stat
             if (!read) throw storage_error("attach \"" + c.name + "\": own edits cannot be read");
             state.rename_from(hold->seq, id);
             frame_writer snapshot;
-            write_snapshot(c, snapshot);
-            store(c, snapshot);
             hold.reset();
+            if (c.joining) hold = dot{id, 0};
+            write_snapshot(c, snapshot, hold);
+            store(c, snapshot);
         }
         if (was != stored.end()) stored.erase(was);
     } catch (...) {
@@ -66,13 +82,16 @@ collection_id engine::core::attach(std::string_view name, replicated_state& stat
         throw;
     }
     c.version = state.version();
-    c.held = restarted;
     c.hold_logged = hold.has_value();
-    c.opened_at = hold ? hold->seq : state.context().greatest(id);
+    c.opened_at = c.joining ? 0 : hold ? hold->seq : state.context().greatest(id);
     if (c.held) state.hold_from(c.opened_at);
+    c.siblings_before = state.siblings();
+    if (!c.version.empty()) c.history.reached(now, c.version);
 
     c.number = static_cast<collection_id>(collections.size() - 1);
     channels.emplace(c.channel, c.number);
+    if (!c.joining) join_member(c.channel, id);
+    c.list = list_digest(c);
     for (auto& [who, p] : peers) p.views.resize(collections.size());
     for (auto& [l, k] : links) { // what they know of it counts only if they are asked from now on
         k.answered = false;
@@ -87,31 +106,31 @@ std::optional<dot> engine::core::restore(collection& c, const stored_collection&
         if (!r)
             throw storage_error("attach \"" + c.name + "\": stored " + what + ": " + std::string(to_string(r.error())));
     };
-    std::span<const std::byte> whole;
-    if (!was.snapshot.empty()) {
-        const auto body = open_stored(was.snapshot, frame_kind::snapshot, c.name_digest, c.fingerprint);
-        check(body, "snapshot");
-        whole = *body;
-    }
-    check(c.state->restore(id, whole), "snapshot");
-    c.snapshot_bytes = was.snapshot.size();
     std::optional<dot> hold;
-    for (const auto& record : was.records) {
-        const auto body = open_stored(record, frame_kind::record, c.name_digest, c.fingerprint);
-        check(body, "record");
-        c.log_bytes += record.size();
+    check(c.state->restore(id, {}), "snapshot");
+    const auto read = [&](std::span<const std::byte> frame, frame_kind kind, const char* what) {
+        const auto body = open_stored(frame, kind, c.name_digest, c.fingerprint);
+        check(body, what);
         compact_input_archive items(*body);
         try {
             while (items.remaining() > 0) {
-                if (const auto length = items.varint(); length > 0) {
-                    check(c.state->join(items.raw(length)), "record");
-                    continue;
-                }
-                hold = read_mark(items);
+                const auto length = items.varint();
+                if (length == 0)
+                    hold = read_mark(items);
+                else if (kind == frame_kind::snapshot)
+                    check(c.state->restore(id, items.raw(length)), what);
+                else
+                    check(c.state->join(items.raw(length)), what);
             }
         } catch (const decode_failure& e) {
-            check(result<bool, decode_error>(failure<decode_error>(e.reason)), "record");
+            check(result<bool, decode_error>(failure<decode_error>(e.reason)), what);
         }
+    };
+    if (!was.snapshot.empty()) read(was.snapshot, frame_kind::snapshot, "snapshot");
+    c.snapshot_bytes = was.snapshot.size();
+    for (const auto& record : was.records) {
+        read(record, frame_kind::record, "record");
+        c.log_bytes += record.size();
     }
     return hold;
 }
@@ -132,11 +151,17 @@ void engine::core::tick(engine_time t) {
         audit_due = beacon_due = true;
         audit_at = now + jitter(timings.audit);
     }
+    if (now >= prune_at) {
+        prune();
+        prune_at = now + jitter(timings.prune);
+    }
+    wake(prune_at);
     wake(beacon_at);
     wake(audit_at);
     peers_at_time();
     check_holds();
     pulls_at_time();
+    presence_at_time();
     if (const auto next = answers.expire(now)) wake(*next);
 }
 
@@ -159,18 +184,27 @@ void engine::core::flush() {
         if (k.hello_due && k.doubt_until == never) write_hello(l, k);
     for (auto& c : collections)
         if (c.check_pull) look_for_pull(c);
+    for (auto& c : collections) {
+        if (!std::exchange(c.list_due, false) || peers.empty()) continue;
+        message_batch batch;
+        write_list(c, batch);
+        broadcast(batch);
+    }
     if (std::exchange(beacon_due, false)) write_beacons(std::nullopt);
     for (auto& [l, k] : links) {
         if (std::exchange(k.beacon_due, false)) write_beacons(l);
         if (k.out.empty()) continue;
-        out.send(l, k.out.close(frame_kind::direct)); // if it fails, a timer repeats what matters
+        send(l, k.out.close(frame_kind::direct)); // if it fails, a timer repeats what matters
         k.out.clear();
     }
+    write_presence();
     send_chunks();
 
     for (auto& c : collections) {
-        if (c.local || c.remote) {
+        if (c.local || c.remote) c.history.reached(now, c.version);
+        if (c.local || c.remote || c.presence.changed) {
             auto& e = note(event_kind::changed, c.number);
+            e.presence = std::exchange(c.presence.changed, false);
             e.local = std::exchange(c.local, false);
             e.remote = std::exchange(c.remote, false);
         }
@@ -180,7 +214,7 @@ void engine::core::flush() {
 }
 
 void engine::core::write_log() {
-    bool any = false;
+    bool any = write_members();
     for (auto& c : collections) {
         if (c.record.body_size() == 0) continue;
         const auto frame = c.record.close(frame_kind::record, c.name_digest, c.fingerprint);
@@ -198,24 +232,36 @@ void engine::core::write_log() {
 }
 
 void engine::core::compact(collection& c) {
-    if (!logging || c.held || c.log_bytes <= options.limits.log_minimum ||
+    if (!logging || c.log_bytes <= options.limits.log_minimum ||
         static_cast<double>(c.log_bytes) <= options.limits.log_ratio * static_cast<double>(c.snapshot_bytes))
         return;
     frame_writer snapshot;
     {
         std::lock_guard lock(c.state->mutex());
-        write_snapshot(c, snapshot);
+        write_snapshot(c, snapshot, hold_of(c));
     }
     store(c, snapshot);
     ++counters.compactions;
 }
 
+// The own dots after this one are held, as the log says.
+std::optional<dot> engine::core::hold_of(const collection& c) const {
+    return c.held && c.hold_logged ? std::optional(dot{id, c.opened_at}) : std::nullopt;
+}
+
 // Requires: the state is locked.
-void engine::core::write_snapshot(collection& c, frame_writer& snapshot) {
-    const auto whole = c.state->whole();
-    snapshot.body().insert(snapshot.body().end(), whole.begin(), whole.end());
+void engine::core::write_snapshot(collection& c, frame_writer& snapshot, std::optional<dot> hold) {
+    put_item(snapshot, c.state->whole());
+    if (hold) put_mark(snapshot, hold);
     c.snapshot_bytes = snapshot.close(frame_kind::snapshot, c.name_digest, c.fingerprint).size();
     c.log_bytes = 0;
+}
+
+void engine::core::write_all(collection& c) {
+    c.record.clear();
+    frame_writer snapshot;
+    write_snapshot(c, snapshot, hold_of(c));
+    if (logging) store(c, snapshot);
 }
 
 void engine::core::store(collection& c, frame_writer& snapshot) {
@@ -224,13 +270,23 @@ void engine::core::store(collection& c, frame_writer& snapshot) {
 
 // Peers that dial us hear what we broadcast. The others are sent the same, over one link each.
 void engine::core::broadcast(message_batch& batch) {
-    out.broadcast(batch.close(frame_kind::broadcast));
+    const auto frame = batch.close(frame_kind::broadcast);
+    const std::size_t size = frame.size();
+    out.broadcast(frame);
     std::span<const std::byte> direct;
-    for (const auto& [who, p] : peers) {
+    for (auto& [who, p] : peers) {
+        if (p.up && p.reached) p.bytes_out += size;
         if (!p.up || p.reached || p.links.empty()) continue;
         if (direct.empty()) direct = batch.close(frame_kind::direct);
-        out.send(p.links.front(), direct);
+        send(p.links.front(), direct);
     }
+}
+
+bool engine::core::send(link_id l, std::span<const std::byte> frame) {
+    if (!out.send(l, frame)) return false;
+    if (const auto k = links.find(l); k != links.end())
+        if (auto* p = peer_of(k->second)) p->bytes_out += frame.size();
+    return true;
 }
 
 event& engine::core::note(event_kind kind, collection_id c) {
@@ -243,6 +299,26 @@ event& engine::core::note(event_kind kind, collection_id c) {
 engine::core::collection* engine::core::find(channel c) {
     const auto at = channels.find(c);
     return at == channels.end() ? nullptr : &collections[at->second];
+}
+
+std::string_view to_string(event_kind kind) {
+    switch (kind) {
+    case event_kind::changed: return "changed";
+    case event_kind::peer_up: return "peer_up";
+    case event_kind::peer_down: return "peer_down";
+    case event_kind::identity_conflict: return "identity_conflict";
+    case event_kind::identity_resolved: return "identity_resolved";
+    case event_kind::new_id: return "new_id";
+    case event_kind::lost_edits: return "lost_edits";
+    case event_kind::incompatible_peer: return "incompatible_peer";
+    case event_kind::rejected: return "rejected";
+    case event_kind::divergence: return "divergence";
+    case event_kind::buffer_dropped: return "buffer_dropped";
+    case event_kind::member_joined: return "member_joined";
+    case event_kind::member_gone: return "member_gone";
+    case event_kind::evicted: return "evicted";
+    }
+    return "unknown";
 }
 
 // ---- the public face ----
@@ -260,7 +336,21 @@ void engine::local_edits(collection_id c) { core_->take_edits(core_->collections
 void engine::tick(engine_time now) { core_->tick(now); }
 void engine::ask() { core_->ask(); }
 void engine::flush() { core_->flush(); }
+void engine::set_presence(collection_id c, std::span<const std::byte> bytes, engine_time time_to_live) {
+    core_->set_presence(core_->collections[c], bytes, time_to_live);
+}
+void engine::clear_presence(collection_id c) { core_->clear_presence(core_->collections[c]); }
 engine_time engine::next_deadline() const { return core_->deadline; }
+
+void engine::evict(replica_id who) {
+    if (who != core_->name()) core_->remove_member(who);
+}
+
+void engine::leave() {
+    core_->left = true;
+    core_->remove_member(core_->id);
+    core_->flush();
+}
 
 replica_id engine::take_new_id() {
     core_->take_new_id(false);
@@ -268,6 +358,7 @@ replica_id engine::take_new_id() {
 }
 
 void engine::close() {
+    core_->clear_presence_now();
     core_->flush();
     core_->disk.close();
 }
@@ -277,11 +368,28 @@ std::uint64_t engine::nonce() const { return core_->nonce; }
 bool engine::writable() const { return core_->conflicts.empty(); }
 const version_vector& engine::version(collection_id c) const { return core_->collections[c].version; }
 const engine_counters& engine::counters() const { return core_->counters; }
+std::vector<presence_status> engine::presence(collection_id c) const { return core_->present(core_->collections[c]); }
 
 collection_status engine::status(collection_id n) const {
     const auto& c = core_->collections[n];
-    return {c.name,          c.version,        c.held,      c.pull.request.has_value(),
-            c.buffer.size(), c.buffer.bytes(), c.log_bytes, c.snapshot_bytes};
+    collection_status s;
+    s.name = c.name;
+    s.version = c.version;
+    s.held = c.held;
+    s.pulling = c.pull.request.has_value();
+    for (const auto who : core_->joined.at(c.channel))
+        if (!core_->gone.contains(who)) s.members.push_back(who);
+    s.stable = c.stable;
+    s.buffered_updates = c.buffer.size();
+    s.buffered_bytes = c.buffer.bytes();
+    s.log_bytes = c.log_bytes;
+    s.snapshot_bytes = c.snapshot_bytes;
+    for (const auto& [who, e] : c.presence.entries) s.present += !e.bytes.empty();
+    std::lock_guard lock(c.state->mutex());
+    const auto siblings = c.state->siblings();
+    s.siblings_seen = siblings.seen - c.siblings_before.seen;
+    s.siblings_resolved = siblings.resolved - c.siblings_before.resolved;
+    return s;
 }
 
 std::vector<peer_status> engine::peers() const {
@@ -290,16 +398,23 @@ std::vector<peer_status> engine::peers() const {
         auto& s = all.emplace_back();
         s.id = who;
         s.name = p.name;
+        s.role = p.role;
+        s.zone = p.zone;
         s.nonce = p.nonce;
         s.up = p.up;
         s.links = p.links.size();
         s.silence = core_->now - p.last_heard;
         s.rejected = p.rejected;
+        s.bytes_in = p.bytes_in;
+        s.bytes_out = p.bytes_out;
         s.level = p.level;
         for (std::size_t c = 0; c < p.views.size(); ++c) {
             s.versions.push_back(p.views[c].version);
             s.shares.push_back(p.views[c].shares);
-            s.behind.push_back(core::missing_dots(core_->collections[c].version, p.views[c].version));
+            const auto& ours = core_->collections[c];
+            s.behind.push_back(core::missing_dots(ours.version, p.views[c].version));
+            const auto since = p.views[c].shares ? ours.history.lacking_since(p.views[c].version) : std::nullopt;
+            s.lag.push_back(since ? core_->now - std::max(*since, p.met) : engine_time(0));
         }
     }
     return all;

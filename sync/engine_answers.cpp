@@ -65,7 +65,7 @@ void engine::core::send_chunks() {
                 std::span(a.bytes).subspan(static_cast<std::size_t>(a.sent), static_cast<std::size_t>(end - a.sent));
             message_batch batch;
             batch.add(chunk{a.channel, a.request, a.digest, a.sent, a.bytes.size(), bytes});
-            if (!out.send(a.link, batch.close(frame_kind::direct))) {
+            if (!send(a.link, batch.close(frame_kind::direct))) {
                 blocked = true;
                 break;
             }

@@ -9,13 +9,13 @@ void engine::core::write_beacons(std::optional<link_id> to) {
     const bool audit = !to && std::exchange(audit_due, false);
     message_batch batch;
     beacon m;
-    m.replica = id;
+    m.replica = name();
     m.nonce = nonce;
     std::size_t size = 0;
     const auto send = [&] {
         batch.add(m);
         if (to)
-            out.send(*to, batch.close(frame_kind::direct));
+            this->send(*to, batch.close(frame_kind::direct));
         else
             broadcast(batch);
         batch.clear();
@@ -24,7 +24,7 @@ void engine::core::write_beacons(std::optional<link_id> to) {
         ++counters.beacons_sent;
     };
     for (auto& c : collections) {
-        beacon::collection item{c.channel, public_version(c), std::nullopt};
+        beacon::collection item{c.channel, public_version(c), c.held ? 0 : c.list, std::nullopt};
         if (audit && !c.held) item.digest = digest_of(c);
         const std::size_t cost = 32 + 20 * item.version.size();
         if (size > 0 && size + cost > options.limits.max_frame - message_overhead) send();
@@ -37,7 +37,7 @@ void engine::core::write_beacons(std::optional<link_id> to) {
 void engine::core::on_beacon(link& k, const beacon& m) {
     ++counters.beacons_received;
     if (m.nonce == nonce) return;
-    if (m.replica == id) return conflict(m.nonce);
+    if (m.replica == name()) return conflict(m.nonce);
     auto* p = peer_of(k);
     if (!p || *k.peer != m.replica || k.nonce != m.nonce) { // it is new, or has changed: who is there?
         if (k.answered) say_hello(k);
@@ -48,8 +48,15 @@ void engine::core::on_beacon(link& k, const beacon& m) {
         if (!c) continue;
         auto& v = p->views[c->number];
         v.shares = true;
-        if (b.version[id] > own_limit(*c)) exceeded(*c);
+        if (!next_id && b.version[id] > own_limit(*c)) exceeded(*c);
         learn(*c, *p, b.version);
+        if (b.members != 0) v.member = true;
+        acknowledged(*c, m.replica, b.members, b.version);
+        if (c->joining && k.answered && b.members != 0) {
+            if (!v.let_in) v.let_in = b.version;
+            check_holds();
+        }
+        if (b.members != 0 && b.members != c->list) write_list(*c, k.out);
         if (b.digest) audit(*c, m.replica, v, b);
     }
 }

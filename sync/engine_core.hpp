@@ -6,15 +6,19 @@
 //     engine.cpp            the public face, attaching, time, flushing
 //     engine_peers.cpp      links, frames, hello: who is there
 //     engine_beacons.cpp    what they have
+//     engine_members.cpp    who must have seen an edit before what it left behind is forgotten
 //     engine_identity.cpp   holding edits back, conflicts, new ids
 //     engine_updates.cpp    edits from here and from others
 //     engine_relays.cpp     passing on the edits of others
 //     engine_pulls.cpp      fetching what is missing
 //     engine_answers.cpp    answering those who do
+//     engine_presence.cpp   what replicas say of themselves for the moment
 
 #include "answers.hpp"
 #include "batch_queue.hpp"
 #include "gap_buffer.hpp"
+#include "presence_board.hpp"
+#include "version_history.hpp"
 
 #include <joinery/engine.hpp>
 
@@ -33,20 +37,26 @@ struct engine::core {
     /// What a frame of one message adds to the bytes in it, at most.
     static constexpr std::size_t message_overhead = 128;
     static constexpr std::size_t max_conflicts = 64;
+    static constexpr std::size_t max_former = 8;
+    static constexpr engine_time least_time_to_live{100}; // of a presence
 
     /// What a peer has of a collection, as far as we know.
     struct view {
         version_vector version;
-        bool shares = false;             // it has the collection, with our type
-        bool incompatible = false;       // with another type
-        engine_time ahead_since = never; // since then it has dots that we lack
-        unsigned failures = 0;           // of pulls from it, in a row
-        engine_time not_before{0};       // no pull from it until then
-        version_vector diverged_at;      // what was last reported
+        bool shares = false;                  // it has the collection, with our type
+        bool member = false;                  // and was let in, as it says
+        std::optional<version_vector> let_in; // it has let us in: what it had when it knew of us
+        bool incompatible = false;            // with another type
+        engine_time ahead_since = never;      // since then it has dots that we lack
+        unsigned failures = 0;                // of pulls from it, in a row
+        engine_time not_before{0};            // no pull from it until then
+        version_vector diverged_at;           // what was last reported
+        std::optional<bool> fallen_back;      // this instance said at first that it had less than it once acknowledged
     };
 
     struct peer {
-        std::string name;
+        std::string name, zone;
+        node_role role = node_role::leader;
         std::uint64_t nonce = 0;
         durability level = durability::none;
         bool up = false;
@@ -55,6 +65,8 @@ struct engine::core {
         engine_time last_broadcast = never; // never: its broadcasts do not arrive here
         link_id broadcasts_on = 0;          // where they arrive
         std::uint64_t rejected = 0;
+        engine_time met{0}; // this instance
+        std::uint64_t bytes_in = 0, bytes_out = 0;
         std::set<std::uint64_t> contested; // instances that were found to live at the same time
         std::vector<link_id> links;        // that lead to it, and are connected
         std::vector<view> views;           // by collection
@@ -73,6 +85,12 @@ struct engine::core {
         engine_time doubt_until = never; // not never: another instance may live under its id; do not answer yet
         bool beacon_due = false;         // it asked for an acknowledgement
         std::uint64_t rejected = 0;
+        std::uint64_t bytes_in = 0; // before it was known whose
+        struct {
+            std::uint64_t nonce = 0; // of whom
+            engine_time not_before{0};
+            std::set<collection_id> collections;
+        } told; // who is present
         message_batch out;
         batch_queue relayed;
     };
@@ -93,6 +111,17 @@ struct engine::core {
         std::map<replica_id, engine_time> refused; // peers that we do not want them from: when they were told so
     };
 
+    struct acknowledgement {
+        struct said {
+            std::uint64_t list = 0; // the digest of its list of members
+            version_vector version;
+            friend bool operator==(const said&, const said&) = default;
+        };
+        said newest, counted;
+        std::optional<said> waiting; // until we have all of it; one after the other, or none would ever count
+        bool pass_on = false;
+    };
+
     struct collection {
         collection_id number = 0;
         std::string name;
@@ -110,9 +139,20 @@ struct engine::core {
         engine_time first_answer = never;
         std::vector<std::pair<dot, replica_id>> renamed; // dots after this are the new id's 1, 2, ...
 
+        std::uint64_t list = 0; // the digest of its list of members
+        bool list_due = false;  // peers have to be told
+        std::map<replica_id, acknowledgement> acknowledged;
+        version_vector stable, pruned;
+        bool joining = false;           // not a member yet
+        bool group = false;             // there are members
+        std::vector<std::byte> fetched; // evicted: what a member has
+
         frame_writer record; // what is to be logged
         std::size_t log_bytes = 0, snapshot_bytes = 0;
         bool local = false, remote = false; // changed since the last flush
+        version_history history;
+        presence_board presence;
+        sibling_counts siblings_before; // those that the storage brought
 
         gap_buffer buffer;
         std::map<replica_id, route> routes; // by origin
@@ -130,6 +170,7 @@ struct engine::core {
     engine_counters counters;
 
     replica_id id;
+    std::optional<replica_id> next_id; // evicted: what we are called by others, and will be
     std::uint64_t nonce = 0;
     bool logging = false;                 // the storage keeps what it is given
     bool confirmed = false;               // what is to be logged ends a hold
@@ -137,6 +178,14 @@ struct engine::core {
     std::set<std::uint64_t> conflicts;    // nonces of the other instances under this id
     std::deque<std::uint64_t> moved_away; // nonces of those that have another id since; the last `max_conflicts`
     std::map<std::string, stored_collection, std::less<>> stored; // not attached yet
+
+    std::map<channel, std::set<replica_id>> joined; // also of collections that are not attached
+    std::set<replica_id> gone;
+    std::set<replica_id> formers; // ids that this storage had, and that will not be used again
+    bool left = false;
+    frame_writer members_record; // what is to be logged of these two
+    std::optional<std::uint32_t> members_stored;
+    std::size_t members_records = 0;
 
     std::deque<collection> collections;
     std::map<channel, collection_id> channels;
@@ -149,6 +198,8 @@ struct engine::core {
     engine_time deadline{0};
     engine_time beacon_at{0};
     engine_time audit_at{0};
+    engine_time prune_at{0};
+    std::uint64_t prune_rounds = 0;
     bool beacon_due = false;
     bool audit_due = false;
 
@@ -160,13 +211,18 @@ struct engine::core {
     collection_id attach(std::string_view name, replicated_state& state);
     /// The dot after which own edits were held when the log ended, if they were.
     std::optional<dot> restore(collection& c, const stored_collection& was);
-    void write_snapshot(collection& c, frame_writer& snapshot);
+    std::optional<dot> hold_of(const collection& c) const;
+    void write_snapshot(collection& c, frame_writer& snapshot, std::optional<dot> hold);
     void store(collection& c, frame_writer& snapshot);
+    /// Everything that there is of it takes the place of what is stored. Requires: the state is locked.
+    void write_all(collection& c);
     void tick(engine_time t);
     void flush();
     void write_log();
     void compact(collection& c);
     void broadcast(message_batch& batch);
+    /// As engine_output, and counts it for the peer.
+    bool send(link_id l, std::span<const std::byte> frame);
     void wake(engine_time at) { deadline = std::min(deadline, at); }
     /// Between half and one and a half times as long, at random.
     engine_time jitter(engine_time t);
@@ -201,6 +257,28 @@ struct engine::core {
     std::optional<std::uint64_t> digest_of(collection& c);
     void ask();
 
+    // ---- engine_members.cpp ----
+    static bool is_reserved(std::string_view name);
+    std::uint64_t list_digest(const collection& c) const;
+    bool is_member(const collection& c, replica_id who) const;
+    bool join_member(channel c, replica_id who);
+    bool remove_member(replica_id who);
+    void add_former(replica_id who);
+    void retire_formers();
+    void list_changed();
+    void turn_away(link_id l, link& k, replica_id who);
+    void load_members(const stored_collection& was);
+    bool write_members();
+    void write_list(collection& c, message_batch& to) const;
+    void on_membership(link_id l, link& k, const membership& m);
+    void acknowledged(collection& c, replica_id who, std::uint64_t list, const version_vector& version);
+    static void settle(const collection& c, acknowledgement& a);
+    std::optional<version_vector> stable_version(collection& c);
+    void on_acknowledgements(const link& k, const acknowledgements& m);
+    void pass_on_acknowledgements();
+    void prune();
+    void forget_volatile();
+
     // ---- engine_identity.cpp ----
     version_vector public_version(const collection& c) const;
     std::uint64_t own_limit(const collection& c) const;
@@ -208,7 +286,20 @@ struct engine::core {
     void exceeded(collection& c);
     void conflict(std::uint64_t other);
     void conflict_over(std::uint64_t other);
+    replica_id fresh_id();
+    /// What others call us.
+    replica_id name() const { return next_id.value_or(id); }
     void take_new_id(bool lost);
+    /// From now on, and on the disk; `change(collection&)` gives the state its new id and says after which of the old
+    /// one's dots the new one's begin.
+    template <class F> void adopt(replica_id fresh, bool join_again, F&& change);
+    /// Own edits are held until a member has let us in.
+    void join_anew(collection& c);
+    bool may_publish(collection& c);
+    /// Requires: the state is locked.
+    void make_anew(collection& c);
+    void evicted();
+    void come_back();
     void doubt(link_id l, link& k);
     void contest(link_id l, link& k);
     void settle_doubts(replica_id who);
@@ -223,8 +314,10 @@ struct engine::core {
     void log_taken(collection& c);
     void publish(collection& c, const edit_batch::entry& e, std::span<const std::byte> delta);
     void log_item(collection& c, std::span<const std::byte> delta);
-    /// A mark in the log: the own dots after this one are held; or, without one, none are.
-    void log_mark(collection& c, std::optional<dot> after);
+    /// What snapshots and records consist of: states and deltas, and marks: the own dots after this one are held; or,
+    /// without one, none are.
+    static void put_item(frame_writer& to, std::span<const std::byte> bytes);
+    static void put_mark(frame_writer& to, std::optional<dot> after);
     static std::optional<dot> read_mark(compact_input_archive& in);
     void log_hold(collection& c);
     void log_confirmed(collection& c);
@@ -263,6 +356,24 @@ struct engine::core {
     void on_pull(link_id l, link& k, const joinery::pull& m);
     void on_credit(link& k, const credit& m);
     void send_chunks();
+
+    // ---- engine_presence.cpp ----
+    void set_presence(collection& c, std::span<const std::byte> bytes, engine_time time_to_live);
+    void clear_presence(collection& c);
+    /// Of all collections, and with the next flush.
+    void clear_presence_now();
+    void rename_presence(replica_id old);
+    void on_presence(const link& k, const joinery::presence& m);
+    bool is_news(const joinery::presence& m, const presence_board::entry* e) const;
+    static void forget_presence(presence_board& board, replica_id who);
+    void presence_at_time();
+    void write_presence();
+    void tell_newcomers(collection& c);
+    joinery::presence own_presence(const collection& c) const;
+    template <class Send>
+    void add_presence(const collection& c, replica_id who, const presence_board::entry& e, message_batch& batch,
+                      Send&& send_batch);
+    std::vector<presence_status> present(const collection& c) const;
 };
 
 } // namespace joinery

@@ -7,6 +7,7 @@ namespace joinery {
 
 // What peers may be told that we have: own edits that are held back are not part of it.
 version_vector engine::core::public_version(const collection& c) const {
+    if (next_id) return {}; // what we have will be replaced by what the others have
     version_vector v = c.version;
     if (c.held) v.set(id, std::min(v[id], c.opened_at));
     return v;
@@ -26,7 +27,7 @@ void engine::core::answered(link& k) {
 }
 
 void engine::core::check_holds() {
-    if (!conflicts.empty()) return;
+    if (!conflicts.empty() || next_id) return;
     const bool waiting =
         std::any_of(links.begin(), links.end(), [](const auto& l) { return !l.second.ignored && !l.second.answered; });
     for (auto& c : collections) {
@@ -36,13 +37,47 @@ void engine::core::check_holds() {
             wake(patience_ends);
             continue;
         }
+        if (!may_publish(c)) continue;
         take_edits(c);
         log_confirmed(c);
         std::lock_guard lock(c.state->mutex());
+        if (std::exchange(c.joining, false)) {
+            if (c.group && c.state->context().greatest(id) > c.opened_at) make_anew(c);
+            join_member(c.channel, id);
+        }
         c.state->confirm();
         c.held = false;
         beacon_due = true; // what was held back is pulled
     }
+}
+
+// What others may have forgotten by the word of those that let us in, our edits may have been made on.
+void engine::core::make_anew(collection& c) {
+    if (!c.state->rejoin({}, c.opened_at, id)) return;
+    c.state->pending().clear();
+    c.version = c.state->version();
+    c.local = true;
+    write_all(c);
+}
+
+// Who joins a group takes what a member has before it says anything. Where all that are left wait to be let in, the
+// one with the least id is the first member again.
+bool engine::core::may_publish(collection& c) {
+    if (!c.joining || !c.group) return true;
+    if (std::any_of(peers.begin(), peers.end(), [&](const auto& p) {
+            const auto& let_in = p.second.views[c.number].let_in;
+            return let_in && let_in->within(c.version);
+        }))
+        return true;
+    const auto patience_ends = c.first_answer + 3 * options.timings.hello_grace;
+    if (now < patience_ends) {
+        wake(patience_ends);
+        return false;
+    }
+    return std::none_of(peers.begin(), peers.end(), [&](const auto& p) {
+        const auto& v = p.second.views[c.number];
+        return p.second.up && v.shares && (v.member || p.first < id);
+    });
 }
 
 // ---- another instance under our id ----
@@ -63,9 +98,11 @@ void engine::core::conflict_over(std::uint64_t other) {
     if (!conflicts.empty()) return;
     note(event_kind::identity_resolved).peer = id;
     // What peers said meanwhile of its edits under our id was not acted upon: ask again before publishing.
+    // And what is held was made while the other may have acknowledged more under our id than we had.
     for (auto& c : collections) {
         c.answered.clear();
         c.first_answer = never;
+        if (c.held && c.state->leaves_tombstones()) join_anew(c);
     }
     for (auto& [l, k] : links) {
         if (k.ignored) continue;
@@ -140,29 +177,31 @@ void engine::core::exceeded(collection& c) {
     take_new_id(lost);
 }
 
-// Edits that nobody has seen become edits of the new id. Everything that the states have is in the snapshots
-// that are stored together with it; so whatever waits to be logged, or to be taken, is done with.
-void engine::core::take_new_id(bool lost) {
-    const replica_id old = id;
+replica_id engine::core::fresh_id() {
     replica_id fresh = id;
     while (fresh == id || fresh.value() == 0 || peers.contains(fresh)) fresh = replica_id{options.random()};
+    return fresh;
+}
 
+// Everything that the states have is in the snapshots that are stored together with the new id; so whatever waits
+// to be logged, or to be taken, is done with.
+template <class F> void engine::core::adopt(replica_id fresh, bool join_again, F&& change) {
+    const replica_id old = id;
     std::vector<std::pair<std::uint32_t, std::vector<std::byte>>> snapshots;
     for (auto& c : collections) {
         std::lock_guard lock(c.state->mutex());
-        const std::uint64_t after = c.held ? c.opened_at : c.state->context().greatest(id);
-        c.state->rename_from(after, fresh);
+        c.renamed.emplace_back(dot{old, change(c)}, fresh);
         c.state->pending().clear();
-        c.renamed.emplace_back(dot{old, after}, fresh);
         c.version = c.state->version();
         c.opened_at = 0;
-        c.held = c.hold_logged = false;
+        c.held = c.joining = c.hold_logged = join_again && c.state->leaves_tombstones();
         c.digest.reset();
+        c.history = {}; // dots that nobody will acknowledge
         c.local = true;
         c.record.clear();
         if (logging) {
             frame_writer snapshot;
-            write_snapshot(c, snapshot);
+            write_snapshot(c, snapshot, c.held ? std::optional(dot{fresh, 0}) : std::nullopt);
             const auto frame = snapshot.close(frame_kind::snapshot, c.name_digest, c.fingerprint);
             snapshots.emplace_back(c.stored, std::vector<std::byte>(frame.begin(), frame.end()));
         }
@@ -171,19 +210,97 @@ void engine::core::take_new_id(bool lost) {
     }
     disk.rebase(fresh, snapshots);
     id = fresh;
+    next_id.reset();
+    rename_presence(old);
     restarted = false;
     conflicts.clear();
     answers.clear();
     for (auto& [l, k] : links) say_hello(k);
     beacon_due = true;
-
     auto& e = note(event_kind::new_id);
     e.peer = id;
     e.text = to_string(old) + " is now " + to_string(id);
+}
+
+// Edits that nobody has seen become edits of the new id.
+void engine::core::take_new_id(bool lost) {
+    if (next_id) return; // it has one already, and will take it
+    const auto old = id, fresh = fresh_id();
+    adopt(fresh, true, [&](collection& c) {
+        const std::uint64_t after = c.held ? c.opened_at : c.state->context().greatest(old);
+        c.state->rename_from(after, fresh);
+        return after;
+    });
+    for (auto& c : collections) {
+        if (c.held) {
+            join_anew(c);
+            std::lock_guard lock(c.state->mutex());
+            c.state->hold_from(0);
+        } else
+            join_member(c.channel, id);
+    }
     if (!lost) return;
     auto& f = note(event_kind::lost_edits);
     f.peer = old;
     f.text = "edits under the id " + to_string(old) + " had been published when a peer showed others of the same name";
+}
+
+void engine::core::join_anew(collection& c) {
+    const auto& list = joined.at(c.channel);
+    c.group = std::any_of(list.begin(), list.end(), [&](replica_id who) { return who != id && !gone.contains(who); });
+    for (auto& [who, p] : peers) p.views[c.number].let_in.reset();
+    c.joining = true;
+    c.answered.clear();
+    c.first_answer = never;
+}
+
+// ---- evicted ----
+
+// The others do not know this id any more, and may have forgotten what it never saw: so what they have is fetched
+// under another id, and what nobody has of this one's edits is made anew on top of that. Until then edits are made
+// and kept as before, and nothing is published.
+void engine::core::evicted() {
+    if (next_id || left) return;
+    note(event_kind::evicted).peer = id;
+    next_id = fresh_id();
+    for (auto& c : collections) {
+        take_edits(c);
+        if (!c.held) {
+            c.held = true;
+            c.opened_at = c.version[id];
+        }
+        c.buffer.clear();
+        c.pull = {};
+        c.check_pull = true;
+    }
+    for (auto& [l, k] : links) {
+        k.ignored = false;
+        say_hello(k);
+    }
+}
+
+// Once there is an answer for every collection that somebody shares.
+void engine::core::come_back() {
+    for (const auto& c : collections) {
+        if (!c.fetched.empty()) continue;
+        for (const auto& [who, p] : peers)
+            if (p.up && p.views[c.number].shares) return;
+    }
+    const auto fresh = *next_id;
+    const auto old = id;
+    adopt(fresh, false, [&](collection& c) {
+        std::uint64_t known = c.state->context().greatest(old);
+        if (c.fetched.empty()) {
+            c.state->rename_from(known, fresh);
+            return known;
+        }
+        const auto fetched = std::exchange(c.fetched, {});
+        known = std::min(known, coverage_of(fetched)->greatest(old));
+        if (!c.state->rejoin(fetched, 0, fresh)) c.state->rename_from(known, fresh);
+        return known;
+    });
+    remove_member(old);
+    for (auto& c : collections) join_member(c.channel, id);
 }
 
 } // namespace joinery

@@ -67,6 +67,8 @@ void engine::core::received(link_id l, std::span<const std::byte> frame) {
     if (!opened) return reject(l, k, opened.error());
     if (is_stored(opened->kind)) return reject(l, k, decode_error::wrong_type);
     hear(l, k, opened->kind);
+    auto* from = peer_of(k);
+    (from ? from->bytes_in : k.bytes_in) += frame.size();
 
     message_reader reader(opened->body);
     message m;
@@ -86,6 +88,8 @@ void engine::core::received(link_id l, std::span<const std::byte> frame) {
             ++counters.updates_received;
             if (!dots) {
                 bad = dots.error();
+            } else if (next_id) {
+                // it will be in what is fetched
             } else if (c && dots->replica == id) {
                 if (lock) lock.unlock();
                 locked = nullptr;
@@ -116,7 +120,11 @@ void engine::core::received(link_id l, std::span<const std::byte> frame) {
 
 void engine::core::handle(link_id l, link& k, const message& m) {
     if (const auto* h = std::get_if<hello>(&m)) return on_hello(l, k, *h);
-    if (k.ignored) return;
+    if (k.ignored) {
+        if (const auto* b = std::get_if<beacon>(&m); b && gone.contains(b->replica)) // it has not heard of that
+            k.out.add(refuse{.reason = refusal::evicted, .name = b->replica.value()});
+        return;
+    }
     if (const auto* b = std::get_if<beacon>(&m))
         on_beacon(k, *b);
     else if (const auto* p = std::get_if<joinery::pull>(&m))
@@ -129,6 +137,12 @@ void engine::core::handle(link_id l, link& k, const message& m) {
         on_refuse(k, *r);
     else if (const auto* w = std::get_if<relaying>(&m))
         on_relaying(l, k, *w);
+    else if (const auto* s = std::get_if<membership>(&m))
+        on_membership(l, k, *s);
+    else if (const auto* a = std::get_if<acknowledgements>(&m))
+        on_acknowledgements(k, *a);
+    else if (const auto* s = std::get_if<joinery::presence>(&m))
+        on_presence(k, *s);
 }
 
 // Reported with every power of two, so that a flood of bad frames is not one of events.
@@ -180,21 +194,26 @@ void engine::core::write_hello(link_id l, link& k) {
     const auto send = [&](link_id to, const hello& h) {
         message_batch alone;
         alone.add(h);
-        out.send(to, alone.close(frame_kind::direct));
+        this->send(to, alone.close(frame_kind::direct));
     };
     k.hello_due = false;
     hello m;
-    m.replica = id;
+    m.replica = name();
     m.nonce = nonce;
     m.challenge = k.answered || k.ignored ? 0 : k.challenge;
     m.echo = std::exchange(k.echo, 0);
     const auto* p = peer_of(k);
     m.hears = p && p->last_broadcast != never;
     m.durability = static_cast<std::uint8_t>(disk.level());
+    m.role = options.role;
     m.name = options.name;
+    m.zone = options.zone;
     std::size_t size = 0;
     for (const auto& c : collections) {
         hello::collection item{c.name_digest, c.fingerprint, public_version(c)};
+        item.member = !c.joining && !next_id;
+        for (const auto who : joined.at(c.channel)) item.group |= who != k.peer && !gone.contains(who);
+        item.fallen_back = p && p->views[c.number].fallen_back.value_or(false);
         const std::size_t cost = 32 + 20 * item.version.size();
         if (size > 0 && size + cost > options.limits.max_frame - message_overhead) { // the rest in another frame
             m.complete = false;
@@ -239,13 +258,14 @@ void engine::core::on_hello(link_id l, link& k, const hello& m) {
         k.hello_due = true;
     }
     const bool answers_us = m.echo != 0 && m.echo == k.challenge;
-    if (m.replica == id) {
+    if (m.replica == name()) {
         detach(l, k);
         k.nonce = m.nonce;
         if (answers_us) k.answered = true;
         return conflict(m.nonce);
     }
     conflict_over(m.nonce);
+    if (gone.contains(m.replica)) return turn_away(l, k, m.replica);
     auto* p = introduce(l, k, m);
     if (!p) return;
     p->reached = m.hears;
@@ -255,7 +275,17 @@ void engine::core::on_hello(link_id l, link& k, const hello& m) {
             auto& v = p->views[c.number];
             v.shares = c.fingerprint == theirs.fingerprint;
             if (v.shares) {
-                if (theirs.version[id] > own_limit(c)) exceeded(c);
+                if (!v.fallen_back) {
+                    const auto a = c.acknowledged.find(m.replica);
+                    v.fallen_back = a != c.acknowledged.end() && !a->second.newest.version.within(theirs.version);
+                }
+                v.member = theirs.member;
+                join_member(c.channel, m.replica);
+                c.group |= answers_us && theirs.group;
+                if (answers_us && theirs.fallen_back && c.held && c.state->leaves_tombstones())
+                    c.joining = c.group = true;
+                if (answers_us && theirs.member && !v.let_in) v.let_in = theirs.version;
+                if (!next_id && theirs.version[id] > own_limit(c)) exceeded(c);
                 learn(c, *p, theirs.version);
                 if (v.ahead_since != never) { // not news under way: it has what was lost, or is new
                     v.ahead_since = std::min(v.ahead_since, now - options.timings.patience);
@@ -289,6 +319,7 @@ engine::core::peer* engine::core::introduce(link_id l, link& k, const hello& m) 
     auto& p = peers[m.replica];
     if (p.nonce != m.nonce) { // a new instance may have less than the one before
         p.nonce = m.nonce;
+        p.met = now;
         p.views.assign(collections.size(), {});
         forget_relays_to(m.replica);
         p.last_broadcast = never;
@@ -296,11 +327,14 @@ engine::core::peer* engine::core::introduce(link_id l, link& k, const hello& m) 
         beacon_due = true;
     }
     p.name = m.name;
+    p.zone = m.zone;
+    p.role = m.role;
     p.level = static_cast<durability>(std::min<std::uint8_t>(m.durability, 2));
     k.nonce = m.nonce;
     if (!k.peer) {
         k.peer = m.replica;
         p.links.push_back(l);
+        p.bytes_in += std::exchange(k.bytes_in, 0);
         for (auto& c : collections) { // a transfer that was cut goes on
             if (!c.pull.request || c.pull.peer != m.replica || p.links.size() > 1) continue;
             c.pull.stalls = 0;
@@ -326,7 +360,7 @@ bool engine::core::make_room_for_peer() {
 void engine::core::on_refuse(link& k, const refuse& m) {
     switch (m.reason) {
     case refusal::identity_in_use:
-        if (m.name == id.value() && m.nonce != nonce) conflict(m.nonce);
+        if (m.name == name().value() && m.nonce != nonce) conflict(m.nonce);
         break;
     case refusal::identity_free: conflict_over(m.nonce); break;
     case refusal::protocol:
@@ -334,6 +368,9 @@ void engine::core::on_refuse(link& k, const refuse& m) {
         note(event_kind::incompatible_peer).text = to_string(m.reason);
         break;
     case refusal::type: // its hello says so too
+        break;
+    case refusal::evicted:
+        if (m.name == name().value()) evicted();
         break;
     case refusal::unknown:
     case refusal::busy:

@@ -17,14 +17,15 @@ std::uint64_t engine::core::missing_dots(const version_vector& theirs, const ver
 // Of the peers that have been ahead for long enough: the one that has failed least, then the one that has most.
 void engine::core::look_for_pull(collection& c) {
     c.check_pull = false;
-    if (c.pull.request) return;
+    if (c.pull.request || !c.fetched.empty()) return;
     std::optional<replica_id> best;
     unsigned failures = 0;
     std::uint64_t most = 0;
     for (auto& [who, p] : peers) {
         auto& v = p.views[c.number];
+        if (next_id && v.ahead_since == never) v.ahead_since = now - options.timings.patience;
         if (v.ahead_since == never || !v.shares || !p.up || p.links.empty()) continue;
-        if (v.version.within(c.version)) {
+        if (!next_id && v.version.within(c.version)) {
             v.ahead_since = never;
             continue;
         }
@@ -137,6 +138,12 @@ void engine::core::finish_pull(link_id l, link& k, collection& c) {
         reject(l, k, covered ? decode_error::bad_checksum : covered.error());
         return fail_pull(c);
     }
+    if (next_id) {
+        c.fetched = bytes;
+        c.pull = {};
+        ++counters.pulls_completed;
+        return come_back();
+    }
     if (covered->greatest(id) > own_limit(c)) {
         exceeded(c);
         if (c.pull.request) fail_pull(c); // not while it is unclear who is who
@@ -145,18 +152,18 @@ void engine::core::finish_pull(link_id l, link& k, collection& c) {
     bool grew = false;
     {
         std::lock_guard lock(c.state->mutex());
-        const auto joined = c.state->join(bytes);
-        if (!joined) {
-            reject(l, k, joined.error());
+        const auto taken_in = c.state->join(bytes);
+        if (!taken_in) {
+            reject(l, k, taken_in.error());
             return fail_pull(c);
         }
-        grew = *joined;
+        grew = *taken_in;
         if (grew) {
             const std::uint64_t own = c.version[id]; // more of ours may wait to be taken
             const auto before = std::exchange(c.version, c.state->version());
             c.version.set(id, own);
-            came_late(c, c.pull.peer, *covered, before);
             log_item(c, bytes);
+            came_late(c, c.pull.peer, *covered, before);
             retry_buffer(c);
         }
     }
@@ -166,9 +173,11 @@ void engine::core::finish_pull(link_id l, link& k, collection& c) {
     c.pull = {};
     c.check_pull = true;
     ++counters.pulls_completed;
-    if (!grew) return; // it came by itself meanwhile
-    c.remote = true;
-    beacon_due = true; // others may lack it too
+    if (grew) { // else it came by itself meanwhile
+        c.remote = true;
+        beacon_due = true; // others may lack it too
+    }
+    if (c.joining) check_holds();
 }
 
 } // namespace joinery

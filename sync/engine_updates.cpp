@@ -38,28 +38,31 @@ void engine::core::publish(collection& c, const edit_batch::entry& e, std::span<
 }
 
 void engine::core::log_item(collection& c, std::span<const std::byte> delta) {
-    if (!logging) return;
-    compact_output_archive ar(c.record.body());
-    ar.varint(delta.size());
-    ar.raw(delta.data(), delta.size());
+    if (logging) put_item(c.record, delta);
+}
+
+void engine::core::put_item(frame_writer& to, std::span<const std::byte> bytes) {
+    compact_output_archive ar(to.body());
+    ar.varint(bytes.size());
+    ar.raw(bytes.data(), bytes.size());
 }
 
 // Edits that are held when the process dies must be held again by the next: until they are confirmed, peers
-// may know other edits of the same name. Compaction waits as long. That they are confirmed must outlive the
-// machine's power even where edits need not: a node that found them still held would issue them once more.
+// may know other edits of the same name. That they are confirmed must outlive the machine's power even where edits need
+// not: a node that found them still held would issue them once more.
 void engine::core::log_hold(collection& c) {
-    if (logging && !std::exchange(c.hold_logged, true)) log_mark(c, dot{id, c.opened_at});
+    if (logging && !std::exchange(c.hold_logged, true)) put_mark(c.record, dot{id, c.opened_at});
 }
 
 void engine::core::log_confirmed(collection& c) {
     if (!logging || !std::exchange(c.hold_logged, false)) return;
-    log_mark(c, std::nullopt);
+    put_mark(c.record, std::nullopt);
     confirmed = true;
 }
 
 // In place of a delta's length: 0, which none has. Then 0; or 1 + the sequence number, and the id's eight bytes.
-void engine::core::log_mark(collection& c, std::optional<dot> after) {
-    compact_output_archive ar(c.record.body());
+void engine::core::put_mark(frame_writer& to, std::optional<dot> after) {
+    compact_output_archive ar(to.body());
     ar.varint(0);
     ar.varint(after ? after->seq + 1 : 0);
     for (unsigned i = 0; after && i < 8; ++i) ar.byte(static_cast<std::uint8_t>(after->replica.value() >> (8 * i)));
@@ -105,8 +108,9 @@ result<bool, decode_error> engine::core::on_update(collection& c, link_id l, lin
         if (applied && !c.buffer.empty()) retry_buffer(c);
         return applied;
     }
-    if (c.buffer.add(dots, l, u.dependencies, u.delta)) ++counters.updates_buffered;
+    ++(c.buffer.add(dots, l, u.dependencies, u.delta) ? counters.updates_buffered : counters.updates_duplicate);
     if (c.buffer.bytes() > options.limits.buffer) {
+        counters.updates_dropped += c.buffer.size();
         c.buffer.clear();
         ++counters.buffers_dropped;
         note(event_kind::buffer_dropped, c.number);

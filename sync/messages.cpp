@@ -3,6 +3,8 @@
 
 #include <joinery/digest.hpp>
 
+#include <algorithm>
+#include <functional>
 #include <utility>
 
 namespace joinery {
@@ -92,8 +94,18 @@ std::string_view to_string(refusal r) {
     case refusal::busy: return "busy";
     case refusal::identity_in_use: return "another instance lives under this id";
     case refusal::identity_free: return "the other instance has taken another id";
+    case refusal::evicted: return "evicted";
     }
     return "unknown reason";
+}
+
+std::string_view to_string(node_role r) {
+    switch (r) {
+    case node_role::leader: return "leader";
+    case node_role::follower: return "follower";
+    case node_role::hub: return "hub";
+    }
+    return "unknown role";
 }
 
 void save(compact_output_archive& ar, const hello& m) {
@@ -104,12 +116,14 @@ void save(compact_output_archive& ar, const hello& m) {
     optional_fixed(ar, m.echo);
     ar(m.hears, m.complete);
     ar.byte(m.durability);
-    ar(m.name);
+    ar.byte(static_cast<std::uint8_t>(m.role));
+    ar(m.name, m.zone);
     ar.varint(m.collections.size());
     for (const auto& c : m.collections) {
         fixed(ar, c.name);
         fixed(ar, c.fingerprint);
         ar.write(c.version);
+        ar(c.member, c.group, c.fallen_back);
     }
 }
 
@@ -130,12 +144,16 @@ void load(compact_input_archive& ar, hello& m) {
     m.echo = optional_fixed(ar);
     ar(m.hears, m.complete);
     m.durability = ar.byte();
-    ar(m.name);
-    if (m.name.size() > hello::max_name) ar.fail(decode_error::too_large);
+    const std::uint8_t role = ar.byte();
+    if (role > 2) ar.fail(decode_error::invalid_value);
+    m.role = static_cast<node_role>(role);
+    ar(m.name, m.zone);
+    if (m.name.size() > hello::max_name || m.zone.size() > hello::max_name) ar.fail(decode_error::too_large);
     read_list(ar, m.collections, [&](hello::collection& c) {
         c.name = fixed(ar);
         c.fingerprint = fixed(ar);
         c.version = ar.read_version_vector();
+        ar(c.member, c.group, c.fallen_back);
     });
 }
 
@@ -170,6 +188,7 @@ void save(compact_output_archive& ar, const beacon& m) {
     for (const auto& c : m.collections) {
         write(ar, c.channel);
         ar.write(c.version);
+        optional_fixed(ar, c.members);
         ar(c.digest.has_value());
         if (c.digest) fixed(ar, *c.digest);
     }
@@ -180,6 +199,7 @@ void load(compact_input_archive& ar, beacon& m) {
     read_list(ar, m.collections, [&](beacon::collection& c) {
         c.channel = read_channel(ar);
         c.version = ar.read_version_vector();
+        c.members = optional_fixed(ar);
         bool digest = false;
         ar(digest);
         c.digest = digest ? std::optional(fixed(ar)) : std::nullopt;
@@ -243,7 +263,7 @@ void save(compact_output_archive& ar, const refuse& m) {
 }
 void load(compact_input_archive& ar, refuse& m) {
     std::uint8_t reason = ar.byte();
-    if (reason < 1 || reason > 6) ar.fail(decode_error::invalid_value);
+    if (reason < 1 || reason > 7) ar.fail(decode_error::invalid_value);
     m.reason = static_cast<refusal>(reason);
     m.name = optional_fixed(ar);
     m.request = optional_fixed(ar);
@@ -263,13 +283,76 @@ void load(compact_input_archive& ar, relaying& m) {
     m.wish = static_cast<relay_wish>(wish);
 }
 
+namespace {
+
+void write_ids(compact_output_archive& ar, const std::vector<replica_id>& ids) {
+    ar.varint(ids.size());
+    for (const auto r : ids) ar.replica(r);
+}
+void read_ids(compact_input_archive& ar, std::vector<replica_id>& ids) {
+    read_list(ar, ids, [&](replica_id& r) { r = ar.replica(); });
+    if (std::adjacent_find(ids.begin(), ids.end(), std::greater_equal<>()) != ids.end())
+        ar.fail(decode_error::non_canonical);
+}
+
+} // namespace
+
+void save(compact_output_archive& ar, const membership& m) {
+    write(ar, m.channel);
+    write_ids(ar, m.joined);
+    write_ids(ar, m.gone);
+}
+void load(compact_input_archive& ar, membership& m) {
+    m.channel = read_channel(ar);
+    read_ids(ar, m.joined);
+    read_ids(ar, m.gone);
+}
+
+void save(compact_output_archive& ar, const acknowledgements& m) {
+    write(ar, m.channel);
+    ar.varint(m.entries.size());
+    for (const auto& e : m.entries) {
+        ar.replica(e.member);
+        fixed(ar, e.members);
+        ar.write(e.version);
+    }
+}
+void load(compact_input_archive& ar, acknowledgements& m) {
+    m.channel = read_channel(ar);
+    read_list(ar, m.entries, [&](acknowledgements::entry& e) {
+        e.member = ar.replica();
+        e.members = fixed(ar);
+        e.version = ar.read_version_vector();
+    });
+}
+
+void save(compact_output_archive& ar, const presence& m) {
+    write(ar, m.channel);
+    ar.replica(m.replica);
+    fixed(ar, m.nonce);
+    ar.varint(m.sequence);
+    ar.varint(m.time_to_live);
+    write(ar, m.bytes);
+}
+void load(compact_input_archive& ar, presence& m) {
+    m.channel = read_channel(ar);
+    m.replica = ar.replica();
+    m.nonce = fixed(ar);
+    m.sequence = ar.varint();
+    m.time_to_live = ar.varint();
+    m.bytes = read_bytes(ar);
+    if (m.nonce == 0 || m.sequence == 0 || m.time_to_live == 0) ar.fail(decode_error::invalid_value);
+    if (m.time_to_live > presence::max_time_to_live || m.bytes.size() > presence::max_bytes)
+        ar.fail(decode_error::too_large);
+}
+
 // ---- batches ----
 
 template <class M> void message_batch::put(std::uint8_t tag, const M& m) {
     archive_->byte(tag);
     save(*archive_, m);
 }
-// A tag is 1 + the message's place in the variant.
+// Tags 8 to 10 are not free.
 void message_batch::add(const hello& m) { put(1, m); }
 void message_batch::add(const update& m) { put(1 + index_of_update, m); }
 void message_batch::add(const beacon& m) { put(3, m); }
@@ -278,6 +361,9 @@ void message_batch::add(const chunk& m) { put(5, m); }
 void message_batch::add(const credit& m) { put(6, m); }
 void message_batch::add(const refuse& m) { put(7, m); }
 void message_batch::add(const relaying& m) { put(8, m); }
+void message_batch::add(const membership& m) { put(9, m); }
+void message_batch::add(const acknowledgements& m) { put(10, m); }
+void message_batch::add(const presence& m) { put(11, m); }
 
 void message_batch::clear() {
     frame_.clear();
@@ -301,6 +387,9 @@ result<bool, decode_error> message_reader::next(message& out) {
         case 6: load(archive_, out.emplace<credit>()); break;
         case 7: load(archive_, out.emplace<refuse>()); break;
         case 8: load(archive_, out.emplace<relaying>()); break;
+        case 9: load(archive_, out.emplace<membership>()); break;
+        case 10: load(archive_, out.emplace<acknowledgements>()); break;
+        case 11: load(archive_, out.emplace<presence>()); break;
         default: archive_.fail(decode_error::invalid_value);
         }
         return true;

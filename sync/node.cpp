@@ -28,6 +28,8 @@ node_core::node_core(node_options options) : options_(std::move(options)) {
     level_ = options_.storage->level();
     engine_options o;
     o.name = options_.name;
+    o.role = options_.role;
+    o.zone = options_.zone;
     o.expected_peers = options_.expected_peers;
     o.timings = options_.timings;
     o.limits = options_.limits;
@@ -67,10 +69,24 @@ void node_core::admit(served_collection& c, std::unique_lock<std::mutex>& state_
         std::lock_guard lock(mutex_);
         throw_closed();
     }
+    if (options_.role != node_role::leader) {
+        state_lock.unlock();
+        refuse_write(c);
+    }
     if (!writable_)
         throw identity_conflict("write \"" + c.name +
                                 "\": another live node has this node's id; one of the two must "
                                 "take a new id (node::take_new_id)");
+}
+
+void node_core::refuse_write(const served_collection& c) const {
+    std::string where = "no leader is connected";
+    std::lock_guard lock(mutex_);
+    for (const auto& p : engine_->peers())
+        if (p.up && p.role == node_role::leader && p.shares[c.number])
+            where = "write at \"" + p.name + "\" (" + to_string(p.id) + ")";
+    throw not_a_leader("write \"" + c.name + "\": this node is a " + std::string(to_string(options_.role)) + "; " +
+                       where);
 }
 
 // Wakes the thread if it sleeps, and only then.
@@ -145,6 +161,31 @@ void node_core::ask() {
     rouse();
 }
 
+void node_core::set_presence(const served_collection& c, std::span<const std::byte> bytes, engine_time time_to_live) {
+    {
+        std::lock_guard lock(mutex_);
+        if (!running_) throw_closed();
+        engine_->set_presence(c.number, bytes, time_to_live);
+    }
+    pending_ = true;
+    rouse();
+}
+
+void node_core::clear_presence(const served_collection& c) {
+    {
+        std::lock_guard lock(mutex_);
+        if (!running_) return; // it went with the node
+        engine_->clear_presence(c.number);
+    }
+    pending_ = true;
+    rouse();
+}
+
+std::vector<presence_status> node_core::presence(const served_collection& c) const {
+    std::lock_guard lock(mutex_);
+    return engine_->presence(c.number);
+}
+
 // ---- called by anybody ----
 
 void node_core::dial(const std::string& address, bool on) {
@@ -173,9 +214,43 @@ replica_id node_core::take_new_id() {
     return fresh;
 }
 
+void node_core::evict(replica_id who) {
+    std::unique_lock lock(mutex_);
+    if (!running_) throw_closed();
+    if (who == engine_->id()) throw std::invalid_argument("evict: this is the node's own id; see leave");
+    engine_->evict(who);
+    lock.unlock();
+    pending_ = true;
+    rouse();
+}
+
+bool node_core::leave(std::chrono::milliseconds timeout) {
+    {
+        std::unique_lock lock(mutex_);
+        if (!running_) throw_closed();
+        const auto known = [&] {
+            const auto me = engine_->id();
+            return std::all_of(collections_.begin(), collections_.end(), [&](const auto& c) {
+                std::lock_guard state_lock(c->state->mutex());
+                const auto last = c->state->context().greatest(me);
+                return last == 0 || !engine_->acknowledged_by(c->number, {me, last}).empty();
+            });
+        };
+        pending_ = true;
+        ask_ = true;
+        rouse();
+        if (!progress_.wait_for(lock, timeout, [&] { return !running_ || known(); }) || !running_) return false;
+        engine_->leave();
+    }
+    close();
+    return true;
+}
+
 node_status node_core::status() const {
     std::lock_guard lock(mutex_);
     node_status s;
+    s.role = options_.role;
+    s.zone = options_.zone;
     s.id = engine_->id();
     s.name = options_.name;
     s.address = address_;
@@ -225,6 +300,11 @@ void node_core::close() {
 
 void node_core::run() {
     thread_id_ = std::this_thread::get_id();
+    log({0,
+         log_level::info,
+         "node_started",
+         "the node has started",
+         {{"id", to_string(id())}, {"address", address_}, {"durability", std::string(to_string(level_))}}});
     std::string failure;
     try {
         loop();
@@ -232,12 +312,23 @@ void node_core::run() {
         failure = e.what();
     }
     std::vector<std::shared_ptr<served_collection>> all;
+    std::vector<event> last;
     {
         std::lock_guard lock(mutex_);
         failure_ = failure;
         running_ = false;
         all = collections_;
+        last.swap(events_);
     }
+    log_events(last, all);
+    if (failure.empty())
+        log({0, log_level::info, "node_stopped", "the node has stopped", {}});
+    else
+        log({0,
+             log_level::error,
+             "node_failed",
+             "the node has stopped: its storage or transport failed",
+             {{"detail", failure}}});
     progress_.notify_all();
     for (const auto& c : all) {
         { std::lock_guard lock(c->state->mutex()); } // whoever has seen it running waits by now
@@ -289,6 +380,7 @@ void node_core::announce() {
         if (events.empty()) return;
         all = collections_;
     }
+    log_events(events, all);
     for (const auto& e : events) {
         if (options_.on_event) options_.on_event(e);
         if (e.kind != event_kind::changed) continue;
@@ -302,7 +394,7 @@ void node_core::announce() {
         bool ended = false;
         for (const auto& s : subscribers) {
             std::lock_guard lock(s->mutex);
-            if (s->active) s->call({e.local, e.remote});
+            if (s->active) s->call({e.local, e.remote, e.presence});
             ended |= !s->active;
         }
         if (!ended) continue;
@@ -311,6 +403,21 @@ void node_core::announce() {
             std::lock_guard inner(s->mutex);
             return !s->active;
         });
+    }
+}
+
+void node_core::log(log_line line) const {
+    if (!options_.log) return;
+    line.time = options_.wall();
+    line.fields.insert(line.fields.begin(), {"node", options_.name.empty() ? to_string(id()) : options_.name});
+    options_.log(line);
+}
+
+void node_core::log_events(const std::vector<event>& events,
+                           const std::vector<std::shared_ptr<served_collection>>& all) const {
+    for (const auto& e : events) {
+        if (!options_.log || e.kind == event_kind::changed) continue;
+        log(to_log_line(e, e.collection < all.size() ? all[e.collection]->name : std::string()));
     }
 }
 

@@ -27,7 +27,19 @@ struct frame_content {
     std::vector<std::size_t> kinds; ///< places in joinery::message: 0 hello, 1 update, 2 beacon, 3 pull, 4 chunk, ...
     bool has(std::size_t k) const { return std::find(kinds.begin(), kinds.end(), k) != kinds.end(); }
 };
-enum : std::size_t { is_hello, is_update, is_beacon, is_pull, is_chunk, is_credit, is_refuse, is_relaying };
+enum : std::size_t {
+    is_hello,
+    is_update,
+    is_beacon,
+    is_pull,
+    is_chunk,
+    is_credit,
+    is_refuse,
+    is_relaying,
+    is_membership,
+    is_acknowledgements,
+    is_presence
+};
 
 inline frame_content content_of(std::span<const std::byte> frame) {
     frame_content c;

@@ -507,23 +507,6 @@ TEST_CASE("engine: a frame of a link that is gone is ignored") {
     CHECK(b.engine->peers()[0].links == 0);
 }
 
-TEST_CASE("engine: status says how far peers are behind, and how long they have been silent") {
-    router r;
-    auto &a = r.add("a"), &b = r.add("b");
-    r.start_all();
-    r.lose = [](const auto&, const auto&) { return true; };
-    a.add("milk");
-    a.add("bread");
-    r.run(2s);
-    CHECK(a.engine->peers()[0].behind == std::vector<std::uint64_t>{2});
-    CHECK(a.engine->peers()[0].silence >= 2s);
-    r.lose = nullptr;
-    r.run(5s);
-    CHECK(a.engine->peers()[0].behind == std::vector<std::uint64_t>{0});
-    CHECK(a.engine->peers()[0].silence < 2s);
-    CHECK(b.has("bread"));
-}
-
 TEST_CASE("engine: equal contexts with different content are noticed") {
     router r;
     auto &a = r.add("a"), &b = r.add("b");

@@ -8,7 +8,11 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -280,6 +284,88 @@ TEST_CASE("leader: peers are dialled and left at run time") {
     CHECK(arrives(b, "bread"));
 }
 
+TEST_CASE("leader: a follower shows everything, refuses writes, and says where to write") {
+    memory_network network;
+    auto o = options(network, "f", {"a"});
+    o.role = node_role::follower;
+    o.zone = "north";
+    set_leader f(std::move(o));
+    const auto refusal = [&] {
+        try {
+            add(f, "x");
+        } catch (const not_a_leader& e) {
+            return std::string(e.what());
+        }
+        return std::string();
+    };
+    CHECK(refusal() == "write \"main\": this node is a follower; no leader is connected");
+    set_leader a(options(network, "a", {}));
+    add(a, "milk");
+    CHECK(arrives(f, "milk"));
+    CHECK(refusal() == "write \"main\": this node is a follower; write at \"a\" (" + to_string(a.id()) + ")");
+    CHECK(f.status().role == node_role::follower);
+    const auto peers = a.status().peers;
+    REQUIRE(peers.size() == 1);
+    CHECK(peers[0].role == node_role::follower);
+    CHECK(peers[0].zone == "north");
+}
+
+TEST_CASE("leader: a hub joins leaders that do not know each other's addresses") {
+    memory_network network;
+    auto o = options(network, "hub", {});
+    o.role = node_role::hub;
+    set_leader hub(std::move(o));
+    set_leader a(options(network, "a", {"hub"})), b(options(network, "b", {"hub"})), c(options(network, "c", {"hub"}));
+    add(a, "from a");
+    add(c, "from c");
+    for (const auto* l : {&a, &b, &c}) {
+        CHECK(arrives(*l, "from a"));
+        CHECK(arrives(*l, "from c"));
+    }
+    CHECK_THROWS_AS(add(hub, "x"), not_a_leader);
+}
+
+TEST_CASE("leader: who leaves is not waited for, and who is evicted comes back as another") {
+    memory_network network;
+    memory_disk disk(durability::full), other(durability::full);
+    std::optional<set_leader> b(std::in_place, options(network, "b", {"a"}, other.open()));
+    auto o = options(network, "a", {"b"}, disk.open());
+    o.timings.prune = 50ms;
+    set_leader a(std::move(o));
+    add(*b, "milk");
+    CHECK(arrives(a, "milk"));
+    const auto former = b->id();
+    CHECK_THROWS_AS(b->evict(former), std::invalid_argument);
+    CHECK(b->leave(patience));
+    CHECK_THROWS_AS(add(*b, "x"), node_closed);
+    b.reset();
+    const auto members = [&] { return a.status().collections[0].members.size(); };
+    const auto until = [&](auto&& holds) { // each change of what is asked for wakes a
+        const auto end = std::chrono::steady_clock::now() + patience;
+        while (!holds() && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+        return holds();
+    };
+    CHECK(until([&] { return members() == 1; }));
+    b.emplace(options(network, "b", {"a"}, other.open()));
+    CHECK(until([&] { return members() == 2; }));
+    CHECK(b->id() != former);
+    CHECK(arrives(*b, "milk"));
+    const auto second = b->id();
+    a.evict(second);
+    CHECK(until([&] { return b->id() != second; }));
+    add(*b, "bread");
+    CHECK(arrives(a, "bread"));
+}
+
+TEST_CASE("leader: nobody leaves with edits that no peer has") {
+    memory_network network;
+    set_leader a(options(network, "a", {"b"}));
+    add(a, "milk");
+    CHECK_FALSE(a.leave(20ms));
+    add(a, "bread"); // it goes on
+    CHECK(a.read([](const auto& s) { return s.size(); }) == 2);
+}
+
 TEST_CASE("leader: closing is quick, whatever is under way") {
     memory_network network;
     auto a = std::make_unique<set_leader>(options(network, "a", {"b"}));
@@ -300,6 +386,89 @@ TEST_CASE("leader: closing is quick, whatever is under way") {
     writer.join();
     waiter.join();
     CHECK(closed);
+}
+
+TEST_CASE("leader: the log has a line for every event, and for the start, the end and the failure") {
+    memory_network network;
+    memory_disk disk;
+    std::mutex mutex; // two threads write the log
+    std::vector<std::string> lines;
+    const auto start = [&](const std::string& name, const std::string& peer, std::unique_ptr<storage> d) {
+        auto o = options(network, name, {peer}, std::move(d));
+        o.wall = [] { return std::uint64_t{0}; };
+        o.log = [&](const log_line& line) {
+            std::lock_guard lock(mutex);
+            lines.push_back(logfmt(line));
+        };
+        return set_leader(std::move(o));
+    };
+    std::string id;
+    {
+        auto a = start("a", "b", nullptr);
+        auto b = start("b\nevil", "a", disk.open());
+        id = to_string(b.id());
+        add(b, "milk");
+        REQUIRE(arrives(a, "milk"));
+        disk.crash();
+        CHECK_THROWS_AS(add(b, "bread"), node_closed);
+    }
+    const auto count = [&](const std::string& part) {
+        return std::count_if(lines.begin(), lines.end(),
+                             [&](const auto& line) { return line.find(part) != std::string::npos; });
+    };
+    const std::string prefix = "time=1970-01-01T00:00:00.000Z level=";
+    CHECK(count(prefix + "info event=node_started") == 2);
+    CHECK(count(" node=\"b\\nevil\" id=" + id + " address=\"b\\nevil\" durability=full") == 1);
+    CHECK(count(prefix + "info event=peer_up msg=\"a peer is there\" node=a peer=" + id + " detail=\"b\\nevil\"") == 1);
+    CHECK(count(prefix + "info event=node_stopped msg=\"the node has stopped\" node=a") == 1);
+    CHECK(count(prefix + "error event=node_failed") == 1);
+    CHECK(count("event=changed") == 0);
+    CHECK(lines.back().find("event=node_stopped") != std::string::npos);
+    for (const auto& line : lines) CHECK(line.starts_with(prefix));
+}
+
+TEST_CASE("leader: presence is seen by the others, as bytes and as values, until it ends") {
+    memory_network network;
+    set_leader a(options(network, "a", {"b"}));
+    set_leader b(options(network, "b", {"a", "c"}));
+    auto c = std::make_unique<set_leader>(options(network, "c", {"b"}));
+    std::mutex mutex;
+    std::condition_variable told;
+    const auto watch = [&](set_leader& l) {
+        return l.subscribe([&](const change& change) {
+            std::lock_guard lock(mutex);
+            if (change.presence) told.notify_all();
+        });
+    };
+    const auto watch_a = watch(a), watch_b = watch(b);
+    const auto until = [&](auto&& condition) {
+        std::unique_lock lock(mutex);
+        return told.wait_for(lock, patience, condition);
+    };
+    c->set_presence(std::string("of c"));
+    a.set_presence(std::pair<int, std::string>(7, "of a"));
+    REQUIRE(until([&] { return a.presence().size() == 1 && b.presence().size() == 2; }));
+    const auto at_a = a.presence<std::string>();
+    REQUIRE(at_a.size() == 1);
+    CHECK(at_a[0].replica == c->id());
+    CHECK(at_a[0].value == "of c");
+    CHECK(at_a[0].name.empty()); // b is in between
+    const auto at_b = b.presence<std::pair<int, std::string>>();
+    REQUIRE(at_b.size() == 1); // the other one is of another type
+    CHECK(at_b[0].value == std::pair<int, std::string>(7, "of a"));
+    CHECK(at_b[0].name == "a");
+    const std::vector<std::byte> raw{std::byte{1}, std::byte{2}};
+    c->set_presence(raw, 1s); // repeated as long as it lives
+    CHECK(until([&] { return a.presence().at(0).bytes == raw; }));
+    a.clear_presence();
+    CHECK(until([&] { return b.presence().size() == 1; }));
+    CHECK_THROWS_AS(a.set_presence(std::vector<std::byte>{}), std::invalid_argument);
+    c.reset(); // says that it goes
+    CHECK(until([&] { return a.presence().empty() && b.presence().empty(); }));
+    b.close();
+    b.clear_presence();
+    CHECK_THROWS_AS(b.set_presence(raw), node_closed);
+    CHECK(b.presence().empty());
 }
 
 TEST_CASE("leader: a flood of writes arrives complete") {

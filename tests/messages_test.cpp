@@ -57,11 +57,15 @@ bytes all_in_one(const bytes& payload) {
     batch.add(full_hello());
     batch.add(update{carts, true, {{b, 3}}, payload});
     batch.add(update{carts, false, {}, payload});
-    batch.add(beacon{a, 1, {{carts, {{a, 5}}, 99}, {users, {}, std::nullopt}}});
+    batch.add(beacon{a, 1, {{carts, {{a, 5}}, 7, 99}, {users, {}, 0, std::nullopt}}});
     batch.add(pull{carts, 77, {{a, 5}}, 10, 20});
     batch.add(chunk{carts, 77, 88, 10, 1000, payload});
     batch.add(credit{carts, 77, 10, 20});
     batch.add(refuse{refusal::identity_in_use, a.value(), 0, 5});
+    batch.add(relaying{carts, a, relay_wish::unwanted});
+    batch.add(membership{carts, {a, b}, {}});
+    batch.add(acknowledgements{carts, {{a, 5, {{a, 5}}}}});
+    batch.add(presence{carts, a, 5, 300, 30'000, payload});
     const auto f = batch.close(frame_kind::direct);
     return {f.begin(), f.end()};
 }
@@ -84,11 +88,13 @@ TEST_CASE("messages: each is what it was after a round trip") {
     hello nearly_empty;
     nearly_empty.nonce = 1;
     check_round_trip(nearly_empty);
-    check_round_trip(beacon{a, 1, {{carts, {{a, 5}, {b, 1}}, 99}, {users, {}, std::nullopt}}});
+    check_round_trip(beacon{a, 1, {{carts, {{a, 5}, {b, 1}}, 7, 99}, {users, {}, 0, std::nullopt}}});
     check_round_trip(pull{carts, 77, {{a, 5}}, 10, 20});
     check_round_trip(credit{carts, 77, 10, 20});
     check_round_trip(refuse{refusal::type, 4, 0, 0});
     check_round_trip(relaying{{8}, b, relay_wish::cut_off});
+    check_round_trip(membership{carts, {a, b}, {b}});
+    check_round_trip(acknowledgements{carts, {{a, 5, {{b, 1}}}, {b, 5, {}}}});
 
     const auto payload = some(40);
     const auto u = encode(update{carts, true, {{a, 2}, {b, 3}}, payload});
@@ -105,6 +111,18 @@ TEST_CASE("messages: each is what it was after a round trip") {
     CHECK(c2->offset == 3);
     CHECK(c2->total == 50);
     CHECK(same(c2->bytes, payload));
+
+    const auto p = encode(presence{carts, b, 5, 300, 30'000, payload});
+    const auto p2 = decode<presence>(p);
+    REQUIRE(p2);
+    CHECK(p2->channel == carts);
+    CHECK(p2->replica == b);
+    CHECK(p2->nonce == 5);
+    CHECK(p2->sequence == 300);
+    CHECK(p2->time_to_live == 30'000);
+    CHECK(same(p2->bytes, payload));
+    CHECK(encode(*p2) == p);
+    for (std::size_t n = 0; n < p.size(); ++n) CHECK_FALSE(decode<presence>(std::span(p).first(n)));
 }
 
 TEST_CASE("messages: a batch gives them back in order") {
@@ -120,7 +138,7 @@ TEST_CASE("messages: a batch gives them back in order") {
         if (const auto* h = std::get_if<hello>(&m)) CHECK(*h == full_hello());
         if (const auto* u = std::get_if<update>(&m)) CHECK(same(u->delta, payload));
     }
-    CHECK(order == std::vector<std::size_t>{0, 1, 1, 2, 3, 4, 5, 6});
+    CHECK(order == std::vector<std::size_t>{0, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10});
 }
 
 TEST_CASE("messages: a small edit costs little more than its delta") {
@@ -162,8 +180,14 @@ TEST_CASE("messages: what no engine writes is refused") {
     CHECK(decode<chunk>(encode(chunk{carts, 1, 2, 0, 5, {}})).error() == decode_error::invalid_value);
     CHECK(decode<relaying>(encode(relaying{{8}, a, static_cast<relay_wish>(4)})).error() ==
           decode_error::invalid_value);
-    CHECK(decode<refuse>(encode(refuse{static_cast<refusal>(7), 0, 0, 0})).error() == decode_error::invalid_value);
+    CHECK(decode<refuse>(encode(refuse{static_cast<refusal>(8), 0, 0, 0})).error() == decode_error::invalid_value);
     CHECK(decode<hello>(encode(hello{})).error() == decode_error::invalid_value); // no nonce
+    CHECK(decode<presence>(encode(presence{carts, a, 0, 1, 1, {}})).error() == decode_error::invalid_value);
+    CHECK(decode<presence>(encode(presence{carts, a, 1, 0, 1, {}})).error() == decode_error::invalid_value);
+    CHECK(decode<presence>(encode(presence{carts, a, 1, 1, 0, {}})).error() == decode_error::invalid_value);
+    CHECK(decode<presence>(encode(presence{carts, a, 1, 1, 3'600'001, {}})).error() == decode_error::too_large);
+    CHECK(decode<presence>(encode(presence{carts, a, 1, 1, 1, some(4097)})).error() == decode_error::too_large);
+    CHECK(decode<presence>(encode(presence{carts, a, 1, 1, 3'600'000, some(4096)})));
     hello long_name;
     long_name.nonce = 1;
     long_name.name = std::string(hello::max_name + 1, 'x');

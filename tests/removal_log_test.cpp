@@ -16,7 +16,7 @@ using joinery::run_removal;
 using joinery::version_vector;
 
 namespace {
-constexpr replica_id a{1}, b{2};
+constexpr replica_id a{1}, b{2}, c{3};
 
 removal record(dot event, std::vector<dot_range> dots, std::vector<run_removal> runs = {}) {
     return {event, {std::move(dots), std::move(runs)}};
@@ -107,6 +107,20 @@ TEST_CASE("removal_log: a record goes when its event and all that it killed are 
     log.prune({{a, 9}, {b, 6}});
     CHECK(log.empty());
     CHECK(log.against_run({a, 8}) == nullptr);
+    CHECK(log.bytes() == 0);
+}
+
+TEST_CASE("removal_log: what was removed of an absent replica's runs stays, without the rest") {
+    removal_log log;
+    log.add(record({b, 6}, {{a, 1, 3}}, {{{a, 8}, 9, 5, 0}, {{c, 1}, 2, 7, 0}}), {});
+    CHECK(log.prune({{a, 9}, {b, 6}, {c, 9}}, [](replica_id r) { return r == c; }) ==
+          std::vector<dot_range>{{a, 1, 3}});
+    CHECK(log.against_run({a, 8}) == nullptr);
+    REQUIRE(log.against_run({c, 1}) != nullptr);
+    CHECK(log.against_run({c, 1})->increments == 7);
+    CHECK(log.extract(causal_context{{b, 6, 6}}).front().killed.dots.empty());
+    log.prune({{a, 9}, {b, 6}, {c, 9}});
+    CHECK(log.empty());
     CHECK(log.bytes() == 0);
 }
 

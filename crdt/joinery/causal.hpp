@@ -6,8 +6,10 @@
 
 #include <joinery/delta.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <optional>
+#include <span>
 #include <utility>
 
 namespace joinery {
@@ -37,7 +39,7 @@ public:
 
     /// The least upper bound, in place. True if and only if the state grew, which is when its context grew.
     /// What is not accepted changes nothing. O(|delta| log n).
-    bool join(const delta<T>& d, hybrid_clock* clock = nullptr);
+    bool join(const delta<T>& d, hybrid_clock* clock = nullptr, sibling_counts* siblings = nullptr);
     bool join(const causal& other) { return join(other.whole()); }
 
     /// Everything a peer at that version lacks, and no more; the complete state if the peer is behind the
@@ -48,7 +50,9 @@ public:
     operator delta<T>() const { return whole(); }
     /// Forgets what every member has seen (causal stability): removal records, and tombstones by the rule
     /// for sequences. Stability beyond this state's own version is ignored. O(log + tombstones).
-    void prune(const version_vector& stable);
+    /// What is known of the removal of counters stays for those replicas (ascending) that are `absent`: that are not
+    /// among those who have seen it, and may come back with edits of their own.
+    void prune(const version_vector& stable, std::span<const replica_id> absent = {});
 
     /// Without an engine nobody knows what is stable; so, for types without sequences, the removal log has
     /// a byte budget, past which the oldest records go and the horizon moves. Default 4 MiB; none = no limit.
@@ -88,7 +92,7 @@ private:
     bool held_ = false; // own edits may yet be renamed, and with them their records: the log keeps all
 
     delta<T> extract(const causal_context& wanted) const;
-    void merge(const delta<T>& d, hybrid_clock* clock);
+    void merge(const delta<T>& d, hybrid_clock* clock, sibling_counts* siblings);
     void join_unknown(const delta<T>& d, join_scope scope);
     void pass_horizon();
     void trim_log();
@@ -96,16 +100,17 @@ private:
 
 // ---- implementation ----
 
-template <crdt T> bool causal<T>::join(const delta<T>& d, hybrid_clock* clock) {
+template <crdt T> bool causal<T>::join(const delta<T>& d, hybrid_clock* clock, sibling_counts* siblings) {
     if (!accepts(d)) return false;
     bool grows = !context_.contains(d.covered);
-    if (grows || !d.horizon.within(horizon_)) merge(d, clock);
+    if (grows || !d.horizon.within(horizon_)) merge(d, clock, siblings);
     return grows;
 }
 
-template <crdt T> void causal<T>::merge(const delta<T>& d, hybrid_clock* clock) {
+template <crdt T> void causal<T>::merge(const delta<T>& d, hybrid_clock* clock, sibling_counts* siblings) {
     join_scope scope{context_, d.covered, log_, context_.intersects(d.covered), clock, &latest_};
     scope.unknown = &unknown_;
+    scope.siblings = siblings;
     // New records first, so that arriving entries find them. An event that was seen before has had its effect.
     auto fresh = log_.add(d.removals, context_);
     if (scope.overlapping) // what the delta covers comes with it, if it is still there
@@ -129,7 +134,7 @@ template <crdt T> void causal<T>::pass_horizon() {
     if constexpr (!traits::leaves_tombstones) {
         log_.prune_dots(horizon_);
     } else if (unknown_.empty()) {
-        auto settled = log_.prune(horizon_);
+        auto settled = log_.prune(horizon_, [](replica_id) { return true; }); // runs: only what is stable for sure
         traits::prune(value_, horizon_, settled, nullptr);
     }
 }
@@ -180,11 +185,11 @@ template <crdt T> delta<T> causal<T>::delta_since(const version_vector& peer) co
     return d;
 }
 
-template <crdt T> void causal<T>::prune(const version_vector& stable) {
+template <crdt T> void causal<T>::prune(const version_vector& stable, std::span<const replica_id> absent) {
     if (!unknown_.empty()) return;
     version_vector known = stable;
     known.meet(version());
-    auto settled = log_.prune(known);
+    auto settled = log_.prune(known, [&](replica_id r) { return std::binary_search(absent.begin(), absent.end(), r); });
     traits::prune(value_, known, settled, nullptr);
     horizon_.join(known);
     if (horizon_ != known) pass_horizon(); // what neither was reason enough to forget
@@ -208,8 +213,8 @@ template <crdt T> std::uint64_t causal<T>::digest() const {
 template <crdt T> void delta<T>::join(const delta& other) {
     causal<T> state;
     state.set_log_budget(std::nullopt);
-    state.merge(*this, nullptr);
-    state.merge(other, nullptr);
+    state.merge(*this, nullptr, nullptr);
+    state.merge(other, nullptr, nullptr);
     delta sum = state.whole();
     sum.since = since;
     sum.since.join(other.since);

@@ -63,6 +63,10 @@ public:
     void join(const fragment& f, join_scope& s);
     void kill(const run_removal& r, join_scope& s);
     void clear(transaction& tx, kills& out);
+    /// A run that began before the unsent edits is counted anew, by what it has gained since: its counterpart, or the
+    /// record of its removal, says how much that is.
+    static void drop_reissued(fragment& f, const causal_context& unsent);
+    void reissue(const counter_runs& before, const causal_context& unsent, const removal_log& log, transaction& tx);
 
     friend bool operator==(const counter_runs&, const counter_runs&) = default;
 

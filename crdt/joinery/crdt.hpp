@@ -25,6 +25,12 @@
 //                                                      rest of a complete state
 //     fragment live(const causal_context& all) const   what of it is live, for digests
 //     std::uint64_t digest(const causal_context& all) const
+// For types whose entries rest on others, which everybody else may have forgotten (replica<T>::rejoin):
+//     static void drop_reissued(fragment& f, const causal_context& unsent)
+//                                                      leaves out what `reissue` makes anew
+//     void reissue(const T& before, const causal_context& unsent, const removal_log& log, transaction& tx)
+//                                                      makes those of the unsent edits anew that the value had
+//                                                      before; O(n)
 // For containers:
 //     bool place(compact_input_archive& path, const unknown_field& field, join_scope& s)
 //                                                      joins a kept field that is now known into the value
@@ -84,6 +90,17 @@ template <crdt_members T> struct crdt_traits<T> {
     static bool vacant(const T& t) { return t.vacant(); }
     static void prune(T& t, const version_vector& stable, std::span<const dot_range> settled, dot_sink* sink) {
         if constexpr (leaves_tombstones) t.prune(stable, settled, sink);
+    }
+    /// True if unsent edits cannot always be kept as they are.
+    static constexpr bool reissues =
+        requires(T t, const T c, const causal_context& unsent, const removal_log& log, transaction& tx) {
+        t.reissue(c, unsent, log, tx);
+    };
+    static void drop_reissued(fragment& f, const causal_context& unsent) {
+        if constexpr (reissues) T::drop_reissued(f, unsent);
+    }
+    static void reissue(T& t, const T& before, const causal_context& unsent, const removal_log& log, transaction& tx) {
+        if constexpr (reissues) t.reissue(before, unsent, log, tx);
     }
     /// Joins a field that was kept for a later version; false if this version does not know it either.
     static bool place(T& t, compact_input_archive& path, const unknown_field& field, join_scope& s) {

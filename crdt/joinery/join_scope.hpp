@@ -14,6 +14,8 @@
 #include <joinery/removal_log.hpp>
 #include <joinery/unknown_fields.hpp>
 
+#include <cstdint>
+
 namespace joinery {
 
 /// Hears which dots come to be held by a value, and which it lets go: how a container keeps its index of
@@ -29,17 +31,26 @@ protected:
     ~dot_sink() = default;
 };
 
+/// Concurrent writes of registers, counted.
+struct sibling_counts {
+    std::uint64_t seen = 0;     ///< values that came to stand beside a concurrent one
+    std::uint64_t resolved = 0; ///< how many of them a later write or removal has superseded
+
+    friend bool operator==(const sibling_counts&, const sibling_counts&) = default;
+};
+
 /// One join under way, as seen by one value.
 struct join_scope {
-    const causal_context& seen;        ///< my context, before the join
-    const causal_context& covered;     ///< what the delta covers
-    const removal_log& log;            ///< the records of both sides
-    bool overlapping = false;          ///< true if `seen` and `covered` have dots in common: only then can mine go
-    hybrid_clock* clock = nullptr;     ///< advanced by the timestamps that arrive, where there is one
-    timestamp* latest = nullptr;       ///< the state's greatest timestamp
-    dot_sink* sink = nullptr;          ///< the enclosing container, where there is one
-    const path_step* path = nullptr;   ///< the way from the root to this value
-    unknown_fields* unknown = nullptr; ///< keeps the fields that this version does not know
+    const causal_context& seen;         ///< my context, before the join
+    const causal_context& covered;      ///< what the delta covers
+    const removal_log& log;             ///< the records of both sides
+    bool overlapping = false;           ///< true if `seen` and `covered` have dots in common: only then can mine go
+    hybrid_clock* clock = nullptr;      ///< advanced by the timestamps that arrive, where there is one
+    timestamp* latest = nullptr;        ///< the state's greatest timestamp
+    dot_sink* sink = nullptr;           ///< the enclosing container, where there is one
+    const path_step* path = nullptr;    ///< the way from the root to this value
+    unknown_fields* unknown = nullptr;  ///< keeps the fields that this version does not know
+    sibling_counts* siblings = nullptr; ///< counts conflicts in registers, if anybody wants to know
 
     /// True if an arriving entry with this dot enters. (Text and counters, whose killed entries leave
     /// something behind, ask `seen` and `log` themselves.)
@@ -61,10 +72,10 @@ struct join_scope {
     }
     /// The same join, as seen by a value inside a container, or one step further inside a record.
     join_scope inside(dot_sink& container, const path_step& step) const {
-        return {seen, covered, log, overlapping, clock, latest, &container, &step, unknown};
+        return {seen, covered, log, overlapping, clock, latest, &container, &step, unknown, siblings};
     }
     join_scope inside(const path_step& step) const {
-        return {seen, covered, log, overlapping, clock, latest, sink, &step, unknown};
+        return {seen, covered, log, overlapping, clock, latest, sink, &step, unknown, siblings};
     }
 };
 

@@ -9,6 +9,7 @@
 #include <joinery/dot_store.hpp>
 #include <joinery/hybrid_clock.hpp>
 #include <joinery/replica.hpp>
+#include <joinery/siblings.hpp>
 
 #include <algorithm>
 #include <optional>
@@ -32,9 +33,15 @@ public:
     using fragment = dot_entries<stamped<V>>;
 
     /// Replaces every sibling seen.
-    void set(transaction& tx, V value) { store_.replace(tx, {tx.now(), std::move(value)}); }
+    void set(transaction& tx, V value) {
+        tx.superseded(store_.size());
+        store_.replace(tx, {tx.now(), std::move(value)});
+    }
     /// Removes every sibling seen.
-    void reset(transaction& tx) { store_.remove_all(tx); }
+    void reset(transaction& tx) {
+        tx.superseded(store_.size());
+        store_.remove_all(tx);
+    }
 
     /// The winner, or nothing if never set. O(#siblings).
     std::optional<V> get() const {
@@ -62,10 +69,15 @@ public:
     void extract(const causal_context& wanted, fragment& out) const { store_.extract(wanted, out); }
     void join(const fragment& f, join_scope& s) {
         for (const auto& e : f) s.observe(e.value.written);
-        store_.join(f, s);
+        detail::count_siblings(store_, s, [&] { store_.join(f, s); });
     }
-    void kill(const dot_range& dots, join_scope& s) { store_.kill(dots, s); }
-    void clear(transaction& tx, kills& out) { store_.clear(tx, out); }
+    void kill(const dot_range& dots, join_scope& s) {
+        detail::count_siblings(store_, s, [&] { store_.kill(dots, s); });
+    }
+    void clear(transaction& tx, kills& out) {
+        tx.superseded(store_.size());
+        store_.clear(tx, out);
+    }
     bool vacant() const { return store_.vacant(); }
     static std::string type_name() { return type_name_list<V>("lww_register"); }
 

@@ -7,6 +7,7 @@
 
 #include <joinery/dot_store.hpp>
 #include <joinery/replica.hpp>
+#include <joinery/siblings.hpp>
 
 #include <vector>
 
@@ -17,9 +18,15 @@ public:
     using fragment = dot_entries<V>;
 
     /// Replaces every value seen.
-    void set(transaction& tx, V value) { store_.replace(tx, std::move(value)); }
+    void set(transaction& tx, V value) {
+        tx.superseded(store_.size());
+        store_.replace(tx, std::move(value));
+    }
     /// Removes every value seen.
-    void reset(transaction& tx) { store_.remove_all(tx); }
+    void reset(transaction& tx) {
+        tx.superseded(store_.size());
+        store_.remove_all(tx);
+    }
 
     /// The concurrent values, in order of their dots: none if never set, one without conflict.
     std::vector<V> values() const {
@@ -32,9 +39,16 @@ public:
 
     // The CRDT interface (crdt.hpp).
     void extract(const causal_context& wanted, fragment& out) const { store_.extract(wanted, out); }
-    void join(const fragment& f, join_scope& s) { store_.join(f, s); }
-    void kill(const dot_range& dots, join_scope& s) { store_.kill(dots, s); }
-    void clear(transaction& tx, kills& out) { store_.clear(tx, out); }
+    void join(const fragment& f, join_scope& s) {
+        detail::count_siblings(store_, s, [&] { store_.join(f, s); });
+    }
+    void kill(const dot_range& dots, join_scope& s) {
+        detail::count_siblings(store_, s, [&] { store_.kill(dots, s); });
+    }
+    void clear(transaction& tx, kills& out) {
+        tx.superseded(store_.size());
+        store_.clear(tx, out);
+    }
     bool vacant() const { return store_.vacant(); }
     static std::string type_name() { return type_name_list<V>("mv_register"); }
 

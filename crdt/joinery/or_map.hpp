@@ -93,6 +93,9 @@ public:
     void clear(transaction& tx, kills& out);
     void prune(const version_vector& stable, std::span<const dot_range> settled,
                dot_sink* sink) requires(crdt_traits<V>::leaves_tombstones);
+    static void drop_reissued(fragment& f, const causal_context& unsent) requires(crdt_traits<V>::reissues);
+    void reissue(const or_map& before, const causal_context& unsent, const removal_log& log,
+                 transaction& tx) requires(crdt_traits<V>::reissues);
     bool place(compact_input_archive& path, const unknown_field& field, join_scope& s);
     bool vacant() const { return table_.size() == 0; }
     std::uint64_t digest(const causal_context& all) const;
@@ -428,6 +431,26 @@ void or_map<K, V>::prune(const version_vector& stable, std::span<const dot_range
             traits::prune(nodes_[i]->value, stable, settled_below[i], &below);
             sweep(i);
         }
+}
+
+template <class K, crdt V>
+void or_map<K, V>::drop_reissued(fragment& f, const causal_context& unsent) requires(crdt_traits<V>::reissues) {
+    for (auto& item : f.items) traits::drop_reissued(item.value, unsent);
+    std::erase_if(f.items, [](const auto& item) { return item.value.empty(); });
+}
+
+template <class K, crdt V>
+void or_map<K, V>::reissue(const or_map& before, const causal_context& unsent, const removal_log& log,
+                           transaction& tx) requires(crdt_traits<V>::reissues) {
+    std::vector<slot> touched;
+    unsent.for_each(
+        [&](const dot_range& r) { before.dots_.visit(r, [&](const dot_range&, slot i) { touched.push_back(i); }); });
+    std::sort(touched.begin(), touched.end());
+    touched.erase(std::unique(touched.begin(), touched.end()), touched.end());
+    for (slot i : touched) {
+        open_key open = at(tx, before.nodes_[i]->key);
+        traits::reissue(*open, before.nodes_[i]->value, unsent, log, tx);
+    }
 }
 
 // Independent of order: the keys have none.

@@ -31,6 +31,10 @@ public:
     void kill(const dot_range&, join_scope&) {} // increments are superseded, not killed one by one
     void kill(const run_removal& r, join_scope& s) { runs_.kill(r, s); }
     void clear(transaction& tx, kills& out) { runs_.clear(tx, out); }
+    static void drop_reissued(fragment& f, const causal_context& unsent) { counter_runs::drop_reissued(f, unsent); }
+    void reissue(const pn_counter& before, const causal_context& unsent, const removal_log& log, transaction& tx) {
+        runs_.reissue(before.runs_, unsent, log, tx);
+    }
     bool empty() const { return runs_.empty(); }
     bool vacant() const { return runs_.empty(); }
     static std::string type_name() { return "pn_counter"; }

@@ -93,6 +93,12 @@ template <record T> struct crdt_traits<T> {
     static constexpr bool leaves_tombstones =
         any_tombstones<decltype(joinery_record_of(static_cast<const T*>(nullptr)))>::value;
 
+    template <class Fields> struct any_reissues;
+    template <class... F> struct any_reissues<record_fields<F...>> {
+        static constexpr bool value = (crdt_traits<detail::field_type<F>>::reissues || ...);
+    };
+    static constexpr bool reissues = any_reissues<decltype(joinery_record_of(static_cast<const T*>(nullptr)))>::value;
+
     // Runs f(traits, member, fragment) for each field; G is fragment or const fragment.
     template <class R, class G, class F> static void each(R& t, G& g, F&& f) {
         detail::for_each_field<T>([&](auto field, auto i) {
@@ -156,6 +162,17 @@ template <record T> struct crdt_traits<T> {
     }
     static void prune(T& t, const version_vector& stable, std::span<const dot_range> settled, dot_sink* sink) {
         each(t, [&](auto traits, auto& m) { traits.prune(m, stable, settled, sink); });
+    }
+    static void drop_reissued(fragment& f, const causal_context& unsent) {
+        detail::for_each_field<T>([&](auto field, auto i) {
+            crdt_traits<detail::field_type<decltype(field)>>::drop_reissued(std::get<i>(f.fields), unsent);
+        });
+    }
+    static void reissue(T& t, const T& before, const causal_context& unsent, const removal_log& log, transaction& tx) {
+        detail::for_each_field<T>([&](auto field, auto) {
+            crdt_traits<detail::field_type<decltype(field)>>::reissue(t.*field.member, before.*field.member, unsent,
+                                                                      log, tx);
+        });
     }
     static bool equal(const T& a, const T& b) {
         bool all = true;

@@ -11,6 +11,7 @@
 #include <joinery/causal_context.hpp>
 #include <joinery/dot.hpp>
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <vector>
@@ -77,8 +78,12 @@ public:
     }
     bool contains(dot event) const { return records_.contains(event); }
 
-    /// Takes out the records whose event and all killed dots are in `stable` and returns what they killed.
-    std::vector<dot_range> prune(const version_vector& stable);
+    /// Forgets what the records say whose event and all killed dots are in `stable`, and returns what they killed.
+    /// What `keep(replica_id)` says of a run's replica stays, without the rest of its record.
+    template <class Keep> std::vector<dot_range> prune(const version_vector& stable, Keep&& keep);
+    std::vector<dot_range> prune(const version_vector& stable) {
+        return prune(stable, [](replica_id) { return false; });
+    }
     /// The same for records that kill no counter runs: the others need true stability, and a horizon may
     /// be no more than what a log's budget left.
     void prune_dots(const version_vector& horizon);
@@ -103,6 +108,33 @@ private:
     void await(std::vector<dot_range> unseen);
     void index_runs(const kills& k);
     void reindex_runs();
+    static bool within(dot event, const kills& k, const version_vector& stable);
+    static std::size_t cost(const kills& k);
 };
+
+template <class Keep> std::vector<dot_range> removal_log::prune(const version_vector& stable, Keep&& keep) {
+    std::vector<dot_range> settled;
+    bool runs_gone = false;
+    for (auto it = records_.begin(); it != records_.end();) {
+        kills& k = it->second;
+        if (!within(it->first, k, stable)) {
+            ++it;
+            continue;
+        }
+        settled.insert(settled.end(), k.dots.begin(), k.dots.end());
+        bytes_ -= cost(k);
+        k.dots.clear();
+        runs_gone |= std::erase_if(k.runs, [&](const run_removal& r) { return !keep(r.start.replica); }) > 0;
+        if (k.runs.empty()) {
+            it = records_.erase(it);
+        } else {
+            bytes_ += cost(k);
+            ++it;
+        }
+    }
+    if (runs_gone) reindex_runs();
+    std::sort(settled.begin(), settled.end());
+    return settled;
+}
 
 } // namespace joinery

@@ -39,6 +39,8 @@ public:
     const T* operator->() const { return &state_.value_; }
     version_vector version() const { return state_.version(); }
     const hybrid_clock& clock() const { return clock_; }
+    /// The conflicts in registers that joins brought and that writes resolved since this replica was made.
+    const sibling_counts& siblings() const { return siblings_; }
 
     /// Runs f(T&, transaction&) as a transaction: all of it is one delta, applied whole or not at all. If f
     /// throws, its dots are returned, nothing has changed, and the exception goes on to the caller.
@@ -46,7 +48,7 @@ public:
     template <class F> delta<T> edit(F&& f);
 
     /// True if and only if the state grew. What is not accepted changes nothing. O(|delta| log n).
-    bool join(const delta<T>& d) { return state_.join(d, &clock_); }
+    bool join(const delta<T>& d) { return state_.join(d, &clock_, &siblings_); }
     bool join(const causal<T>& other) { return join(other.whole()); }
 
     /// False for an answer of delta_since that starts beyond this state's version; the deltas of edits are
@@ -58,7 +60,7 @@ public:
 
     /// Forgets what every member has seen. Requires: `stable` is causally stable, that is at most the
     /// version that each member has acknowledged after all it had issued by then had arrived here.
-    void prune(const version_vector& stable) { state_.prune(stable); }
+    void prune(const version_vector& stable, std::span<const replica_id> absent = {}) { state_.prune(stable, absent); }
 
     void set_log_budget(std::optional<std::size_t> bytes) { state_.set_log_budget(bytes); }
 
@@ -78,11 +80,22 @@ public:
     /// becomes this replica's. O(n). Requires: hold_from(seq) was in force since they were issued.
     void rename_from(std::uint64_t seq, replica_id to);
 
+    /// Issues the own dots above `seq`, which nobody else has, once more: what they were made on, others may have
+    /// forgotten. They are kept, under the id `to`, and where they rest on other entries (texts) made anew on top of
+    /// what is here together with `answer`. If `to` is another id, the answer must be a complete state, the own dots
+    /// that it lacks are unsent, and it takes the place of all that it covers. O(n). Requires: the answer is accepted.
+    void rejoin(const delta<T>& answer, std::uint64_t seq, replica_id to);
+
 private:
     replica_id id_;
     causal<T> state_;
     hybrid_clock clock_;
+    sibling_counts siblings_;
     std::uint64_t confirmed_ = UINT64_MAX;
+
+    causal_context own_above(std::uint64_t seq) const;
+    delta<T> without(const causal_context& dots) const;
+    delta<T> renamed(const delta<T>& edits, std::uint64_t seq, replica_id to) const;
 };
 
 // ---- implementation ----
@@ -109,29 +122,69 @@ template <class T> template <class F> delta<T> replica<T>::edit(F&& f) {
     d.removals = std::move(tx.removals_);
     std::sort(d.removals.begin(), d.removals.end(),
               [](const removal& a, const removal& b) { return a.event < b.event; });
+    siblings_.resolved += tx.siblings_resolved_;
     if (tx.now_) state_.latest_ = std::max(state_.latest_, *tx.now_);
     state_.trim_log();
     return d;
 }
 
 template <class T> void replica<T>::rename_from(std::uint64_t seq, replica_id to) {
-    causal_context unsent;
-    for (const auto& [first, last] : state_.context_.ranges(id_))
-        if (last > seq) unsent.add({id_, std::max(first, seq + 1), last});
-    delta<T> kept = state_.extract(state_.context_.minus(unsent));
-    crdt_traits<T>::extract_rest(state_.value_, kept.fragment);
-    kept.horizon = state_.horizon_;
-    auto bytes = encode(state_.extract(unsent));
-    dot_renaming renaming{id_, seq, to};
-    auto renamed = decode<delta<T>>(bytes, &renaming);
+    const auto unsent = own_above(seq);
     causal<T> next;
     next.set_log_budget(state_.log_budget_);
-    next.join(kept);
-    if (!renamed) throw std::logic_error("rename_from: own edits cannot be decoded");
-    next.join(*renamed);
+    next.join(
+        renamed(state_.extract(unsent), seq, to)); // first: what they removed must not seem to have been so for long
+    next.join(without(unsent));
     state_ = std::move(next);
     id_ = to;
     confirm();
+}
+
+template <class T> void replica<T>::rejoin(const delta<T>& answer, std::uint64_t seq, replica_id to) {
+    using traits = crdt_traits<T>;
+    seq = std::max(seq, answer.covered.greatest(id_));
+    const auto unsent = own_above(seq);
+    auto edits = state_.extract(unsent);
+    traits::drop_reissued(edits.fragment, unsent);
+    for (auto& r : edits.removals) // what a run gained unsent, and lost unsent, never was
+        for (auto& run : r.killed.runs)
+            if (run.start.replica == id_ && run.start.seq <= seq) run.last = std::min(run.last, seq);
+    causal<T> next;
+    next.set_log_budget(state_.log_budget_);
+    next.join(to == id_ ? edits
+                        : renamed(edits, seq, to)); // first: what they removed must not seem to have been so for long
+    if (to == id_)
+        next.join(without(unsent));
+    else // what only this replica has of others
+        next.join(state_.extract(state_.context_.minus(answer.covered).minus(own_above(0))));
+    next.join(answer, &clock_);
+    const causal<T> before = std::exchange(state_, std::move(next));
+    id_ = to;
+    confirm();
+    if constexpr (traits::reissues)
+        edit([&](T& value, transaction& tx) { traits::reissue(value, *before, unsent, state_.log_, tx); });
+}
+
+template <class T> causal_context replica<T>::own_above(std::uint64_t seq) const {
+    causal_context dots;
+    for (const auto& [first, last] : state_.context_.ranges(id_))
+        if (last > seq) dots.add({id_, std::max(first, seq + 1), last});
+    return dots;
+}
+
+template <class T> delta<T> replica<T>::without(const causal_context& dots) const {
+    delta<T> kept = state_.extract(state_.context_.minus(dots));
+    crdt_traits<T>::extract_rest(state_.value_, kept.fragment);
+    kept.horizon = state_.horizon_;
+    return kept;
+}
+
+// All dots go through the archive, whatever the type.
+template <class T> delta<T> replica<T>::renamed(const delta<T>& edits, std::uint64_t seq, replica_id to) const {
+    dot_renaming renaming{id_, seq, to};
+    auto result = decode<delta<T>>(encode(edits), &renaming);
+    if (!result) throw std::logic_error("replica: own edits cannot be decoded");
+    return std::move(*result);
 }
 
 } // namespace joinery

@@ -102,6 +102,9 @@ public:
     /// remains is too, or there is none; and if no element that is not stable was inserted after it. `settled`: dots
     /// killed by removals that have become stable.
     void prune(const version_vector& stable, std::span<const dot_range> settled, dot_sink* sink);
+    static void drop_reissued(fragment& f, const causal_context& unsent);
+    /// Insertions go behind the same character, or behind what is left of those before it.
+    void reissue(const rga_text& before, const causal_context& unsent, const removal_log& log, transaction& tx);
     bool vacant() const;
     std::uint64_t digest(const causal_context& all) const;
     static std::string type_name() { return "rga_text"; }

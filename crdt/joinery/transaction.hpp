@@ -75,6 +75,11 @@ public:
     /// The event `d`, a dot of this edit, kills these. Nothing is recorded if there are none.
     void record(dot d, kills killed);
 
+    /// This many values of one register were replaced or removed: all but one were siblings.
+    void superseded(std::size_t values) {
+        if (values > 1) siblings_resolved_ += values - 1;
+    }
+
     /// Runs `f` if the edit is undone; the last registered runs first. `f` must not throw.
     template <class F> void on_rollback(F&& f) { undo_.push_back(make_step(std::forward<F>(f))); }
     /// Runs `f` once the edit is part of the state; the last registered runs first. `f` must not throw.
@@ -125,6 +130,7 @@ private:
     hybrid_clock& clock_;
     timestamp clock_before_;
     std::optional<timestamp> now_;
+    std::uint64_t siblings_resolved_ = 0;
     std::vector<removal> removals_;
     std::vector<std::unique_ptr<step>> undo_;
     std::vector<std::unique_ptr<step>> commit_;

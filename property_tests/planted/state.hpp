@@ -25,7 +25,7 @@ public:
     bool accepts(const delta<value_type>& d) const {
         return planted::is(bug::accepts_everything) || d.since.empty() || d.since.within(version());
     }
-    bool join(const delta<value_type>& d, hybrid_clock* clock = nullptr) {
+    bool join(const delta<value_type>& d, hybrid_clock* clock = nullptr, sibling_counts* = nullptr) {
         if (!accepts(d)) return false;
         if (planted::is(bug::compares_versions) && seen_by_greatest(d.covered)) return false;
         bool grows = !context_.contains(d.covered);
@@ -49,7 +49,7 @@ public:
     }
     operator delta<value_type>() const { return whole(); }
 
-    void prune(const version_vector& stable) {
+    void prune(const version_vector& stable, std::span<const replica_id> = {}) {
         version_vector known = stable;
         known.meet(version());
         if (planted::is(bug::early_prune))
@@ -84,7 +84,7 @@ private:
     version_vector horizon_;
     timestamp latest_{};
 
-    void merge(const delta<value_type>& d, hybrid_clock* clock) {
+    void merge(const delta<value_type>& d, hybrid_clock* clock, sibling_counts* = nullptr) {
         join_scope scope{context_, d.covered, log_, context_.intersects(d.covered), clock, &latest_};
         std::vector<removal> fresh;
         for (const auto& r : d.removals)

@@ -49,8 +49,11 @@ using collection_id = std::uint32_t;
 using engine_time = std::chrono::milliseconds;
 
 struct engine_timings {
-    engine_time beacon{1000};       ///< between beacons; a quarter more or less at random
-    engine_time audit{60'000};      ///< between digests in beacons
+    engine_time beacon{1000};  ///< between beacons; a quarter more or less at random
+    engine_time audit{60'000}; ///< between digests in beacons
+    engine_time prune{10'000}; ///< between attempts to forget what all members have seen
+    engine_time forget_volatile{
+        600'000}; ///< silence after which a member without a durable storage, or that takes no writes, is gone
     engine_time patience{20};       ///< how long a peer may be ahead before it is pulled from
     engine_time pull_timeout{1000}; ///< without a new chunk: resume; again: another peer
     engine_time pull_backoff{200};  ///< before asking a peer again that failed; doubles with every failure
@@ -59,6 +62,7 @@ struct engine_timings {
     engine_time hello_grace{1000};   ///< after the first answer: how long to wait for the other peers'
     engine_time peer_timeout{5000};  ///< silence after which a peer is down
     engine_time answer_life{10'000}; ///< how long a cut transfer can be resumed
+    engine_time presence_pause{20};  ///< between two frames of presence
 };
 
 struct engine_limits {
@@ -72,12 +76,17 @@ struct engine_limits {
     std::size_t answer_bytes = std::size_t{256} << 20; ///< of all of them; a single one may be greater
     std::size_t links = 4096;
     std::size_t peers = 1024;
-    std::size_t log_minimum = std::size_t{1} << 20; ///< a log shorter than this is not compacted
-    double log_ratio = 2;                           ///< a log longer than this many snapshots is compacted
+    std::size_t members = 65'536;                      ///< ids that ever joined a collection
+    std::size_t log_minimum = std::size_t{1} << 20;    ///< a log shorter than this is not compacted
+    double log_ratio = 2;                              ///< a log longer than this many snapshots is compacted
+    std::size_t presence_entries = 1024;               ///< of other replicas, per collection
+    std::size_t presence_bytes = std::size_t{1} << 20; ///< of all of them
 };
 
 struct engine_options {
-    std::string name;               ///< for people; cut at 64 bytes
+    std::string name; ///< for people; cut at 64 bytes
+    node_role role = node_role::leader;
+    std::string zone;               ///< a region's name; cut at 64 bytes
     std::size_t expected_peers = 1; ///< how many must have answered before a restarted node publishes
     engine_timings timings;
     engine_limits limits;
@@ -85,7 +94,7 @@ struct engine_options {
 };
 
 enum class event_kind : std::uint8_t {
-    changed,           ///< a collection changed: `local`, `remote`
+    changed,           ///< a collection changed: `local`, `remote`, or who is present there
     peer_up,           ///< a peer said hello
     peer_down,         ///< a peer is silent, or its last link is down
     identity_conflict, ///< another live instance has this node's id: writes are refused
@@ -96,12 +105,18 @@ enum class event_kind : std::uint8_t {
     rejected,          ///< bytes from a link could not be read, or were not believed
     divergence,        ///< a peer with an equal context has another digest
     buffer_dropped,    ///< waiting updates exceeded their cap; they will be pulled
+    member_joined,     ///< `peer` is a member of the collection from now on
+    member_gone,       ///< `peer` has left or was evicted
+    evicted,           ///< this node was: it comes back under a new id
 };
+
+/// The kind's name, which is stable.
+std::string_view to_string(event_kind kind);
 
 struct event {
     event_kind kind{};
     collection_id collection = no_collection;
-    bool local = false, remote = false;
+    bool local = false, remote = false, presence = false;
     replica_id peer;
     link_id link = 0;
     std::string text; ///< for people
@@ -125,11 +140,13 @@ protected:
 /// Counters since the start. Their names are stable.
 struct engine_counters {
     std::uint64_t edits_published = 0, updates_received = 0, updates_applied = 0, updates_duplicate = 0;
-    std::uint64_t updates_relayed = 0, updates_buffered = 0, buffers_dropped = 0;
+    std::uint64_t updates_relayed = 0, updates_buffered = 0, buffers_dropped = 0, updates_dropped = 0;
     std::uint64_t beacons_sent = 0, beacons_received = 0, hellos_sent = 0, hellos_received = 0;
     std::uint64_t pulls_sent = 0, pulls_resumed = 0, pulls_failed = 0, pulls_completed = 0;
     std::uint64_t answers_made = 0, answers_refused = 0, chunks_sent = 0, chunks_received = 0, chunks_unwanted = 0;
-    std::uint64_t frames_rejected = 0, divergences = 0, compactions = 0;
+    std::uint64_t presence_sent = 0, presence_relayed = 0, presence_received = 0;
+    std::uint64_t presence_duplicate = 0, presence_refused = 0, presence_expired = 0;
+    std::uint64_t frames_rejected = 0, divergences = 0, compactions = 0, prunings = 0;
 
     /// Calls f(std::string_view name, std::uint64_t value) for each.
     template <class F> void for_each(F&& f) const;
@@ -138,15 +155,23 @@ struct engine_counters {
 struct peer_status {
     replica_id id;
     std::string name;
+    node_role role = node_role::leader;
+    std::string zone;
     std::uint64_t nonce = 0;
     bool up = false;
     std::size_t links = 0;      ///< connected
     engine_time silence{};      ///< since it was last heard of
     std::uint64_t rejected = 0; ///< frames that could not be read
+    std::uint64_t bytes_in = 0; ///< frames from it
+    std::uint64_t bytes_out =
+        0; ///< frames to it since it said who it is, and what was broadcast while that arrived there
     durability level = durability::none;
     std::vector<version_vector> versions; ///< by collection: what it last acknowledged
     std::vector<bool> shares;             ///< by collection: it has it, with the same type
     std::vector<std::uint64_t> behind;    ///< by collection: dots that we have and it has not acknowledged
+    /// By collection: how long the oldest of these has been here, but no longer than this instance of the peer has
+    /// been known; 0 if there is none. Within a third, and 10 ms.
+    std::vector<engine_time> lag;
 };
 
 struct collection_status {
@@ -154,8 +179,21 @@ struct collection_status {
     version_vector version; ///< contiguous, and logged
     bool held = false;      ///< edits since the start are not published yet
     bool pulling = false;
+    std::vector<replica_id> members; ///< who must have seen an edit before what it left behind is forgotten
+    version_vector stable;           ///< what they all have, as far as is known
     std::size_t buffered_updates = 0, buffered_bytes = 0;
     std::size_t log_bytes = 0, snapshot_bytes = 0;
+    std::size_t present = 0;             ///< other replicas that say something of themselves
+    std::uint64_t siblings_seen = 0;     ///< values that came to stand beside a concurrent one in a register
+    std::uint64_t siblings_resolved = 0; ///< how many of them a later write or removal has superseded
+};
+
+/// What another replica says of itself for the moment.
+struct presence_status {
+    replica_id replica;
+    std::string name; ///< of the peer; empty if it is not one, but reached by way of others
+    std::vector<std::byte> bytes;
+    engine_time age{}; ///< since these bytes came
 };
 
 class engine {
@@ -180,10 +218,24 @@ public:
     void received(link_id link, std::span<const std::byte> frame);
     /// Takes the edits that wait in the state (`flush` does so for every collection).
     void local_edits(collection_id c);
+    /// Says something of this replica for the moment (where its cursor is, that it is online) to all others of the
+    /// collection, also by way of each other; the last before a flush counts. It is never stored, and ends when it is
+    /// cleared, when the engine is closed, and otherwise once nobody has heard of it for `time_to_live`: until then
+    /// the engine repeats it by itself. Throws std::invalid_argument unless there are 1 to presence::max_bytes bytes
+    /// that fit into a frame, and 100 ms to presence::max_time_to_live.
+    void set_presence(collection_id c, std::span<const std::byte> bytes,
+                      engine_time time_to_live = std::chrono::seconds(30));
+    void clear_presence(collection_id c);
     /// Time goes on; call at least at every `next_deadline`. Earlier times than before are ignored.
     void tick(engine_time now);
     /// Asks every peer what it has: an answer takes one round trip, and a pull follows if it has more.
     void ask();
+    /// Declares that this id will never be heard of again: the others do not wait for it any more before they
+    /// forget what it may not have seen. If it does come back it is told so, and goes on under a new id; what
+    /// nobody had of its edits becomes edits of that id. Not for this node's own id.
+    void evict(replica_id who);
+    /// Says that this node will not come back under its id. Only `close` may follow.
+    void leave();
     /// Ends an identity conflict on this side: a new id, durably, before anything else happens. Edits that
     /// were not published yet become edits of the new id.
     replica_id take_new_id();
@@ -212,6 +264,8 @@ public:
     /// What became of an own dot when this node took a new id; `d` itself otherwise.
     dot renamed(collection_id c, dot d) const;
     const engine_counters& counters() const;
+    /// What the other replicas say of themselves, in order of their ids. O(bytes).
+    std::vector<presence_status> presence(collection_id c) const;
 
 private:
     struct core;
@@ -220,18 +274,37 @@ private:
 
 template <class F> void engine_counters::for_each(F&& f) const {
     const std::pair<std::string_view, std::uint64_t> all[] = {
-        {"edits_published", edits_published},   {"updates_received", updates_received},
-        {"updates_applied", updates_applied},   {"updates_duplicate", updates_duplicate},
-        {"updates_relayed", updates_relayed},   {"updates_buffered", updates_buffered},
-        {"buffers_dropped", buffers_dropped},   {"beacons_sent", beacons_sent},
-        {"beacons_received", beacons_received}, {"hellos_sent", hellos_sent},
-        {"hellos_received", hellos_received},   {"pulls_sent", pulls_sent},
-        {"pulls_resumed", pulls_resumed},       {"pulls_failed", pulls_failed},
-        {"pulls_completed", pulls_completed},   {"answers_made", answers_made},
-        {"answers_refused", answers_refused},   {"chunks_sent", chunks_sent},
-        {"chunks_received", chunks_received},   {"chunks_unwanted", chunks_unwanted},
-        {"frames_rejected", frames_rejected},   {"divergences", divergences},
+        {"edits_published", edits_published},
+        {"updates_received", updates_received},
+        {"updates_applied", updates_applied},
+        {"updates_duplicate", updates_duplicate},
+        {"updates_relayed", updates_relayed},
+        {"updates_buffered", updates_buffered},
+        {"buffers_dropped", buffers_dropped},
+        {"updates_dropped", updates_dropped},
+        {"beacons_sent", beacons_sent},
+        {"beacons_received", beacons_received},
+        {"hellos_sent", hellos_sent},
+        {"hellos_received", hellos_received},
+        {"pulls_sent", pulls_sent},
+        {"pulls_resumed", pulls_resumed},
+        {"pulls_failed", pulls_failed},
+        {"pulls_completed", pulls_completed},
+        {"answers_made", answers_made},
+        {"answers_refused", answers_refused},
+        {"chunks_sent", chunks_sent},
+        {"chunks_received", chunks_received},
+        {"chunks_unwanted", chunks_unwanted},
+        {"presence_sent", presence_sent},
+        {"presence_relayed", presence_relayed},
+        {"presence_received", presence_received},
+        {"presence_duplicate", presence_duplicate},
+        {"presence_refused", presence_refused},
+        {"presence_expired", presence_expired},
+        {"frames_rejected", frames_rejected},
+        {"divergences", divergences},
         {"compactions", compactions},
+        {"prunings", prunings},
     };
     for (const auto& [name, value] : all) f(name, value);
 }

@@ -16,12 +16,15 @@
 #include <joinery/node.hpp>
 
 #include <chrono>
+#include <concepts>
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 namespace joinery {
 
@@ -49,6 +52,14 @@ private:
     std::shared_ptr<detail::subscriber> subscriber_;
 };
 
+/// What another leader says of itself for the moment, as a value of the type that it was set with.
+template <class V> struct present {
+    replica_id replica;
+    std::string name; ///< of the peer; empty if it is not one, but reached by way of others
+    V value{};
+    std::chrono::milliseconds age{}; ///< since it came
+};
+
 /// A handle; copies are of the same leader.
 template <class T> class leader {
 public:
@@ -60,7 +71,7 @@ public:
     /// Runs f(T&, transaction&) as one edit: if f throws, nothing has changed and the exception goes on to the
     /// caller. Returns once the edit is as durable as the storage's level says; at once without a durable
     /// storage, and on the node's own thread (in a subscriber). With `acknowledgements`, waits for these too.
-    /// Throws identity_conflict and node_closed.
+    /// Throws identity_conflict, not_a_leader and node_closed.
     template <class F> write_result write(F&& f, const write_options& options = {}) {
         std::optional<dot_range> dots;
         {
@@ -112,6 +123,32 @@ public:
         return wait(here, timeout);
     }
 
+    /// Says something of this leader for the moment to all others of the collection: where its user's cursor is, that
+    /// somebody is there. The last call counts. Nothing is stored; it ends with `clear_presence` and `close`, and
+    /// with `time_to_live` if nothing is heard of this leader any more: until then it is repeated by itself. Throws
+    /// node_closed, and std::invalid_argument unless there are 1 to 4096 bytes, and 100 ms to an hour.
+    void set_presence(std::span<const std::byte> bytes,
+                      std::chrono::milliseconds time_to_live = std::chrono::seconds(30)) {
+        core_->set_presence(*served_, bytes, time_to_live);
+    }
+    /// The same with a value of any type that `encode` takes.
+    template <class V>
+        requires(!std::convertible_to<const V&, std::span<const std::byte>>)
+    void set_presence(const V& value, std::chrono::milliseconds time_to_live = std::chrono::seconds(30)) {
+        set_presence(std::span<const std::byte>(encode(value)), time_to_live);
+    }
+    void clear_presence() { core_->clear_presence(*served_); }
+    /// What the other leaders say of themselves, in order of their ids. `change::presence` tells when it changes.
+    std::vector<presence_status> presence() const { return core_->presence(*served_); }
+    /// The same as values; what is no V is left out.
+    template <class V> std::vector<present<V>> presence() const {
+        std::vector<present<V>> all;
+        for (auto& s : presence())
+            if (auto value = decode<V>(s.bytes))
+                all.push_back({s.replica, std::move(s.name), std::move(*value), s.age});
+        return all;
+    }
+
     const std::string& name() const { return served_->name; }
     replica_id id() const { return core_->id(); }
     /// As the members of `node`, which all leaders of one node share.
@@ -119,6 +156,8 @@ public:
     void connect(const std::string& address) { core_->connect(address); }
     void disconnect(const std::string& address) { core_->disconnect(address); }
     replica_id take_new_id() { return core_->take_new_id(); }
+    void evict(replica_id who) { core_->evict(who); }
+    bool leave(std::chrono::milliseconds timeout) { return core_->leave(timeout); }
     node_status status() const { return core_->status(); }
     void close() { core_->close(); }
 

@@ -42,12 +42,23 @@ result<dot_range, decode_error> edit_dots(std::span<const std::byte> delta);
 /// What an encoded delta covers. O(coverage).
 result<causal_context, decode_error> coverage_of(std::span<const std::byte> delta);
 
+/// What a node is for.
+enum class node_role : std::uint8_t {
+    leader = 0,   ///< takes writes
+    follower = 1, ///< takes none: a copy to read from
+    hub = 2,      ///< takes none: the centre of a star, which relays
+};
+std::string_view to_string(node_role r);
+
 /// The beginning of every conversation, and its answer: who I am and what I have.
 struct hello {
     struct collection {
         std::uint64_t name = 0; ///< name_digest
         std::uint64_t fingerprint = 0;
         version_vector version;
+        bool member = false;      ///< I am a member
+        bool group = false;       ///< there are members besides you: take what I have before you publish
+        bool fallen_back = false; ///< you once had more of it than you say now
         friend bool operator==(const collection&, const collection&) = default;
     };
     std::uint32_t protocol = protocol_version;
@@ -58,7 +69,9 @@ struct hello {
     bool hears = false;          ///< the receiver's broadcasts arrive here
     bool complete = true;        ///< false: more hellos with the same echo and other collections follow
     std::uint8_t durability = 0; ///< of my storage
-    std::string name;            ///< for people; at most `max_name` bytes
+    node_role role = node_role::leader;
+    std::string name; ///< for people; at most `max_name` bytes
+    std::string zone; ///< of the node: a region's name; at most `max_name` bytes
     std::vector<collection> collections;
 
     static constexpr std::size_t max_name = 64;
@@ -78,6 +91,7 @@ struct beacon {
     struct collection {
         joinery::channel channel;
         version_vector version;
+        std::uint64_t members = 0;           ///< the digest of my list of members; 0 if I hold edits back
         std::optional<std::uint64_t> digest; ///< of the state at exactly this version
         friend bool operator==(const collection&, const collection&) = default;
     };
@@ -122,6 +136,7 @@ enum class refusal : std::uint8_t {
     busy = 4,            ///< not now: ask again later, or another
     identity_in_use = 5, ///< another instance, with this nonce, lives under your id
     identity_free = 6,   ///< the instance with this nonce has taken another id
+    evicted = 7,         ///< your id is not a member any more: come back under a new one
 };
 std::string_view to_string(refusal r);
 
@@ -148,7 +163,42 @@ struct relaying {
     friend bool operator==(const relaying&, const relaying&) = default;
 };
 
-using message = std::variant<hello, update, beacon, pull, chunk, credit, refuse, relaying>;
+/// Who must have seen an edit before what it left behind may be forgotten. Both lists only grow.
+struct membership {
+    joinery::channel channel;
+    std::vector<replica_id> joined; ///< ascending
+    std::vector<replica_id> gone;   ///< ascending: left or evicted, from all collections
+    friend bool operator==(const membership&, const membership&) = default;
+};
+
+/// What members have said that they have, passed on to those who do not hear their beacons.
+struct acknowledgements {
+    struct entry {
+        replica_id member;
+        std::uint64_t members = 0; ///< as in its beacon
+        version_vector version;
+        friend bool operator==(const entry&, const entry&) = default;
+    };
+    joinery::channel channel;
+    std::vector<entry> entries;
+    friend bool operator==(const acknowledgements&, const acknowledgements&) = default;
+};
+
+/// What a replica says of itself for the moment. Never stored; passed on to whoever has not heard it.
+struct presence {
+    joinery::channel channel;
+    replica_id replica;
+    std::uint64_t nonce = 0;          ///< of its instance
+    std::uint64_t sequence = 0;       ///< from 1; grows with everything that the instance says
+    std::uint64_t time_to_live = 0;   ///< milliseconds from now, unless something later comes
+    std::span<const std::byte> bytes; ///< none: it is gone. When decoded: refers into the bytes that it was read from
+
+    static constexpr std::size_t max_bytes = 4096;
+    static constexpr std::uint64_t max_time_to_live = 3'600'000;
+};
+
+using message =
+    std::variant<hello, update, beacon, pull, chunk, credit, refuse, relaying, membership, acknowledgements, presence>;
 
 /// Writes messages into one frame. Reused after `clear()`, it allocates little.
 class message_batch {
@@ -165,6 +215,9 @@ public:
     void add(const credit& m);
     void add(const refuse& m);
     void add(const relaying& m);
+    void add(const membership& m);
+    void add(const acknowledgements& m);
+    void add(const presence& m);
 
     bool empty() const { return frame_.body_size() == 0; }
     /// Bytes so far; the frame adds at most `frame_overhead`.
@@ -212,5 +265,11 @@ void save(compact_output_archive& ar, const refuse& m);
 void load(compact_input_archive& ar, refuse& m);
 void save(compact_output_archive& ar, const relaying& m);
 void load(compact_input_archive& ar, relaying& m);
+void save(compact_output_archive& ar, const membership& m);
+void load(compact_input_archive& ar, membership& m);
+void save(compact_output_archive& ar, const acknowledgements& m);
+void load(compact_input_archive& ar, acknowledgements& m);
+void save(compact_output_archive& ar, const presence& m);
+void load(compact_input_archive& ar, presence& m);
 
 } // namespace joinery

@@ -18,6 +18,7 @@
 
 #include <joinery/engine.hpp>
 #include <joinery/fair_mutex.hpp>
+#include <joinery/log.hpp>
 
 #include <atomic>
 #include <chrono>
@@ -40,7 +41,9 @@ namespace joinery {
 template <class T> class leader;
 
 struct node_options {
-    std::string name; ///< for people: in the status of peers, at most 64 bytes
+    std::string name;                   ///< for people: in the status of peers, at most 64 bytes
+    node_role role = node_role::leader; ///< followers and hubs refuse writes
+    std::string zone;                   ///< a region's name: in the status of peers, at most 64 bytes
     std::unique_ptr<joinery::transport> transport;
     std::unique_ptr<joinery::storage> storage; ///< none: nothing outlives the process
     engine_timings timings;
@@ -55,10 +58,17 @@ struct node_options {
 
     /// Told of everything that happens, on the node's thread. Must not throw.
     std::function<void(const event&)> on_event;
+    /// A line for each of these but `changed`, and for the start, the end and the failure of the node's thread;
+    /// called on that thread. Must not throw. See logfmt and json.
+    std::function<void(const log_line&)> log;
 };
 
 /// A write was refused: another live node has the same identity (a copied storage). See node::take_new_id.
 struct identity_conflict : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+/// A write was refused: this node is no leader. The message names one, if one is connected.
+struct not_a_leader : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 /// The node is closed, or its storage has failed, as the message says.
@@ -89,13 +99,16 @@ struct write_result {
 
 /// What subscribers are told.
 struct change {
-    bool local = false;  ///< something was written here
-    bool remote = false; ///< something came from others
+    bool local = false;    ///< something was written here
+    bool remote = false;   ///< something came from others
+    bool presence = false; ///< somebody else's presence came, changed or went
 };
 
 struct node_status {
     replica_id id;
     std::string name;
+    node_role role = node_role::leader;
+    std::string zone;
     std::string address;
     durability level = durability::none;
     bool identity_conflict = false;
@@ -151,6 +164,9 @@ public:
     write_result settle(served_collection& c, const dot_range& dots, const write_options& o);
     /// Asks the peers what they have.
     void ask();
+    void set_presence(const served_collection& c, std::span<const std::byte> bytes, engine_time time_to_live);
+    void clear_presence(const served_collection& c);
+    std::vector<presence_status> presence(const served_collection& c) const;
     bool running() const { return running_.load(); }
 
     void connect(const std::string& address) { dial(address, true); }
@@ -158,6 +174,8 @@ public:
     std::string address() const { return address_; }
     replica_id id() const;
     replica_id take_new_id();
+    void evict(replica_id who);
+    bool leave(std::chrono::milliseconds timeout);
     node_status status() const;
     void close();
 
@@ -165,6 +183,8 @@ public:
     const node_options& options() const { return options_; }
 
 private:
+    [[noreturn]] void refuse_write(const served_collection& c) const;
+
     node_options options_;
     std::string address_;
     durability level_;
@@ -193,6 +213,8 @@ private:
     void loop();
     void step();
     void announce();
+    void log(log_line line) const;
+    void log_events(const std::vector<event>& events, const std::vector<std::shared_ptr<served_collection>>& all) const;
     void rouse();
     bool publish_here();
     void dial(const std::string& address, bool on);
@@ -239,6 +261,13 @@ public:
     std::string address() const { return core_->address(); }
 
     replica_id id() const { return core_->id(); }
+    /// Gives up a node that will not come back under this id: nobody waits for it any more before what it may not have
+    /// seen is forgotten. If it does come back, it goes on under a new id, with those of its edits that nobody has.
+    /// For nodes that are lost, or away for too long. Throws std::invalid_argument for this node's own id.
+    void evict(replica_id who) { core_->evict(who); }
+    /// Says goodbye, and closes: nobody waits for this node. False, and nothing has happened, if within the time no
+    /// peer had all of its edits durably. Opened again, its storage goes on under a new id.
+    bool leave(std::chrono::milliseconds timeout) { return core_->leave(timeout); }
     /// Ends an identity conflict on this side: the node goes on under a new id, with all that it has.
     replica_id take_new_id() { return core_->take_new_id(); }
     node_status status() const { return core_->status(); }

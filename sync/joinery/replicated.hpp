@@ -77,6 +77,8 @@ public:
     virtual replica_id id() const = 0;
     virtual const causal_context& context() const = 0;
     virtual const hybrid_clock& clock() const = 0;
+    /// Concurrent writes that met in registers.
+    virtual sibling_counts siblings() const = 0;
     version_vector version() const { return context().version(); }
 
     /// Joins an encoded delta. True if the state grew. With `edit`, the delta must be one edit with exactly
@@ -91,7 +93,11 @@ public:
     /// bytes. After an error nothing has changed.
     virtual result<bool, decode_error> restore(replica_id id, std::span<const std::byte> whole) = 0;
 
-    virtual void prune(const version_vector& stable) = 0;
+    virtual void prune(const version_vector& stable, std::span<const replica_id> absent) = 0;
+    /// True if there may be something to prune. O(1).
+    virtual bool prunable() const = 0;
+    /// True if removed entries leave tombstones that only causal stability lets go (texts); of the type.
+    virtual bool leaves_tombstones() const = 0;
     /// Of the context and the live content. O(n).
     virtual std::uint64_t digest() const = 0;
 
@@ -99,6 +105,9 @@ public:
     virtual void hold_from(std::uint64_t seq) = 0;
     virtual void confirm() = 0;
     virtual void rename_from(std::uint64_t seq, replica_id to) = 0;
+
+    /// As replica<T>::rejoin; the answer is an encoded delta, or none. After an error nothing has changed.
+    virtual result<bool, decode_error> rejoin(std::span<const std::byte> answer, std::uint64_t seq, replica_id to) = 0;
 
     /// Edits that the engine has not taken yet. All own dots that it does not know of are here.
     edit_batch& pending() { return pending_; }
@@ -141,13 +150,18 @@ public:
     replica_id id() const override { return replica_.id(); }
     const causal_context& context() const override { return replica_.state().context(); }
     const hybrid_clock& clock() const override { return replica_.clock(); }
+    sibling_counts siblings() const override { return replica_.siblings(); }
     result<bool, decode_error> join(std::span<const std::byte> bytes, const dot_range* edit) override;
     std::vector<std::byte> delta_since(const version_vector& peer) const override {
         return encode(replica_.delta_since(peer));
     }
     std::vector<std::byte> whole() const override { return encode(replica_.state().whole()); }
     result<bool, decode_error> restore(replica_id id, std::span<const std::byte> bytes) override;
-    void prune(const version_vector& stable) override { replica_.prune(stable); }
+    void prune(const version_vector& stable, std::span<const replica_id> absent) override {
+        replica_.prune(stable, absent);
+    }
+    bool prunable() const override { return leaves_tombstones() || !replica_.state().removals().empty(); }
+    bool leaves_tombstones() const override { return crdt_traits<T>::leaves_tombstones; }
     std::uint64_t digest() const override { return replica_.state().digest(); }
     void hold_from(std::uint64_t seq) override { replica_.hold_from(seq); }
     void confirm() override { replica_.confirm(); }
@@ -155,6 +169,7 @@ public:
         replica_.rename_from(seq, to);
         started_anew();
     }
+    result<bool, decode_error> rejoin(std::span<const std::byte> answer, std::uint64_t seq, replica_id to) override;
 
 private:
     wall_clock wall_;
@@ -187,6 +202,16 @@ result<bool, decode_error> replicated<T>::join(std::span<const std::byte> bytes,
     const bool changed = replica_.join(*d);
     if (changed) grew();
     return changed;
+}
+
+template <class T>
+result<bool, decode_error> replicated<T>::rejoin(std::span<const std::byte> answer, std::uint64_t seq, replica_id to) {
+    const auto d = answer.empty() ? result<delta<T>, decode_error>(delta<T>()) : decode<delta<T>>(answer);
+    if (!d) return failure<decode_error>(d.error());
+    if (!replica_.accepts(*d)) return failure<decode_error>(decode_error::invalid_value);
+    replica_.rejoin(*d, seq, to);
+    started_anew();
+    return true;
 }
 
 template <class T> result<bool, decode_error> replicated<T>::restore(replica_id id, std::span<const std::byte> bytes) {

@@ -26,6 +26,11 @@ enum class durability : std::uint8_t {
     full,    ///< the end of the machine's power
 };
 
+/// Its name: "none", "relaxed", "full".
+constexpr std::string_view to_string(durability level) {
+    return level == durability::full ? "full" : level == durability::relaxed ? "relaxed" : "none";
+}
+
 /// A storage that cannot be opened or written: the message names the operation, the object and the
 /// system's reason. A file that is corrupt or not ours is left untouched.
 struct storage_error : std::runtime_error {

@@ -85,11 +85,11 @@ private:
     void step(const action& a);
     void edit(std::size_t r, const action& a);
     void failing_edit(std::size_t r, const std::vector<std::uint64_t>& operations);
-    void deliver(std::size_t r, const delta<T>& d, std::string what);
+    void deliver(std::size_t r, const delta<T>& d, const std::string& what);
     void group(const action& a);
     void pull(std::size_t r, std::size_t from);
     void ask(std::size_t r, std::size_t from, std::uint32_t id);
-    void prune(std::size_t r, const version_vector& stable, std::string why);
+    void prune(std::size_t r, const version_vector& stable, const std::string& why);
     void restart(std::size_t r);
     void algebra(const action& a);
     version_vector stable_by_hearsay(std::size_t r) const;

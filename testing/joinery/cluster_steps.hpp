@@ -197,7 +197,7 @@ void cluster<T, E>::failing_edit(std::size_t r, const std::vector<std::uint64_t>
     check(r);
 }
 
-template <crdt T, class E> void cluster<T, E>::deliver(std::size_t r, const delta<T>& d, std::string what) {
+template <crdt T, class E> void cluster<T, E>::deliver(std::size_t r, const delta<T>& d, const std::string& what) {
     member& m = members_[r];
     require("only answers that start beyond the version are refused", acceptance(m.self.state(), d));
     const causal<T> before = m.self.state();
@@ -272,7 +272,8 @@ template <crdt T, class E> version_vector cluster<T, E>::stable_in_fact(std::siz
     return stable;
 }
 
-template <crdt T, class E> void cluster<T, E>::prune(std::size_t r, const version_vector& stable, std::string why) {
+template <crdt T, class E>
+void cluster<T, E>::prune(std::size_t r, const version_vector& stable, const std::string& why) {
     if (stable.empty()) return;
     member& m = members_[r];
     const causal<T> before = m.self.state();

@@ -53,6 +53,7 @@ concept streamable = requires(std::ostream& out, const X& x) {
 
 template <class Range> std::vector<std::string> shown_elements(const Range& range) {
     std::vector<std::string> out;
+    if constexpr (requires { out.reserve(range.size()); }) out.reserve(range.size());
     for (const auto& x : range) out.push_back(show(x));
     return out;
 }

@@ -54,6 +54,7 @@ private:
 
 /// A number from the environment, or `otherwise` if the variable is not set or is not a number.
 inline std::uint64_t environment_number(const char* name, std::uint64_t otherwise) {
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): races only with a setenv, and nothing sets one while properties run
     const char* text = std::getenv(name);
     if (!text || !*text) return otherwise;
     char* end = nullptr;

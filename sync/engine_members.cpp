@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine_core.hpp"
+
+#include <joinery/digest.hpp>
+
+#include <bit>
+
+// What a removal or a deletion left behind may be forgotten once every member has seen it: once nobody can make
+// an edit any more that knows nothing of it. So everybody must know who the members are.
+//
+// The list of members is two sets that only grow: who joined, and who is gone. A beacon acknowledges a version
+// and names the list under which it was sent, by its digest; it counts only while that is our list, and once
+// we have all that it acknowledges. Therefore
+// 1. what a newcomer was given by one member includes all that any other can have forgotten on the word of
+//    that member: for it put the newcomer on its list before, and nothing that it acknowledges later counts
+//    for who has not done the same;
+// 2. what an evicted node gave to one member is known wherever that member's word counts again.
+// Members that are not linked hear of each other's acknowledgements from those between them.
+
+namespace joinery {
+
+namespace {
+
+constexpr std::string_view members_name = "joinery.members";
+constexpr std::uint64_t members_fingerprint = 0x6a6f'696e'7331'0001u;
+enum class item : std::uint8_t { joined = 1, gone = 2, former = 3 };
+constexpr std::size_t item_size = 17, most_records = 256;
+
+void put(frame_writer& to, item kind, channel c, replica_id who) {
+    compact_output_archive ar(to.body());
+    ar.byte(static_cast<std::uint8_t>(kind));
+    for (const auto v : {c.value, who.value()})
+        for (unsigned i = 0; i < 8; ++i) ar.byte(static_cast<std::uint8_t>(v >> (8 * i)));
+}
+
+} // namespace
+
+bool engine::core::is_reserved(std::string_view name) { return name.starts_with("joinery."); }
+
+// ---- the list ----
+
+std::uint64_t engine::core::list_digest(const collection& c) const {
+    std::vector<replica_id> there;
+    for (const auto r : joined.at(c.channel))
+        if (!gone.contains(r)) there.push_back(r);
+    return std::max<std::uint64_t>(
+        1, combine(digest(encode(there)), digest(encode(std::vector(gone.begin(), gone.end())))));
+}
+
+bool engine::core::is_member(const collection& c, replica_id who) const {
+    const auto list = joined.find(c.channel);
+    return list != joined.end() && list->second.contains(who) && !gone.contains(who);
+}
+
+bool engine::core::join_member(channel c, replica_id who) {
+    if (gone.contains(who) || !joined[c].insert(who).second) return false;
+    if (logging) put(members_record, item::joined, c, who);
+    list_changed();
+    if (who == id) return true;
+    auto& e = note(event_kind::member_joined, find(c) ? find(c)->number : event::no_collection);
+    e.peer = who;
+    return true;
+}
+
+bool engine::core::remove_member(replica_id who) {
+    if (!gone.insert(who).second) return false;
+    formers.erase(who);
+    if (logging) put(members_record, item::gone, {}, who);
+    list_changed();
+    note(event_kind::member_gone).peer = who;
+    for (auto& [l, k] : links)
+        if (k.peer == who) turn_away(l, k, who);
+    return true;
+}
+
+void engine::core::add_former(replica_id who) {
+    if (gone.contains(who) || !formers.insert(who).second) return;
+    if (logging) put(members_record, item::former, {}, who);
+}
+
+// Once a member has all that was made under such an id.
+void engine::core::retire_formers() {
+    for (const auto who : std::set(formers)) {
+        const bool known = std::all_of(collections.begin(), collections.end(), [&](const collection& c) {
+            const auto last = c.version[who];
+            return last == 0 || std::any_of(peers.begin(), peers.end(), [&](const auto& p) {
+                       return is_member(c, p.first) && p.second.views[c.number].version[who] >= last;
+                   });
+        });
+        if (known && !collections.empty()) remove_member(who);
+    }
+}
+
+void engine::core::list_changed() {
+    for (auto& c : collections) {
+        c.list = list_digest(c);
+        c.list_due = true;
+        c.stable = {};
+    }
+    beacon_due = true;
+}
+
+void engine::core::turn_away(link_id l, link& k, replica_id who) {
+    k.out.add(refuse{.reason = refusal::evicted, .name = who.value()});
+    detach(l, k);
+    k.ignored = true;
+}
+
+void engine::core::load_members(const stored_collection& was) {
+    const auto read = [&](std::span<const std::byte> frame, frame_kind kind) {
+        const auto body = open_stored(frame, kind, joinery::name_digest(members_name), members_fingerprint);
+        if (!body || body->size() % item_size != 0) throw storage_error("the list of members cannot be read");
+        compact_input_archive in(*body);
+        const auto number = [&] {
+            std::uint64_t v = 0;
+            for (unsigned i = 0; i < 8; ++i) v |= std::uint64_t{in.byte()} << (8 * i);
+            return v;
+        };
+        while (in.remaining() > 0) {
+            const auto kind_of = static_cast<item>(in.byte());
+            const channel c{number()};
+            const replica_id who{number()};
+            switch (kind_of) {
+            case item::joined: joined[c].insert(who); break;
+            case item::gone: gone.insert(who); break;
+            case item::former: formers.insert(who); break;
+            }
+        }
+    };
+    if (!was.snapshot.empty()) read(was.snapshot, frame_kind::snapshot);
+    for (const auto& r : was.records) read(r, frame_kind::record);
+    for (const auto who : gone) formers.erase(who);
+    members_records = was.records.size();
+}
+
+// Requires: a sync follows before anything leaves.
+bool engine::core::write_members() {
+    if (members_record.body_size() == 0) return false;
+    const auto name = joinery::name_digest(members_name);
+    if (!members_stored) members_stored = disk.attach(members_name, members_fingerprint);
+    if (++members_records > most_records) {
+        frame_writer all;
+        for (const auto& [c, ids] : joined)
+            for (const auto who : ids) put(all, item::joined, c, who);
+        for (const auto who : gone) put(all, item::gone, {}, who);
+        for (const auto who : formers) put(all, item::former, {}, who);
+        disk.compact(*members_stored, all.close(frame_kind::snapshot, name, members_fingerprint));
+        members_records = 0;
+    } else {
+        disk.append(*members_stored, members_record.close(frame_kind::record, name, members_fingerprint));
+    }
+    members_record.clear();
+    return true;
+}
+
+void engine::core::write_list(collection& c, message_batch& to) const {
+    const auto& ids = joined.at(c.channel);
+    to.add(membership{c.channel, {ids.begin(), ids.end()}, {gone.begin(), gone.end()}});
+}
+
+void engine::core::on_membership(link_id l, link& k, const membership& m) {
+    auto* c = find(m.channel);
+    if (!c || !peer_of(k)) return;
+    if (joined[c->channel].size() + m.joined.size() > options.limits.members ||
+        gone.size() + m.gone.size() > options.limits.members)
+        return reject(l, k, decode_error::too_large);
+    const bool evicted_now = !next_id && std::binary_search(m.gone.begin(), m.gone.end(), id);
+    for (const auto who : m.gone)
+        if (who != id) remove_member(who);
+    for (const auto who : m.joined)
+        if (who != id) join_member(c->channel, who); // that we are one we say ourselves
+    if (evicted_now) evicted();
+}
+
+// ---- acknowledgements ----
+
+void engine::core::acknowledged(collection& c, replica_id who, std::uint64_t list, const version_vector& version) {
+    if (list == 0 || who == id) return;
+    auto& a = c.acknowledged[who];
+    if (a.newest.list == list && version.within(a.newest.version)) return;
+    if (a.newest.list != list && !a.newest.version.within(version)) return; // older
+    a.newest = {list, version};
+    a.pass_on = true;
+    if (!a.waiting || a.waiting->list != list) a.waiting = a.newest;
+}
+
+// What a member has acknowledged counts once we have all of it.
+void engine::core::settle(const collection& c, acknowledgement& a) {
+    while (a.waiting && a.waiting->version.within(c.version)) {
+        a.counted = *a.waiting;
+        if (a.newest == a.counted)
+            a.waiting.reset();
+        else
+            a.waiting = a.newest;
+    }
+}
+
+// None if it is not known for some member.
+std::optional<version_vector> engine::core::stable_version(collection& c) {
+    if (c.held) return std::nullopt;
+    version_vector stable = c.version;
+    for (const auto who : joined.at(c.channel)) {
+        if (who == id || gone.contains(who)) continue;
+        const auto a = c.acknowledged.find(who);
+        if (a == c.acknowledged.end()) return std::nullopt;
+        settle(c, a->second);
+        if (a->second.counted.list != c.list) return std::nullopt;
+        stable.meet(a->second.counted.version);
+    }
+    return stable;
+}
+
+void engine::core::on_acknowledgements(const link& k, const acknowledgements& m) {
+    auto* c = find(m.channel);
+    if (!c || !k.peer) return;
+    for (const auto& e : m.entries)
+        if (is_member(*c, e.member)) acknowledged(*c, e.member, e.members, e.version);
+}
+
+// Says on what members said, if there is anybody who may not have heard it; now and then all of it, because it
+// may be lost.
+void engine::core::pass_on_acknowledgements() {
+    const bool all = prune_rounds++ % 6 == 0;
+    message_batch batch;
+    std::size_t size = 0;
+    const auto send = [&] {
+        if (!batch.empty()) broadcast(batch);
+        batch.clear();
+        size = 0;
+    };
+    for (auto& c : collections) {
+        acknowledgements m;
+        m.channel = c.channel;
+        for (auto& [who, a] : c.acknowledged) {
+            if ((!std::exchange(a.pass_on, false) && !all) || peers.size() < 2 || !is_member(c, who)) continue;
+            const std::size_t cost = 64 + 20 * a.newest.version.size();
+            if (size > 0 && size + cost > options.limits.batch) {
+                if (!m.entries.empty()) batch.add(m);
+                m.entries.clear();
+                send();
+            }
+            size += cost;
+            m.entries.push_back({who, a.newest.list, a.newest.version});
+        }
+        if (!m.entries.empty()) batch.add(m);
+    }
+    send();
+}
+
+void engine::core::prune() {
+    retire_formers();
+    forget_volatile();
+    pass_on_acknowledgements();
+    const std::vector<replica_id> absent(gone.begin(), gone.end());
+    for (auto& c : collections) {
+        if (const auto stable = stable_version(c)) c.stable = *stable;
+        if (c.stable.empty() || c.stable.within(c.pruned)) continue;
+        std::lock_guard lock(c.state->mutex());
+        if (!c.state->prunable()) continue;
+        c.state->prune(c.stable, absent);
+        c.pruned = c.stable;
+        ++counters.prunings;
+    }
+}
+
+// A node whose storage does not last comes back under another id, and one that takes no writes has nothing to
+// lose: neither holds up the others for long.
+void engine::core::forget_volatile() {
+    std::vector<replica_id> lost;
+    for (const auto& [who, p] : peers)
+        if (!p.up && (p.level == durability::none || p.role != node_role::leader) && !gone.contains(who) &&
+            now - p.last_heard >= options.timings.forget_volatile)
+            lost.push_back(who);
+    for (const auto who : lost) remove_member(who);
+}
+
+} // namespace joinery
