@@ -250,7 +250,8 @@ public:
         return *this;
     }
 
-    /// Serves a collection of this name and type. Throws std::invalid_argument if it is open already,
+    /// Serves a collection of this name and type. Names that begin with "joinery." are reserved. Throws
+    /// std::invalid_argument for these and if it is open already,
     /// storage_error if what is stored is damaged, or of a type with another fingerprint<T>().
     template <class T> leader<T> open(std::string collection);
 
