@@ -53,7 +53,9 @@ bool engine::core::is_member(const collection& c, replica_id who) const {
 }
 
 bool engine::core::join_member(channel c, replica_id who) {
-    if (gone.contains(who) || !joined[c].insert(who).second) return false;
+    auto& list = joined[c];
+    if (gone.contains(who) || list.contains(who) || (who != id && list.size() >= options.limits.members)) return false;
+    list.insert(who);
     if (logging) put(members_record, item::joined, c, who);
     list_changed();
     if (who == id) return true;

@@ -411,6 +411,16 @@ TEST_CASE("engine: a list of members is bounded, and names that the engine uses 
     a.engine->received(1, batch.close(frame_kind::direct));
     CHECK(a.counters().frames_rejected == 1);
     CHECK(a.status().members.size() == 2);
+    for (std::uint64_t i = 1; i <= 200; ++i) { // nor by one that says it is ever another
+        hello h;
+        h.replica = replica_id{i};
+        h.nonce = 1000 + i;
+        h.collections = {{name_digest("set"), type, {}}};
+        message_batch greeting;
+        greeting.add(h);
+        a.engine->received(1, greeting.close(frame_kind::direct));
+    }
+    CHECK(a.status().members.size() == 100);
     replicated<set_of_strings> other;
     CHECK_THROWS_AS(b.engine->attach("joinery.members", other), std::invalid_argument);
 }
