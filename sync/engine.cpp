@@ -179,7 +179,7 @@ void engine::core::flush() {
 
     published.drain([&](message_batch& batch) { broadcast(batch); });
     for (auto& [l, k] : links)
-        k.relayed.drain([&, to = l](message_batch& batch) { out.send(to, batch.close(frame_kind::direct)); });
+        k.relayed.drain([&, to = l](message_batch& batch) { send(to, batch.close(frame_kind::direct)); });
     for (auto& [l, k] : links) // before anything else that is said to them
         if (k.hello_due && k.doubt_until == never) write_hello(l, k);
     for (auto& c : collections)

@@ -352,7 +352,6 @@ template <class M> void message_batch::put(std::uint8_t tag, const M& m) {
     archive_->byte(tag);
     save(*archive_, m);
 }
-// Tags 8 to 10 are not free.
 void message_batch::add(const hello& m) { put(1, m); }
 void message_batch::add(const update& m) { put(1 + index_of_update, m); }
 void message_batch::add(const beacon& m) { put(3, m); }

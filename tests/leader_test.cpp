@@ -445,6 +445,8 @@ TEST_CASE("leader: presence is seen by the others, as bytes and as values, until
         std::unique_lock lock(mutex);
         return told.wait_for(lock, patience, condition);
     };
+    const write_options by_both{.acknowledgements = 2, .timeout = patience};
+    REQUIRE(b.write([](auto& s, auto& tx) { s.add(tx, "met"); }, by_both).complete); // it knows their names now
     c->set_presence(std::string("of c"));
     a.set_presence(std::pair<int, std::string>(7, "of a"));
     REQUIRE(until([&] { return a.presence().size() == 1 && b.presence().size() == 2; }));

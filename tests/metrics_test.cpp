@@ -196,6 +196,8 @@ TEST_CASE("metrics: those of a live node are all in the documentation, and the o
     auto a = start("a", "b"), b = start("b", "a");
     const auto token = a.write([](auto& r, auto& tx) { r.set(tx, 1); }).token();
     REQUIRE(b.sync_to(token, 20s));
+    const write_options acknowledged{.acknowledgements = 1, .timeout = 20s};
+    REQUIRE(b.write([](auto& r, auto& tx) { r.set(tx, 2); }, acknowledged).complete); // so they know each other
     const scrape m(prometheus_text(b.status()));
     CHECK(m.value("joinery_peer_up", {{"peer", "a"}}) == "1");
     CHECK(m.value("joinery_updates_received_total") != "0");
