@@ -233,6 +233,23 @@ void world::watch_set_back(machine& m, machine& witness) {
     network.schedule(network.now() + time(random.between(1, 10)), [this, &m, &witness] { watch_set_back(m, witness); });
 }
 
+bool world::all_at_work() const {
+    return std::all_of(machines.begin(), machines.end(), [&](const auto& m) {
+        return !m->exists || (m->running() && !network.paused(m->place) && !m->held());
+    });
+}
+
+// Nothing else goes wrong until this is over.
+void world::guard_all() {
+    for (std::size_t n = 0; n < machines.size(); ++n) {
+        guarded.insert(n);
+        machines[n]->disk.crash_at(0);
+        machines[n]->disk.fail_at(0);
+    }
+    network.set_all({.delay = time(2), .jitter = time(3)});
+    network.heal();
+}
+
 bool world::connected_without(std::size_t place) const {
     std::set<std::size_t> reached;
     std::vector<std::size_t> next;
@@ -251,20 +268,13 @@ bool world::connected_without(std::size_t place) const {
 // What was sent before the node was cut off has reached all of the others, or none, when it comes back.
 void world::evict(machine& m, testing::random_source& draw) {
     if (machines.back()->exists || m.disk.level() != durability::full || m.held()) return;
-    for (auto& other : machines)
-        if (other->exists && (!other->running() || network.paused(other->place) || other->held())) return;
+    if (!all_at_work()) return;
     for (std::size_t n = 0; n < plan.nodes; ++n) // what only it has of others, these might depend on
         for (collection_id c = 0; c < names.size(); ++c)
             if (n != m.place && !m.engine_->version(c).within(machines[n]->engine_->version(c))) return;
     if (!connected_without(m.place)) return;
     fault("eviction");
-    for (std::size_t n = 0; n < machines.size(); ++n) {
-        guarded.insert(n);
-        machines[n]->disk.crash_at(0);
-        machines[n]->disk.fail_at(0);
-    }
-    network.set_all({.delay = time(2), .jitter = time(3)});
-    network.heal();
+    guard_all();
     for (std::size_t n = 0; n < plan.nodes; ++n) {
         if (n == m.place) continue;
         network.block(m.place, n);
@@ -298,18 +308,11 @@ void world::watch_evicted(machine& m, replica_id former) {
 void world::clone(machine& m, testing::random_source& draw) {
     auto& second = *machines.back();
     if (second.exists || m.disk.level() != durability::full || !m.unpublished.empty() || m.held()) return;
-    for (auto& other : machines)
-        if (other->exists && (!other->running() || network.paused(other->place) || other->held())) return;
+    if (!all_at_work()) return;
     for (std::size_t n = 0; n < plan.nodes; ++n)
         if (network.linked(m.place, n) && !network.connected(m.place, n)) return;
     fault("clone");
-    for (std::size_t n = 0; n < machines.size(); ++n) {
-        guarded.insert(n);
-        machines[n]->disk.crash_at(0);
-        machines[n]->disk.fail_at(0);
-    }
-    network.set_all({.delay = time(2), .jitter = time(3)});
-    network.heal();
+    guard_all();
     const bool old = m.copy && draw.chance(50);
     second.disk = old ? m.copy->disk.copy() : m.disk.copy();
     second.lineage = next_lineage++;

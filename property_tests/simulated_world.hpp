@@ -173,6 +173,8 @@ private:
     void clone(machine& m, testing::random_source& draw);
     void evict(machine& m, testing::random_source& draw);
     void watch_evicted(machine& m, replica_id former);
+    bool all_at_work() const;
+    void guard_all();
     bool connected_without(std::size_t place) const;
     void watch_set_back(machine& m, machine& witness);
     void watch_clone(machine& original, machine& copy, std::uint64_t draw, time patience);

@@ -197,7 +197,7 @@ void engine::core::tell_newcomers(collection& c) {
 
 joinery::presence engine::core::own_presence(const collection& c) const {
     const auto& own = c.presence.own;
-    return {c.channel, id, nonce, own.sequence, static_cast<std::uint64_t>(own.time_to_live.count()), own.bytes};
+    return {c.channel, name(), nonce, own.sequence, static_cast<std::uint64_t>(own.time_to_live.count()), own.bytes};
 }
 
 // With what is left of its time. Sends the batch if it is full, and lets go what no frame can carry.

@@ -6,6 +6,7 @@
 #include <joinery/record.hpp>
 #include <joinery/rga_text.hpp>
 
+#include <initializer_list>
 #include <set>
 
 using namespace joinery;
@@ -83,6 +84,10 @@ std::size_t records(const test_engine& n) {
     return count;
 }
 
+void start(router& r, std::initializer_list<const char*> names) {
+    for (const char* name : names) r.add(name).start();
+}
+
 void start_chain(router& r, std::size_t n) {
     for (std::size_t i = 0; i < n; ++i) r.add(std::string(1, static_cast<char>('a' + i))).start();
     for (std::size_t i = 1; i < n; ++i) r.link(i - 1, i);
@@ -119,8 +124,7 @@ TEST_CASE("engine: what every member has seen is forgotten, also in a chain, and
 
 TEST_CASE("engine: many adds and removes leave next to nothing, in texts too") {
     router r;
-    for (const char* name : {"a", "b", "c"}) r.add(name);
-    for (auto& n : r.nodes) n->start();
+    start(r, {"a", "b", "c"});
     pages p(r);
     r.link_all();
     r.run(2s);
@@ -174,8 +178,7 @@ TEST_CASE("engine: who was evicted comes back under a new id, and what nobody ha
     for (const bool restarted : {false, true}) {
         CAPTURE(restarted);
         router r;
-        for (const char* name : {"a", "b", "c"}) r.add(name);
-        for (auto& n : r.nodes) n->start();
+        start(r, {"a", "b", "c"});
         pages p(r);
         r.link_all();
         r.run(2s);
@@ -231,8 +234,7 @@ TEST_CASE("engine: who was evicted comes back under a new id, and what nobody ha
 
 TEST_CASE("engine: an eviction reaches who is linked, and edits under way are neither lost nor doubled") {
     router r;
-    for (const char* name : {"a", "b", "c"}) r.add(name);
-    for (auto& n : r.nodes) n->start();
+    start(r, {"a", "b", "c"});
     pages p(r);
     r.link_all();
     r.run(2s);
@@ -282,8 +284,7 @@ TEST_CASE("engine: a newcomer with edits in a text publishes them on top of what
 
 TEST_CASE("engine: founders meet with their edits, and none is made anew") {
     router r;
-    for (const char* name : {"a", "b", "c"}) r.add(name);
-    for (auto& n : r.nodes) n->start();
+    start(r, {"a", "b", "c"});
     pages p(r);
     for (std::size_t i = 0; i < 3; ++i) p.type(i, 0, std::string(1, static_cast<char>('x' + i)));
     for (std::size_t i = 0; i < 3; ++i) CHECK(p.held(i));
@@ -297,8 +298,7 @@ TEST_CASE("engine: founders meet with their edits, and none is made anew") {
 
 TEST_CASE("engine: a storage that fell back behind what it had acknowledged is let in like a newcomer") {
     router r;
-    for (const char* name : {"a", "b"}) r.add(name);
-    for (auto& n : r.nodes) n->start();
+    start(r, {"a", "b"});
     pages p(r);
     r.link_all();
     r.run(2s);
@@ -362,6 +362,29 @@ TEST_CASE("engine: nodes whose storage does not last are forgotten after a while
     CHECK(records(*r.nodes[1]) == 0);
     const auto members = r.nodes[0]->status().members;
     CHECK(std::find(members.begin(), members.end(), former) == members.end());
+}
+
+TEST_CASE("engine: a follower that stays away is forgotten too, and comes back to everything") {
+    router r;
+    auto &f = r.add("f"), &b = r.add("b");
+    f.options.role = node_role::follower;
+    r.start_all();
+    f.crash();
+    b.add("x");
+    b.remove("x");
+    b.add("y");
+    r.run(300s);
+    CHECK(b.status().members.size() == 2);
+    CHECK(records(b) == 1);
+    r.run(600s);
+    CHECK(b.status().members.size() == 1);
+    CHECK(records(b) == 0);
+    f.start();
+    r.link(0, 1);
+    r.run(5s);
+    CHECK(f.heard_of(event_kind::evicted));
+    CHECK(f.has("y"));
+    check_converged(r);
 }
 
 TEST_CASE("engine: ids that ended with a crash are not waited for once their edits are known") {

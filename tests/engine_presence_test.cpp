@@ -336,16 +336,22 @@ TEST_CASE("presence: in any order and any number of times, the last one stays") 
     delivered("");
 }
 
-TEST_CASE("presence: a new id takes it along") {
+TEST_CASE("presence: a new id takes it along, also one that follows an eviction") {
+    bool evicted = false;
+    SUBCASE("taken") {}
+    SUBCASE("after an eviction") { evicted = true; }
     router r;
     auto &a = r.add("a"), &b = r.add("b"), &c = r.add("c");
     start_chain(r);
     say(a, "here");
     r.run(100ms);
     const auto old = a.engine->id();
-    a.engine->take_new_id();
+    if (evicted)
+        c.engine->evict(old);
+    else
+        a.engine->take_new_id();
     r.flush();
-    r.run(1s);
+    r.run(evicted ? 3s : 1s);
     for (auto* n : {&b, &c}) {
         const auto all = n->engine->presence(0);
         REQUIRE(all.size() == 1);
