@@ -119,9 +119,35 @@ std::vector<containers> container_values() {
 }
 
 // Bodies of frames, after a byte that chooses the kind of frame.
-void write_presence(const std::filesystem::path& corpus) {
-    folder to(corpus, "messages");
-    const channel set = channel_of(name_digest("set"), fingerprint<or_set<std::string>>());
+void write_batch(folder& to, const std::string& name, message_batch& batch) {
+    const auto body = open_frame(batch.close(frame_kind::direct))->body;
+    to.write(name, marked(0, {body.begin(), body.end()}));
+}
+
+// The engine under test has the id 100 and one edit; its requests have numbers not far above.
+void write_repairs(folder& to, channel set) {
+    const version_vector version{{replica_id{100}, 1}};
+    const auto put = [&](const std::string& name, auto&&... messages) {
+        message_batch batch;
+        (batch.add(messages), ...);
+        write_batch(to, name, batch);
+    };
+    put("compare", compare{set, 5, digest(encode(version)), 1, causal_context(version)});
+    put("compare_wide", compare{set, 5, digest(encode(version)), 1 << 16, {{replica_id{100}, 1, 1 << 20}}});
+    put("compare_too_much", compare{set, 5, 1, 1, {{replica_id{100}, 1, 2000}}});
+    pull own{set, 6, version, 0, 1000, true, causal_context(version)};
+    put("repair", own);
+    own.dots = {};
+    put("repair_complete", own);
+    message_batch batch; // the pull under way is refused, what it has differs, and what differs is nothing
+    for (std::uint64_t request = 100; request < 110; ++request)
+        batch.add(refuse{.reason = refusal::busy, .request = request});
+    batch.add(beacon{replica_id{7}, 70, {{set, version, 1, 5}}});
+    for (std::uint64_t request = 100; request < 110; ++request) batch.add(digests{set, request, {9}});
+    write_batch(to, "digests", batch);
+}
+
+void write_presence(folder& to, channel set) {
     const auto text = bytes(20, std::byte{'x'});
     const auto presence_of = [&](std::uint64_t who, std::uint64_t nonce, std::uint64_t sequence,
                                  std::span<const std::byte> what, std::uint64_t time_to_live = 5000) {
@@ -130,8 +156,7 @@ void write_presence(const std::filesystem::path& corpus) {
     const auto put = [&](const std::string& name, const std::vector<presence>& all) {
         message_batch batch;
         for (const auto& m : all) batch.add(m);
-        const auto body = open_frame(batch.close(frame_kind::direct))->body;
-        to.write(name, marked(0, {body.begin(), body.end()}));
+        write_batch(to, name, batch);
     };
     put("presence", {presence_of(7, 70, 1, text)});
     put("presence_other_instance",
@@ -143,6 +168,13 @@ void write_presence(const std::filesystem::path& corpus) {
     put("presence_too_large", {presence_of(8, 1, 1, bytes(presence::max_bytes + 1, std::byte{'x'}))});
     put("presence_too_long", {presence_of(8, 1, 1, text, presence::max_time_to_live + 1)});
     put("presence_short", {presence_of(8, 1, 1, text, 1), presence_of(8, 1, 2, text, 1)});
+}
+
+void write_messages(const std::filesystem::path& corpus) {
+    folder to(corpus, "messages");
+    const channel set = channel_of(name_digest("set"), fingerprint<or_set<std::string>>());
+    write_presence(to, set);
+    write_repairs(to, set);
 }
 
 } // namespace
@@ -158,7 +190,7 @@ int main(int argc, char** argv) {
     write_values(corpus, "version_vector", version_vectors());
     write_values(corpus, "causal_context", causal_contexts());
     write_values(corpus, "containers", container_values());
-    write_presence(corpus);
+    write_messages(corpus);
     write_histories<g_counters>(corpus, "g_counter");
     write_histories<pn_counters>(corpus, "pn_counter");
     write_histories<lww_registers>(corpus, "lww_register");

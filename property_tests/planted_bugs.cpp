@@ -86,7 +86,16 @@ public:
     result<bool, decode_error> join(std::span<const std::byte> delta, const dot_range* edit) override {
         return inner_.join(delta, edit);
     }
+    result<std::unique_ptr<answer>, decode_error>
+    read_answer(std::span<const std::span<const std::byte>> deltas) const override {
+        return inner_.read_answer(deltas);
+    }
+    result<bool, decode_error> join(answer& a) override { return inner_.join(a); }
     std::vector<std::byte> delta_since(const version_vector& peer) const override { return inner_.delta_since(peer); }
+    std::vector<std::byte> delta_since(const version_vector& peer, const causal_context& wanted) const override {
+        return inner_.delta_since(peer, wanted);
+    }
+    const version_vector& horizon() const override { return inner_.horizon(); }
     std::vector<std::byte> whole() const override { return inner_.whole(); }
     result<bool, decode_error> restore(replica_id id, std::span<const std::byte> whole) override {
         return inner_.restore(id, whole);
@@ -97,11 +106,18 @@ public:
     bool prunable() const override { return inner_.prunable(); }
     bool leaves_tombstones() const override { return inner_.leaves_tombstones(); }
     std::uint64_t digest() const override { return inner_.digest(); }
+    std::vector<std::uint64_t> digests(std::span<const dot_range> parts) const override {
+        return inner_.digests(parts);
+    }
+    std::vector<std::byte> extract(const causal_context& wanted) const override { return inner_.extract(wanted); }
+    result<bool, decode_error> replace(std::span<const std::byte> delta, const causal_context& wanted) override {
+        return inner_.replace(delta, wanted);
+    }
     void hold_from(std::uint64_t seq) override { inner_.hold_from(seq); }
     void confirm() override { inner_.confirm(); }
     void rename_from(std::uint64_t seq, replica_id to) override { inner_.rename_from(seq, to); }
-    result<bool, decode_error> rejoin(std::span<const std::byte> answer, std::uint64_t seq, replica_id to) override {
-        return inner_.rejoin(answer, seq, to);
+    result<bool, decode_error> rejoin(answer* a, std::uint64_t seq, replica_id to) override {
+        return inner_.rejoin(a, seq, to);
     }
 
 protected:
@@ -121,6 +137,11 @@ struct pruning_early final : passing_state {
     using passing_state::passing_state;
     result<bool, decode_error> join(std::span<const std::byte> delta, const dot_range* edit) override {
         auto joined = passing_state::join(delta, edit);
+        inner_.prune(inner_.version(), {});
+        return joined;
+    }
+    result<bool, decode_error> join(answer& a) override {
+        auto joined = passing_state::join(a);
         inner_.prune(inner_.version(), {});
         return joined;
     }

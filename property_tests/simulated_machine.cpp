@@ -167,7 +167,7 @@ void machine::notify(const event& e) {
     static constexpr const char* names[] = {"changed",           "peer up",    "peer down",      "identity conflict",
                                             "identity resolved", "new id",     "lost edits",     "incompatible peer",
                                             "rejected",          "divergence", "buffer dropped", "member joined",
-                                            "member gone",       "evicted"};
+                                            "member gone",       "evicted",    "repaired"};
     const std::string what = names[static_cast<std::size_t>(e.kind)];
     world_.count("event: " + what);
     evicted |= e.kind == event_kind::evicted;

@@ -33,6 +33,28 @@ bool staged_answer::add(const chunk& c, std::size_t max_ahead) {
 
 void staged_answer::clear() { *this = {}; }
 
+result<std::vector<std::span<const std::byte>>, decode_error> deltas_of(std::span<const std::byte> answer) {
+    std::vector<std::span<const std::byte>> deltas;
+    compact_input_archive ar(answer);
+    try {
+        while (ar.remaining() > 0) {
+            const auto size = ar.varint();
+            if (size == 0) ar.fail(decode_error::invalid_value);
+            deltas.push_back(ar.raw(size));
+        }
+    } catch (const decode_failure& e) {
+        return failure<decode_error>(e.reason);
+    }
+    if (deltas.empty()) return failure<decode_error>(decode_error::truncated);
+    return deltas;
+}
+
+void add_delta(std::vector<std::byte>& answer, std::span<const std::byte> delta) {
+    compact_output_archive ar(answer);
+    ar.varint(delta.size());
+    ar.raw(delta.data(), delta.size());
+}
+
 answer_book::answer* answer_book::find(replica_id peer, std::uint64_t request) {
     const auto at = answers_.find({peer, request});
     return at == answers_.end() ? nullptr : &at->second;
@@ -42,6 +64,12 @@ void answer_book::add(answer a) {
     erase(a.peer, a.request);
     bytes_ += a.bytes.size();
     answers_.emplace(std::pair(a.peer, a.request), std::move(a));
+}
+
+void answer_book::grow(answer& a, std::span<const std::byte> delta) {
+    bytes_ -= a.bytes.size();
+    add_delta(a.bytes, delta);
+    bytes_ += a.bytes.size();
 }
 
 void answer_book::erase(replica_id peer, std::uint64_t request) {

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// Both ends of a pull's answer, which is one encoded delta cut into chunks: the end that collects it, and the
-// end that holds the answers which are on their way.
+// Both ends of a pull's answer, which is encoded deltas, cut into chunks without regard to them: the end that collects
+// it, and the end that holds the answers which are on their way.
 
 #include <joinery/messages.hpp>
+#include <joinery/result.hpp>
 #include <joinery/transport.hpp>
 
 #include <chrono>
@@ -40,6 +41,11 @@ private:
     std::size_t later_bytes_ = 0;
 };
 
+/// The deltas of an answer, which refer to its bytes.
+result<std::vector<std::span<const std::byte>>, decode_error> deltas_of(std::span<const std::byte> answer);
+/// Adds one more.
+void add_delta(std::vector<std::byte>& answer, std::span<const std::byte> delta);
+
 /// The outgoing answers.
 class answer_book {
 public:
@@ -53,7 +59,16 @@ public:
         std::uint64_t sent = 0, received = 0, until = 0;
         std::chrono::milliseconds expires{};
 
-        bool can_send() const { return sent < until && sent < bytes.size(); }
+        /// A great answer is made step by step, and what happens meanwhile is its last part.
+        struct steps {
+            version_vector since, until, horizon;
+            std::vector<dot_range> left; ///< the next are at the end
+            std::uint64_t dots = 0;      ///< of one step
+            std::chrono::milliseconds told{};
+        };
+        std::optional<steps> making;
+
+        bool can_send() const { return !making && sent < until && sent < bytes.size(); }
     };
 
     answer* find(replica_id peer, std::uint64_t request);
@@ -62,6 +77,8 @@ public:
         return answers_.size() < max_answers && bytes_ < max_bytes;
     }
     void add(answer a);
+    /// More of it was made.
+    void grow(answer& a, std::span<const std::byte> delta);
     void erase(replica_id peer, std::uint64_t request);
     void clear();
     bool empty() const { return answers_.empty(); }

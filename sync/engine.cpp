@@ -161,6 +161,7 @@ void engine::core::tick(engine_time t) {
     peers_at_time();
     check_holds();
     pulls_at_time();
+    repairs_at_time();
     presence_at_time();
     if (const auto next = answers.expire(now)) wake(*next);
 }
@@ -175,6 +176,7 @@ engine_time engine::core::jitter(engine_time t) {
 
 void engine::core::flush() {
     for (auto& c : collections) take_edits(c);
+    make_answers();
     write_log();
 
     published.drain([&](message_batch& batch) { broadcast(batch); });
@@ -313,6 +315,7 @@ std::string_view to_string(event_kind kind) {
     case event_kind::incompatible_peer: return "incompatible_peer";
     case event_kind::rejected: return "rejected";
     case event_kind::divergence: return "divergence";
+    case event_kind::repaired: return "repaired";
     case event_kind::buffer_dropped: return "buffer_dropped";
     case event_kind::member_joined: return "member_joined";
     case event_kind::member_gone: return "member_gone";

@@ -5,6 +5,13 @@
 
 namespace joinery {
 
+namespace {
+
+constexpr std::uint64_t first_step = 16'384;                // dots
+constexpr std::size_t greatest_step = std::size_t{1} << 20; // bytes
+
+} // namespace
+
 void engine::core::on_pull(link_id l, link& k, const joinery::pull& m) {
     if (!peer_of(k)) return; // it will ask again, once it has introduced itself
     const auto refused = [&](refusal why) {
@@ -31,23 +38,97 @@ void engine::core::on_pull(link_id l, link& k, const joinery::pull& m) {
     a.link = l;
     a.channel = m.channel;
     a.request = m.request;
-    {
-        // What the state has beyond our log is taken along in the same moment, and logged before this is sent.
-        std::lock_guard lock(c->state->mutex());
-        std::swap(taken, c->state->pending());
-        a.bytes = c->state->delta_since(m.version);
-    }
-    log_taken(*c);
-    a.digest = digest(a.bytes);
     a.until = std::max<std::uint64_t>(m.until - m.offset, options.limits.chunk); // from its beginning
     a.expires = expires;
     wake(expires);
+    if (m.repair) {
+        const auto bytes = answer_to_repair(*c, m);
+        if (!bytes) return refused(refusal::busy);
+        add_delta(a.bytes, *bytes);
+        a.digest = digest(a.bytes);
+        ++counters.answers_made;
+    } else {
+        std::lock_guard lock(c->state->mutex());
+        a.making.emplace();
+        a.making->since = m.version;
+        a.making->until = c->state->version();
+        a.making->horizon = c->state->horizon();
+        a.making->dots = first_step;
+        a.making->told = now;
+        const bool complete = !a.making->horizon.within(m.version);
+        const auto wanted = complete ? c->state->context() : c->state->context().minus(m.version);
+        if (!c->state->leaves_tombstones() && wanted.count() > first_step)
+            wanted.for_each([&](const dot_range& r) { a.making->left.push_back(r); });
+    }
     answers.add(std::move(a));
-    ++counters.answers_made;
+}
+
+// One step of each, so that neither readers nor peers have to wait for a great one.
+void engine::core::make_answers() {
+    for (auto at = answers.begin(); at != answers.end();) {
+        auto& a = (at++)->second;
+        if (!a.making) continue;
+        auto* c = find(a.channel);
+        if (c->held) { // what is ours would be given away
+            answers.erase(a.peer, a.request);
+            continue;
+        }
+        make_more(*c, a);
+        if (a.making) wake(now);
+    }
+}
+
+void engine::core::make_more(collection& c, answer_book::answer& a) {
+    auto& m = *a.making;
+    if (m.left.empty()) {
+        std::vector<std::byte> rest;
+        {
+            // What the state has beyond our log is taken along in the same moment, and logged before this is sent.
+            std::lock_guard lock(c.state->mutex());
+            std::swap(taken, c.state->pending());
+            if (c.state->horizon() != m.horizon) a.bytes.clear();
+            rest = a.bytes.empty() ? c.state->delta_since(m.since)
+                                   : c.state->delta_since(m.since, c.state->context().minus(m.until));
+        }
+        log_taken(c);
+        answers.grow(a, rest);
+        a.digest = digest(a.bytes);
+        a.making.reset();
+        ++counters.answers_made;
+        return;
+    }
+    causal_context part;
+    for (auto n = m.dots; n > 0 && !m.left.empty();) {
+        auto& r = m.left.back();
+        const auto first = r.last - std::min(n, r.last - r.first + 1) + 1;
+        part.add({r.replica, first, r.last});
+        n -= r.last - first + 1;
+        if (first == r.first)
+            m.left.pop_back();
+        else
+            r.last = first - 1;
+    }
+    std::vector<std::byte> delta;
+    {
+        std::lock_guard lock(c.state->mutex());
+        delta = c.state->delta_since(m.since, part);
+    }
+    answers.grow(a, delta);
+    m.dots = delta.size() > greatest_step ? std::max<std::uint64_t>(m.dots / 2, 1) : std::min(2 * m.dots, first_step);
+    if (now - m.told >= options.timings.pull_timeout / 4) { // it is not forgotten
+        m.told = now;
+        if (const auto k = links.find(a.link); k != links.end()) k->second.out.add(credit{a.channel, a.request, 0, 0});
+    }
 }
 
 void engine::core::on_credit(link& k, const credit& m) {
     if (!k.peer) return;
+    if (auto* c = find(m.channel); c && c->pull.request && c->pull.request->request == m.request &&
+                                   k.peer == c->pull.peer) { // our answer is being made
+        c->pull.stalls = 0;
+        c->pull.deadline = now + options.timings.pull_timeout;
+        return wake(c->pull.deadline);
+    }
     auto* a = answers.find(*k.peer, m.request);
     if (!a) return;
     a->received = std::max(a->received, m.received);

@@ -25,7 +25,10 @@ void engine::core::write_beacons(std::optional<link_id> to) {
     };
     for (auto& c : collections) {
         beacon::collection item{c.channel, public_version(c), c.held ? 0 : c.list, std::nullopt};
-        if (audit && !c.held) item.digest = digest_of(c);
+        if (audit && !c.held) {
+            c.digest.reset(); // memory may have gone bad since
+            item.digest = digest_of(c);
+        }
         const std::size_t cost = 32 + 20 * item.version.size();
         if (size > 0 && size + cost > options.limits.max_frame - message_overhead) send();
         size += cost;
@@ -70,29 +73,6 @@ void engine::core::learn(collection& c, peer& p, const version_vector& version) 
         v.ahead_since = now;
         wake(now + options.timings.patience);
     }
-}
-
-// ---- audit ----
-
-/// Of the state, if it is at exactly the version that is logged and has nothing beyond it.
-std::optional<std::uint64_t> engine::core::digest_of(collection& c) {
-    if (c.digest && c.digest_version == c.version) return c.digest;
-    std::lock_guard lock(c.state->mutex());
-    if (!c.state->context().gapless() || c.state->version() != c.version) return std::nullopt;
-    c.digest = c.state->digest();
-    c.digest_version = c.version;
-    return c.digest;
-}
-
-void engine::core::audit(collection& c, replica_id from, view& v, const beacon::collection& b) {
-    if (b.version != c.version || c.held || v.diverged_at == b.version) return;
-    const auto mine = digest_of(c);
-    if (!mine || *mine == *b.digest) return;
-    v.diverged_at = b.version;
-    ++counters.divergences;
-    auto& e = note(event_kind::divergence, c.number);
-    e.peer = from;
-    e.text = "\"" + c.name + "\" differs at " + to_string(b.version);
 }
 
 } // namespace joinery

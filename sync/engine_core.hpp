@@ -12,6 +12,7 @@
 //     engine_relays.cpp     passing on the edits of others
 //     engine_pulls.cpp      fetching what is missing
 //     engine_answers.cpp    answering those who do
+//     engine_audit.cpp      finding what differs and must not, and repairing it
 //     engine_presence.cpp   what replicas say of themselves for the moment
 
 #include "answers.hpp"
@@ -104,6 +105,18 @@ struct engine::core {
         std::uint64_t granted = 0;
     };
 
+    // The search for what differs from a peer's state at equal versions: from wide blocks of dots to single dots.
+    struct repairing {
+        replica_id peer;
+        std::uint64_t request = 0;
+        std::uint64_t theirs = 0;           // the digest of its whole state
+        std::uint64_t width = 0;            // of the blocks that are being compared
+        causal_context open, found;         // wider blocks that are to be compared; those of this width that differ
+        std::vector<dot_range> asked;       // the blocks of the request
+        std::vector<std::uint64_t> digests; // ours
+        engine_time deadline = never;       // never: nothing is awaited
+    };
+
     // The way on which an origin's edits come here, and do not come.
     struct route {
         link_id source = 0;                        // they come first on this link; 0: it is not known
@@ -143,9 +156,9 @@ struct engine::core {
         bool list_due = false;  // peers have to be told
         std::map<replica_id, acknowledgement> acknowledged;
         version_vector stable, pruned;
-        bool joining = false;           // not a member yet
-        bool group = false;             // there are members
-        std::vector<std::byte> fetched; // evicted: what a member has
+        bool joining = false;                              // not a member yet
+        bool group = false;                                // there are members
+        std::unique_ptr<replicated_state::answer> fetched; // evicted: what a member has
 
         frame_writer record; // what is to be logged
         std::size_t log_bytes = 0, snapshot_bytes = 0;
@@ -157,6 +170,7 @@ struct engine::core {
         gap_buffer buffer;
         std::map<replica_id, route> routes; // by origin
         pulling pull;
+        repairing repair;
         bool check_pull = false;
         version_vector digest_version;
         std::optional<std::uint64_t> digest; // at digest_version
@@ -243,7 +257,6 @@ struct engine::core {
     bool make_room_for_peer();
     void handle(link_id l, link& k, const message& m);
     void learn(collection& c, peer& p, const version_vector& version);
-    void audit(collection& c, replica_id from, view& v, const beacon::collection& b);
     void reject(link_id l, link& k, decode_error e);
     void say_hello(link& k);
     void write_hello(link_id l, link& k);
@@ -254,7 +267,6 @@ struct engine::core {
     peer* peer_of(const link& k);
     /// The link does not lead to its peer any more.
     void detach(link_id l, link& k);
-    std::optional<std::uint64_t> digest_of(collection& c);
     void ask();
 
     // ---- engine_members.cpp ----
@@ -314,6 +326,7 @@ struct engine::core {
     void log_taken(collection& c);
     void publish(collection& c, const edit_batch::entry& e, std::span<const std::byte> delta);
     void log_item(collection& c, std::span<const std::byte> delta);
+    void log_items(collection& c, std::span<const std::byte> answer);
     /// What snapshots and records consist of: states and deltas, and marks: the own dots after this one are held; or,
     /// without one, none are.
     static void put_item(frame_writer& to, std::span<const std::byte> bytes);
@@ -345,17 +358,36 @@ struct engine::core {
     // ---- engine_pulls.cpp ----
     static std::uint64_t missing_dots(const version_vector& theirs, const version_vector& ours);
     void look_for_pull(collection& c);
-    void start_pull(collection& c, replica_id from);
+    void start_pull(collection& c, replica_id from, joinery::pull what);
     void resume_pull(collection& c);
     void fail_pull(collection& c);
     void on_chunk(link_id l, link& k, const chunk& m);
+    static result<std::unique_ptr<replicated_state::answer>, decode_error>
+    read_answer(const collection& c, std::span<const std::byte> bytes);
     void finish_pull(link_id l, link& k, collection& c);
     void pulls_at_time();
 
     // ---- engine_answers.cpp ----
     void on_pull(link_id l, link& k, const joinery::pull& m);
+    void make_answers();
+    void make_more(collection& c, answer_book::answer& a);
     void on_credit(link& k, const credit& m);
     void send_chunks();
+
+    // ---- engine_audit.cpp ----
+    /// Requires: the state is locked. It is at exactly the version that is logged, and has nothing beyond it.
+    static bool settled(const collection& c);
+    std::optional<std::uint64_t> digest_of(collection& c);
+    void audit(collection& c, replica_id from, view& v, const beacon::collection& b);
+    void compare_next(collection& c, link& k);
+    static bool differs(std::uint64_t mine, std::uint64_t theirs, std::uint64_t width);
+    void on_compare(link& k, const compare& m);
+    void on_digests(link& k, const digests& m);
+    void compared(collection& c);
+    void start_repair(collection& c, causal_context dots);
+    std::optional<std::vector<std::byte>> answer_to_repair(collection& c, const joinery::pull& m);
+    void finish_repair(link_id l, link& k, collection& c);
+    void repairs_at_time();
 
     // ---- engine_presence.cpp ----
     void set_presence(collection& c, std::span<const std::byte> bytes, engine_time time_to_live);

@@ -282,7 +282,7 @@ void engine::core::evicted() {
 // Once there is an answer for every collection that somebody shares.
 void engine::core::come_back() {
     for (const auto& c : collections) {
-        if (!c.fetched.empty()) continue;
+        if (c.fetched) continue;
         for (const auto& [who, p] : peers)
             if (p.up && p.views[c.number].shares) return;
     }
@@ -290,13 +290,13 @@ void engine::core::come_back() {
     const auto old = id;
     adopt(fresh, false, [&](collection& c) {
         std::uint64_t known = c.state->context().greatest(old);
-        if (c.fetched.empty()) {
+        if (!c.fetched) {
             c.state->rename_from(known, fresh);
             return known;
         }
         const auto fetched = std::exchange(c.fetched, {});
-        known = std::min(known, coverage_of(fetched)->greatest(old));
-        if (!c.state->rejoin(fetched, 0, fresh)) c.state->rename_from(known, fresh);
+        known = std::min(known, fetched->covered.greatest(old));
+        if (!c.state->rejoin(fetched.get(), 0, fresh)) c.state->rename_from(known, fresh);
         return known;
     });
     remove_member(old);

@@ -17,7 +17,7 @@ std::uint64_t engine::core::missing_dots(const version_vector& theirs, const ver
 // Of the peers that have been ahead for long enough: the one that has failed least, then the one that has most.
 void engine::core::look_for_pull(collection& c) {
     c.check_pull = false;
-    if (c.pull.request || !c.fetched.empty()) return;
+    if (c.pull.request || c.fetched) return;
     std::optional<replica_id> best;
     unsigned failures = 0;
     std::uint64_t most = 0;
@@ -40,14 +40,20 @@ void engine::core::look_for_pull(collection& c) {
         failures = v.failures;
         most = missing;
     }
-    if (best) start_pull(c, *best);
+    if (!best) return;
+    joinery::pull what;
+    what.version = public_version(c);
+    start_pull(c, *best, std::move(what));
 }
 
-void engine::core::start_pull(collection& c, replica_id from) {
+void engine::core::start_pull(collection& c, replica_id from, joinery::pull what) {
     auto* k = link_to(peers.at(from));
     c.pull.peer = from;
     c.pull.granted = options.limits.window;
-    c.pull.request = joinery::pull{c.channel, next_request++, public_version(c), 0, c.pull.granted};
+    what.channel = c.channel;
+    what.request = next_request++;
+    what.until = c.pull.granted;
+    c.pull.request = std::move(what);
     c.pull.stalls = 0;
     c.pull.deadline = now + options.timings.pull_timeout;
     wake(c.pull.deadline);
@@ -130,21 +136,34 @@ void engine::core::on_chunk(link_id l, link& k, const chunk& m) {
     }
 }
 
+result<std::unique_ptr<replicated_state::answer>, decode_error>
+engine::core::read_answer(const collection& c, std::span<const std::byte> bytes) {
+    const auto deltas = deltas_of(bytes);
+    if (!deltas) return failure<decode_error>(deltas.error());
+    return c.state->read_answer(*deltas);
+}
+
 void engine::core::finish_pull(link_id l, link& k, collection& c) {
     const auto& bytes = c.pull.staged.bytes();
     k.out.add(credit{c.channel, c.pull.request->request, bytes.size(), bytes.size()});
-    const auto covered = coverage_of(bytes);
-    if (digest(bytes) != c.pull.staged.answer() || !covered) {
-        reject(l, k, covered ? decode_error::bad_checksum : covered.error());
+    if (digest(bytes) != c.pull.staged.answer()) {
+        reject(l, k, decode_error::bad_checksum);
         return fail_pull(c);
     }
+    if (c.pull.request->repair) return finish_repair(l, k, c);
+    auto answer = read_answer(c, bytes); // before the state is locked: it takes long
+    if (!answer) {
+        reject(l, k, answer.error());
+        return fail_pull(c);
+    }
+    const auto covered = (*answer)->covered;
     if (next_id) {
-        c.fetched = bytes;
+        c.fetched = std::move(*answer);
         c.pull = {};
         ++counters.pulls_completed;
         return come_back();
     }
-    if (covered->greatest(id) > own_limit(c)) {
+    if (covered.greatest(id) > own_limit(c)) {
         exceeded(c);
         if (c.pull.request) fail_pull(c); // not while it is unclear who is who
         return;
@@ -152,7 +171,7 @@ void engine::core::finish_pull(link_id l, link& k, collection& c) {
     bool grew = false;
     {
         std::lock_guard lock(c.state->mutex());
-        const auto taken_in = c.state->join(bytes);
+        const auto taken_in = c.state->join(**answer);
         if (!taken_in) {
             reject(l, k, taken_in.error());
             return fail_pull(c);
@@ -162,8 +181,8 @@ void engine::core::finish_pull(link_id l, link& k, collection& c) {
             const std::uint64_t own = c.version[id]; // more of ours may wait to be taken
             const auto before = std::exchange(c.version, c.state->version());
             c.version.set(id, own);
-            log_item(c, bytes);
-            came_late(c, c.pull.peer, *covered, before);
+            log_items(c, bytes);
+            came_late(c, c.pull.peer, covered, before);
             retry_buffer(c);
         }
     }

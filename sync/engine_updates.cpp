@@ -41,6 +41,10 @@ void engine::core::log_item(collection& c, std::span<const std::byte> delta) {
     if (logging) put_item(c.record, delta);
 }
 
+void engine::core::log_items(collection& c, std::span<const std::byte> answer) {
+    if (logging) c.record.body().insert(c.record.body().end(), answer.begin(), answer.end());
+}
+
 void engine::core::put_item(frame_writer& to, std::span<const std::byte> bytes) {
     compact_output_archive ar(to.body());
     ar.varint(bytes.size());

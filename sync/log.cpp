@@ -33,6 +33,7 @@ description describe(event_kind kind) {
     case event_kind::member_joined: return {log_level::info, "a node is a member from now on"};
     case event_kind::member_gone: return {log_level::info, "a node is no member any more"};
     case event_kind::evicted: return {log_level::warning, "this node was evicted: it comes back under a new id"};
+    case event_kind::repaired: return {log_level::warning, "what differed was taken from a peer"};
     }
     return {log_level::warning, "an event"};
 }

@@ -4,6 +4,7 @@
 #include <joinery/digest.hpp>
 
 #include <algorithm>
+#include <bit>
 #include <functional>
 #include <utility>
 
@@ -212,6 +213,8 @@ void save(compact_output_archive& ar, const pull& m) {
     ar.write(m.version);
     ar.varint(m.offset);
     ar.varint(m.until);
+    ar(m.repair);
+    if (m.repair) ar.write(m.dots);
 }
 void load(compact_input_archive& ar, pull& m) {
     m.channel = read_channel(ar);
@@ -220,6 +223,8 @@ void load(compact_input_archive& ar, pull& m) {
     m.offset = ar.varint();
     m.until = ar.varint();
     if (m.until < m.offset) ar.fail(decode_error::invalid_value);
+    ar(m.repair);
+    m.dots = m.repair ? ar.read_causal_context() : causal_context();
 }
 
 void save(compact_output_archive& ar, const chunk& m) {
@@ -346,6 +351,41 @@ void load(compact_input_archive& ar, presence& m) {
         ar.fail(decode_error::too_large);
 }
 
+void save(compact_output_archive& ar, const compare& m) {
+    write(ar, m.channel);
+    fixed(ar, m.request);
+    fixed(ar, m.version);
+    ar.byte(static_cast<std::uint8_t>((std::bit_width(m.width) - 1) / 4));
+    ar.write(m.dots);
+}
+void load(compact_input_archive& ar, compare& m) {
+    m.channel = read_channel(ar);
+    m.request = fixed(ar);
+    m.version = fixed(ar);
+    const unsigned level = ar.byte();
+    if (level > 15) ar.fail(decode_error::invalid_value);
+    m.width = std::uint64_t{1} << (4 * level);
+    m.dots = ar.read_causal_context();
+    std::size_t blocks = 0;
+    m.dots.for_each([&](const dot_range& r) {
+        const auto n = (r.last - 1) / m.width - (r.first - 1) / m.width + 1;
+        if (n > compare::max_blocks || (blocks += static_cast<std::size_t>(n)) > compare::max_blocks)
+            ar.fail(decode_error::too_large);
+    });
+}
+
+void save(compact_output_archive& ar, const digests& m) {
+    write(ar, m.channel);
+    fixed(ar, m.request);
+    ar.varint(m.values.size());
+    for (const auto v : m.values) fixed(ar, v);
+}
+void load(compact_input_archive& ar, digests& m) {
+    m.channel = read_channel(ar);
+    m.request = fixed(ar);
+    read_list(ar, m.values, [&](std::uint64_t& v) { v = fixed(ar); });
+}
+
 // ---- batches ----
 
 template <class M> void message_batch::put(std::uint8_t tag, const M& m) {
@@ -363,6 +403,8 @@ void message_batch::add(const relaying& m) { put(8, m); }
 void message_batch::add(const membership& m) { put(9, m); }
 void message_batch::add(const acknowledgements& m) { put(10, m); }
 void message_batch::add(const presence& m) { put(11, m); }
+void message_batch::add(const compare& m) { put(12, m); }
+void message_batch::add(const digests& m) { put(13, m); }
 
 void message_batch::clear() {
     frame_.clear();
@@ -389,6 +431,8 @@ result<bool, decode_error> message_reader::next(message& out) {
         case 9: load(archive_, out.emplace<membership>()); break;
         case 10: load(archive_, out.emplace<acknowledgements>()); break;
         case 11: load(archive_, out.emplace<presence>()); break;
+        case 12: load(archive_, out.emplace<compare>()); break;
+        case 13: load(archive_, out.emplace<digests>()); break;
         default: archive_.fail(decode_error::invalid_value);
         }
         return true;

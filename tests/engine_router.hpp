@@ -38,7 +38,9 @@ enum : std::size_t {
     is_relaying,
     is_membership,
     is_acknowledgements,
-    is_presence
+    is_presence,
+    is_compare,
+    is_digests
 };
 
 inline frame_content content_of(std::span<const std::byte> frame) {

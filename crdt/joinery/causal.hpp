@@ -45,6 +45,9 @@ public:
     /// Everything a peer at that version lacks, and no more; the complete state if the peer is behind the
     /// horizon. O(|answer| log n).
     delta<T> delta_since(const version_vector& peer) const;
+    /// A part of delta_since(peer): of its dots only these. All parts together join like the whole, if a type has no
+    /// tombstones, and the horizon stayed as it is. O(|answer| log n).
+    delta<T> delta_since(const version_vector& peer, const causal_context& wanted) const;
     /// The complete state as a delta. O(n).
     delta<T> whole() const;
     operator delta<T>() const { return whole(); }
@@ -60,6 +63,12 @@ public:
 
     /// A digest of the context and the live content: equal for equal states. O(n).
     std::uint64_t digest() const;
+    /// One for each of these ranges: 0 if nothing of it lives, and `removed_digest` if it is a single dot of which a
+    /// record says that it was removed. Equal for equal states of types without tombstones. O(what lives there + log).
+    std::vector<std::uint64_t> digests(std::span<const dot_range> parts) const;
+
+    /// What this state has of these dots, as a delta. O(|answer| log n).
+    delta<T> extract(const causal_context& wanted) const;
 
     /// Equal contexts and equal live content (removal log, horizon and tombstones left out).
     friend bool operator==(const causal& a, const causal& b) {
@@ -91,7 +100,7 @@ private:
     std::size_t trim_above_ = 0;
     bool held_ = false; // own edits may yet be renamed, and with them their records: the log keeps all
 
-    delta<T> extract(const causal_context& wanted) const;
+    void replace(const delta<T>& other);
     void merge(const delta<T>& d, hybrid_clock* clock, sibling_counts* siblings);
     void join_unknown(const delta<T>& d, join_scope scope);
     void pass_horizon();
@@ -185,6 +194,16 @@ template <crdt T> delta<T> causal<T>::delta_since(const version_vector& peer) co
     return d;
 }
 
+template <crdt T> delta<T> causal<T>::delta_since(const version_vector& peer, const causal_context& wanted) const {
+    const bool complete = !horizon_.within(peer);
+    delta<T> d = extract(complete ? wanted : wanted.minus(peer));
+    if (complete)
+        d.horizon = horizon_;
+    else
+        d.since = peer;
+    return d;
+}
+
 template <crdt T> void causal<T>::prune(const version_vector& stable, std::span<const replica_id> absent) {
     if (!unknown_.empty()) return;
     version_vector known = stable;
@@ -207,6 +226,35 @@ template <crdt T> void causal<T>::trim_log() {
 
 template <crdt T> std::uint64_t causal<T>::digest() const {
     return combine(joinery::digest(encode(context_)), traits::digest(value_, context_));
+}
+
+template <crdt T> std::vector<std::uint64_t> causal<T>::digests(std::span<const dot_range> parts) const {
+    causal_context killed;
+    log_.for_each([&](dot, const kills& k) {
+        for (const auto& dots : k.dots) killed.add(dots);
+        for (const auto& run : k.runs) killed.add(dot_range{run.start.replica, run.start.seq, run.last});
+    });
+    std::vector<std::uint64_t> all;
+    all.reserve(parts.size());
+    for (const auto& part : parts) {
+        fragment_of<T> f;
+        traits::extract(value_, context_.intersect(causal_context{part}), f);
+        if (!f.empty())
+            all.push_back(std::clamp<std::uint64_t>(joinery::digest(encode(f)), 1, removed_digest - 1));
+        else
+            all.push_back(part.first == part.last && killed.contains(part) ? removed_digest : 0);
+    }
+    return all;
+}
+
+// Not a join: both have seen these dots, and what the other has of them takes the place of what is here. For types
+// without tombstones.
+template <crdt T> void causal<T>::replace(const delta<T>& other) {
+    delta<T> nothing;
+    nothing.covered = other.covered;
+    merge(nothing, nullptr, nullptr);
+    context_.subtract(other.covered);
+    merge(other, nullptr, nullptr);
 }
 
 // A delta joins another by way of a state, so that there is one join rule and not two.

@@ -50,6 +50,9 @@ struct removal {
     friend bool operator==(const removal&, const removal&) = default;
 };
 
+/// In the place of a dot's digest: a record says that it was removed.
+inline constexpr std::uint64_t removed_digest = UINT64_MAX;
+
 /// The records that are not yet causally stable, and the index that answers whether an arriving dot is
 /// already dead. Adding and look-ups are O(log n).
 class removal_log {

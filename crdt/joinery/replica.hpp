@@ -50,6 +50,8 @@ public:
     /// True if and only if the state grew. What is not accepted changes nothing. O(|delta| log n).
     bool join(const delta<T>& d) { return state_.join(d, &clock_, &siblings_); }
     bool join(const causal<T>& other) { return join(other.whole()); }
+    /// The same, and what is less joins what is more: O(of the lesser). `siblings` are those that met in `other`.
+    bool join(causal<T>&& other, const sibling_counts& siblings);
 
     /// False for an answer of delta_since that starts beyond this state's version; the deltas of edits are
     /// always accepted.
@@ -61,6 +63,11 @@ public:
     /// Forgets what every member has seen. Requires: `stable` is causally stable, that is at most the
     /// version that each member has acknowledged after all it had issued by then had arrived here.
     void prune(const version_vector& stable, std::span<const replica_id> absent = {}) { state_.prune(stable, absent); }
+
+    /// What another replica at the same version has of the dots that the delta covers takes the place of what is here:
+    /// the repair of states that differ although they must not. O(|delta| log n). Requires: the type leaves no
+    /// tombstones, the dots were seen.
+    void replace(const delta<T>& other) { state_.replace(other); }
 
     void set_log_budget(std::optional<std::size_t> bytes) { state_.set_log_budget(bytes); }
 
@@ -126,6 +133,19 @@ template <class T> template <class F> delta<T> replica<T>::edit(F&& f) {
     if (tx.now_) state_.latest_ = std::max(state_.latest_, *tx.now_);
     state_.trim_log();
     return d;
+}
+
+template <class T> bool replica<T>::join(causal<T>&& other, const sibling_counts& siblings) {
+    if (other.context_.count() <= state_.context_.count()) return join(other.whole());
+    const bool grows = !state_.context_.contains(other.context_);
+    other.set_log_budget(state_.log_budget_);
+    other.join(state_.whole(), &clock_, &siblings_);
+    other.held_ = state_.held_;
+    clock_.observe(other.latest_);
+    siblings_.seen += siblings.seen;
+    siblings_.resolved += siblings.resolved;
+    state_ = std::move(other);
+    return grows;
 }
 
 template <class T> void replica<T>::rename_from(std::uint64_t seq, replica_id to) {

@@ -108,6 +108,7 @@ enum class event_kind : std::uint8_t {
     member_joined,     ///< `peer` is a member of the collection from now on
     member_gone,       ///< `peer` has left or was evicted
     evicted,           ///< this node was: it comes back under a new id
+    repaired,          ///< after a divergence: what `peer` had took the place of what was here
 };
 
 /// The kind's name, which is stable.
@@ -147,6 +148,7 @@ struct engine_counters {
     std::uint64_t presence_sent = 0, presence_relayed = 0, presence_received = 0;
     std::uint64_t presence_duplicate = 0, presence_refused = 0, presence_expired = 0;
     std::uint64_t frames_rejected = 0, divergences = 0, compactions = 0, prunings = 0;
+    std::uint64_t comparisons_sent = 0, comparisons_answered = 0, repairs = 0, dots_repaired = 0;
 
     /// Calls f(std::string_view name, std::uint64_t value) for each.
     template <class F> void for_each(F&& f) const;
@@ -305,6 +307,10 @@ template <class F> void engine_counters::for_each(F&& f) const {
         {"divergences", divergences},
         {"compactions", compactions},
         {"prunings", prunings},
+        {"comparisons_sent", comparisons_sent},
+        {"comparisons_answered", comparisons_answered},
+        {"repairs", repairs},
+        {"dots_repaired", dots_repaired},
     };
     for (const auto& [name, value] : all) f(name, value);
 }

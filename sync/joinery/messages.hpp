@@ -15,6 +15,7 @@
 #include <joinery/codec.hpp>
 #include <joinery/frame.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -102,13 +103,15 @@ struct beacon {
 };
 
 /// Send me what I lack. The answer is one encoded delta, in chunks. Sent again with the same request, it
-/// goes on at `offset`.
+/// goes on at `offset`. A repair asks for what the other has of some dots that both have seen.
 struct pull {
     joinery::channel channel;
     std::uint64_t request = 0;
     version_vector version;
     std::uint64_t offset = 0; ///< I have the answer's bytes below this
     std::uint64_t until = 0;  ///< and credit for the bytes below this
+    bool repair = false;      ///< at exactly `version`: what you have of these dots; of none: your complete state
+    causal_context dots{};
     friend bool operator==(const pull&, const pull&) = default;
 };
 
@@ -197,8 +200,41 @@ struct presence {
     static constexpr std::uint64_t max_time_to_live = 3'600'000;
 };
 
-using message =
-    std::variant<hello, update, beacon, pull, chunk, credit, refuse, relaying, membership, acknowledgements, presence>;
+/// Our states differ although we have seen the same: send me digests of what lives of these dots, one for each block
+/// of `width` sequence numbers (those from 1, from width + 1, from 2 width + 1, ...) that has any of them, in order.
+struct compare {
+    joinery::channel channel;
+    std::uint64_t request = 0;
+    std::uint64_t version = 0; ///< the digest of the version at which we both must be
+    std::uint64_t width = 1;   ///< a power of 16
+    causal_context dots;
+    friend bool operator==(const compare&, const compare&) = default;
+
+    static constexpr std::size_t max_blocks = 1024;
+    /// Calls f(dot_range) for each block's part of the dots.
+    template <class F> void for_each_block(F&& f) const;
+};
+
+/// The answer.
+struct digests {
+    joinery::channel channel;
+    std::uint64_t request = 0;
+    std::vector<std::uint64_t> values; ///< none: I am not at that version
+    friend bool operator==(const digests&, const digests&) = default;
+};
+
+template <class F> void compare::for_each_block(F&& f) const {
+    dots.for_each([&](const dot_range& r) {
+        for (auto first = r.first; first <= r.last;) {
+            const auto last = std::min(r.last, (first - 1) / width * width + width);
+            f(dot_range{r.replica, first, last});
+            first = last + 1;
+        }
+    });
+}
+
+using message = std::variant<hello, update, beacon, pull, chunk, credit, refuse, relaying, membership, acknowledgements,
+                             presence, compare, digests>;
 
 /// Writes messages into one frame. Reused after `clear()`, it allocates little.
 class message_batch {
@@ -218,6 +254,8 @@ public:
     void add(const membership& m);
     void add(const acknowledgements& m);
     void add(const presence& m);
+    void add(const compare& m);
+    void add(const digests& m);
 
     bool empty() const { return frame_.body_size() == 0; }
     /// Bytes so far; the frame adds at most `frame_overhead`.
@@ -271,5 +309,9 @@ void save(compact_output_archive& ar, const acknowledgements& m);
 void load(compact_input_archive& ar, acknowledgements& m);
 void save(compact_output_archive& ar, const presence& m);
 void load(compact_input_archive& ar, presence& m);
+void save(compact_output_archive& ar, const compare& m);
+void load(compact_input_archive& ar, compare& m);
+void save(compact_output_archive& ar, const digests& m);
+void load(compact_input_archive& ar, digests& m);
 
 } // namespace joinery

@@ -21,6 +21,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <span>
@@ -85,8 +86,23 @@ public:
     /// these dots. After an error, or if the delta starts beyond this state's version, nothing has changed.
     virtual result<bool, decode_error> join(std::span<const std::byte> delta, const dot_range* edit = nullptr) = 0;
 
+    /// What a peer has answered, which is one or more encoded deltas: read, and not yet joined.
+    struct answer {
+        causal_context covered;
+        virtual ~answer() = default;
+    };
+    /// Does not require `mutex()`. O(size).
+    virtual result<std::unique_ptr<answer>, decode_error>
+    read_answer(std::span<const std::span<const std::byte>> deltas) const = 0;
+    /// Joins all of it at once. True if the state grew. After an error nothing has changed. A complete state that is
+    /// greater than this one takes O(this one). Requires: it was read by this object.
+    virtual result<bool, decode_error> join(answer& a) = 0;
+
     /// An encoded delta: all that a peer at that version lacks.
     virtual std::vector<std::byte> delta_since(const version_vector& peer) const = 0;
+    /// As causal<T>: a part of it.
+    virtual std::vector<std::byte> delta_since(const version_vector& peer, const causal_context& wanted) const = 0;
+    virtual const version_vector& horizon() const = 0;
     /// The complete state, encoded.
     virtual std::vector<std::byte> whole() const = 0;
     /// Starts again under this identity from an encoded complete state, or an empty one if there are no
@@ -100,14 +116,20 @@ public:
     virtual bool leaves_tombstones() const = 0;
     /// Of the context and the live content. O(n).
     virtual std::uint64_t digest() const = 0;
+    /// As causal<T>: of what lives of these dots.
+    virtual std::vector<std::uint64_t> digests(std::span<const dot_range> parts) const = 0;
+    /// What there is of these dots, as an encoded delta.
+    virtual std::vector<std::byte> extract(const causal_context& wanted) const = 0;
+    /// As replica<T>, with an encoded delta that covers nothing but these dots. After an error nothing has changed.
+    virtual result<bool, decode_error> replace(std::span<const std::byte> delta, const causal_context& wanted) = 0;
 
     /// As replica<T>: own dots above `seq` may yet be renamed; they are kept; they become dots of a new id.
     virtual void hold_from(std::uint64_t seq) = 0;
     virtual void confirm() = 0;
     virtual void rename_from(std::uint64_t seq, replica_id to) = 0;
 
-    /// As replica<T>::rejoin; the answer is an encoded delta, or none. After an error nothing has changed.
-    virtual result<bool, decode_error> rejoin(std::span<const std::byte> answer, std::uint64_t seq, replica_id to) = 0;
+    /// As replica<T>::rejoin; the answer may be null. After an error nothing has changed.
+    virtual result<bool, decode_error> rejoin(answer* a, std::uint64_t seq, replica_id to) = 0;
 
     /// Edits that the engine has not taken yet. All own dots that it does not know of are here.
     edit_batch& pending() { return pending_; }
@@ -152,9 +174,16 @@ public:
     const hybrid_clock& clock() const override { return replica_.clock(); }
     sibling_counts siblings() const override { return replica_.siblings(); }
     result<bool, decode_error> join(std::span<const std::byte> bytes, const dot_range* edit) override;
+    result<std::unique_ptr<answer>, decode_error>
+    read_answer(std::span<const std::span<const std::byte>> deltas) const override;
+    result<bool, decode_error> join(answer& a) override;
     std::vector<std::byte> delta_since(const version_vector& peer) const override {
         return encode(replica_.delta_since(peer));
     }
+    std::vector<std::byte> delta_since(const version_vector& peer, const causal_context& wanted) const override {
+        return encode(replica_.state().delta_since(peer, wanted));
+    }
+    const version_vector& horizon() const override { return replica_.state().horizon(); }
     std::vector<std::byte> whole() const override { return encode(replica_.state().whole()); }
     result<bool, decode_error> restore(replica_id id, std::span<const std::byte> bytes) override;
     void prune(const version_vector& stable, std::span<const replica_id> absent) override {
@@ -163,15 +192,28 @@ public:
     bool prunable() const override { return leaves_tombstones() || !replica_.state().removals().empty(); }
     bool leaves_tombstones() const override { return crdt_traits<T>::leaves_tombstones; }
     std::uint64_t digest() const override { return replica_.state().digest(); }
+    std::vector<std::uint64_t> digests(std::span<const dot_range> parts) const override {
+        return replica_.state().digests(parts);
+    }
+    std::vector<std::byte> extract(const causal_context& wanted) const override {
+        return encode(replica_.state().extract(wanted));
+    }
+    result<bool, decode_error> replace(std::span<const std::byte> bytes, const causal_context& wanted) override;
     void hold_from(std::uint64_t seq) override { replica_.hold_from(seq); }
     void confirm() override { replica_.confirm(); }
     void rename_from(std::uint64_t seq, replica_id to) override {
         replica_.rename_from(seq, to);
         started_anew();
     }
-    result<bool, decode_error> rejoin(std::span<const std::byte> answer, std::uint64_t seq, replica_id to) override;
+    result<bool, decode_error> rejoin(answer* a, std::uint64_t seq, replica_id to) override;
 
 private:
+    struct typed_answer final : answer {
+        std::vector<delta<T>> deltas;
+        std::optional<causal<T>> complete; // instead of several: the state that they make
+        sibling_counts siblings;
+    };
+
     wall_clock wall_;
     std::chrono::milliseconds max_skew_;
     replica<T> replica_;
@@ -205,12 +247,59 @@ result<bool, decode_error> replicated<T>::join(std::span<const std::byte> bytes,
 }
 
 template <class T>
-result<bool, decode_error> replicated<T>::rejoin(std::span<const std::byte> answer, std::uint64_t seq, replica_id to) {
-    const auto d = answer.empty() ? result<delta<T>, decode_error>(delta<T>()) : decode<delta<T>>(answer);
-    if (!d) return failure<decode_error>(d.error());
-    if (!replica_.accepts(*d)) return failure<decode_error>(decode_error::invalid_value);
-    replica_.rejoin(*d, seq, to);
+auto replicated<T>::read_answer(std::span<const std::span<const std::byte>> deltas) const
+    -> result<std::unique_ptr<answer>, decode_error> {
+    auto a = std::make_unique<typed_answer>();
+    bool complete = deltas.size() > 1;
+    for (const auto bytes : deltas) {
+        auto d = decode<delta<T>>(bytes);
+        if (!d) return failure<decode_error>(d.error());
+        a->covered.join(d->covered);
+        complete &= d->since.empty();
+        a->deltas.push_back(std::move(*d));
+    }
+    if (complete) {
+        a->complete.emplace();
+        a->complete->set_log_budget(std::nullopt);
+        for (const auto& d : std::exchange(a->deltas, {})) a->complete->join(d, nullptr, &a->siblings);
+    }
+    return std::unique_ptr<answer>(std::move(a));
+}
+
+template <class T> result<bool, decode_error> replicated<T>::join(answer& read) {
+    auto& a = static_cast<typed_answer&>(read);
+    for (const auto& d : a.deltas)
+        if (!replica_.accepts(d)) return failure<decode_error>(decode_error::invalid_value);
+    bool changed = false;
+    if (a.complete)
+        changed = replica_.join(std::move(*a.complete), a.siblings);
+    else
+        for (const auto& d : a.deltas) changed |= replica_.join(d);
+    if (changed) grew();
+    return changed;
+}
+
+template <class T> result<bool, decode_error> replicated<T>::rejoin(answer* read, std::uint64_t seq, replica_id to) {
+    delta<T> d;
+    if (auto* a = static_cast<typed_answer*>(read)) {
+        if (!a->complete && a->deltas.size() != 1) return failure<decode_error>(decode_error::invalid_value);
+        d = a->complete ? a->complete->whole() : std::move(a->deltas.front());
+    }
+    if (!replica_.accepts(d)) return failure<decode_error>(decode_error::invalid_value);
+    replica_.rejoin(d, seq, to);
     started_anew();
+    return true;
+}
+
+template <class T>
+result<bool, decode_error> replicated<T>::replace(std::span<const std::byte> bytes, const causal_context& wanted) {
+    const auto d = decode<delta<T>>(bytes);
+    if (!d) return failure<decode_error>(d.error());
+    if (crdt_traits<T>::leaves_tombstones || !d->since.empty() || !d->horizon.empty() || !wanted.contains(d->covered) ||
+        !context().contains(d->covered))
+        return failure<decode_error>(decode_error::invalid_value);
+    replica_.replace(*d);
+    grew();
     return true;
 }
 

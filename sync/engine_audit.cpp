@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine_core.hpp"
+
+#include <joinery/digest.hpp>
+
+#include <bit>
+
+namespace joinery {
+
+namespace {
+
+// What one comparison may make a peer look at while it holds the state.
+constexpr std::uint64_t max_dots = 65'536;
+constexpr std::uint64_t fan_out = 16;
+
+std::uint64_t digest_of_version(const version_vector& v) { return digest(encode(v)); }
+
+std::vector<dot_range> blocks_of(const compare& m) {
+    std::vector<dot_range> blocks;
+    m.for_each_block([&](const dot_range& b) { blocks.push_back(b); });
+    return blocks;
+}
+
+} // namespace
+
+// ---- noticing ----
+
+bool engine::core::settled(const collection& c) {
+    return c.state->context().gapless() && c.state->version() == c.version;
+}
+
+std::optional<std::uint64_t> engine::core::digest_of(collection& c) {
+    if (c.digest && c.digest_version == c.version) return c.digest;
+    std::lock_guard lock(c.state->mutex());
+    if (!settled(c)) return std::nullopt;
+    c.digest = c.state->digest();
+    c.digest_version = c.version;
+    return c.digest;
+}
+
+void engine::core::audit(collection& c, replica_id from, view& v, const beacon::collection& b) {
+    if (b.version != c.version || c.held || c.repair.deadline != never || c.pull.request) return;
+    const auto mine = digest_of(c);
+    if (!mine || *mine == *b.digest) return;
+    if (v.diverged_at != b.version) { // once, however long it takes
+        v.diverged_at = b.version;
+        ++counters.divergences;
+        auto& e = note(event_kind::divergence, c.number);
+        e.peer = from;
+        e.text = "\"" + c.name + "\" differs at " + to_string(b.version);
+        audit_due = beacon_due = true; // so that the peer notices, too
+    }
+    auto* k = link_to(peers.at(from));
+    if (!k) return;
+    c.repair = {};
+    c.repair.peer = from;
+    c.repair.theirs = *b.digest;
+    // What is left of a removed element of a text depends on what was forgotten when: such states are not compared
+    // by their parts, and the greater digest decides.
+    if (c.state->leaves_tombstones()) {
+        if (*mine < *b.digest) start_repair(c, {});
+        return;
+    }
+    std::uint64_t last = 1;
+    for (const auto& [r, seq] : c.version) last = std::max(last, seq);
+    c.repair.width = std::uint64_t{1} << (std::bit_width(last - 1) / 4 * 4);
+    while (c.repair.width > max_dots / fan_out) c.repair.width /= fan_out;
+    c.repair.found = causal_context(c.version);
+    compare_next(c, *k);
+}
+
+// ---- comparing ----
+
+// The next blocks; those that were found to differ are then compared sixteen times as closely.
+void engine::core::compare_next(collection& c, link& k) {
+    auto& r = c.repair;
+    if (r.open.empty()) {
+        if (!r.asked.empty()) {
+            if (r.width == 1 || r.found.empty()) return compared(c);
+            r.width /= fan_out;
+        }
+        r.open = std::exchange(r.found, {});
+    }
+    compare m{c.channel, 0, digest_of_version(c.version), r.width, {}};
+    std::uint64_t dots = 0;
+    std::size_t blocks = 0;
+    compare all{{}, 0, 0, r.width, std::exchange(r.open, {})};
+    r.asked.clear();
+    all.for_each_block([&](const dot_range& b) {
+        const auto n = b.last - b.first + 1;
+        if (blocks < compare::max_blocks && (blocks == 0 || dots + n <= max_dots)) {
+            m.dots.add(b);
+            r.asked.push_back(b);
+            ++blocks;
+            dots += n;
+        } else {
+            blocks = compare::max_blocks; // the rest, however small
+            r.open.add(b);
+        }
+    });
+    {
+        std::lock_guard lock(c.state->mutex());
+        if (!settled(c)) return static_cast<void>(r = {});
+        r.digests = c.state->digests(r.asked);
+    }
+    r.request = m.request = next_request++;
+    r.deadline = now + options.timings.pull_timeout;
+    wake(r.deadline);
+    k.out.add(m);
+    ++counters.comparisons_sent;
+}
+
+void engine::core::on_compare(link& k, const compare& m) {
+    if (!peer_of(k)) return;
+    digests answer{m.channel, m.request, {}};
+    auto* c = find(m.channel);
+    if (c && !c->held && !c->state->leaves_tombstones() && m.version == digest_of_version(c->version)) {
+        const auto blocks = blocks_of(m);
+        std::uint64_t dots = 0;
+        for (const auto& b : blocks) dots += b.last - b.first + 1;
+        std::lock_guard lock(c->state->mutex());
+        if (dots <= max_dots && settled(*c)) answer.values = c->state->digests(blocks);
+    }
+    k.out.add(answer);
+    ++counters.comparisons_answered;
+}
+
+void engine::core::on_digests(link& k, const digests& m) {
+    auto* c = find(m.channel);
+    if (!c || c->repair.deadline == never || c->repair.request != m.request || k.peer != c->repair.peer) return;
+    auto& r = c->repair;
+    r.deadline = never;
+    if (m.values.size() != r.asked.size()) return; // one of us has moved on: the next audit begins again
+    for (std::size_t i = 0; i < m.values.size(); ++i)
+        if (differs(r.digests[i], m.values[i], r.width)) r.found.add(r.asked[i]);
+    compare_next(*c, k);
+}
+
+// Of a single dot the greater stays: what lives rather than what is gone for no known reason, and what was removed
+// rather than what lives.
+bool engine::core::differs(std::uint64_t mine, std::uint64_t theirs, std::uint64_t width) {
+    if (width > 1) return mine != theirs;
+    return mine < theirs && !(mine == 0 && theirs == removed_digest);
+}
+
+void engine::core::compared(collection& c) {
+    auto& r = c.repair;
+    if (!r.found.empty()) return start_repair(c, std::exchange(r.found, {}));
+    if (r.width == 1) return; // the peer is the one to mend
+    // All that lives is the same, and the states are not: the greater digest decides.
+    const auto mine = digest_of(c);
+    if (mine && *mine < r.theirs) start_repair(c, {});
+}
+
+// ---- repairing ----
+
+void engine::core::start_repair(collection& c, causal_context dots) {
+    if (c.pull.request || !link_to(peers.at(c.repair.peer))) return;
+    joinery::pull what;
+    what.version = c.version;
+    what.repair = true;
+    what.dots = std::move(dots);
+    start_pull(c, c.repair.peer, std::move(what));
+}
+
+std::optional<std::vector<std::byte>> engine::core::answer_to_repair(collection& c, const joinery::pull& m) {
+    if (m.version != c.version) return std::nullopt;
+    std::lock_guard lock(c.state->mutex());
+    if (!settled(c)) return std::nullopt;
+    return m.dots.empty() ? c.state->whole() : c.state->extract(m.dots);
+}
+
+// Of both, one after the other, the greater: so the order in which peers repair each other makes no difference.
+void engine::core::finish_repair(link_id l, link& k, collection& c) {
+    const auto request = std::move(*c.pull.request);
+    const auto answer = c.pull.staged.bytes();
+    const auto from = c.pull.peer;
+    peers.at(from).views[c.number].failures = 0;
+    c.pull = {};
+    c.check_pull = true;
+    ++counters.pulls_completed;
+    const auto deltas = deltas_of(answer);
+    if (!deltas || deltas->size() != 1) return reject(l, k, decode_error::invalid_value);
+    const auto bytes = deltas->front();
+    {
+        std::lock_guard lock(c.state->mutex());
+        if (c.held || request.version != c.version || !settled(c)) return;
+        if (request.dots.empty()) {
+            const auto covered = coverage_of(bytes);
+            if (!covered || *covered != c.state->context()) return reject(l, k, decode_error::invalid_value);
+        }
+        const auto read = request.dots.empty() ? c.state->restore(id, bytes) : c.state->replace(bytes, request.dots);
+        if (!read) return reject(l, k, read.error());
+        write_all(c);
+    }
+    c.digest.reset();
+    c.remote = true;
+    audit_due = beacon_due = true;
+    const auto dots = request.dots.count();
+    ++counters.repairs;
+    counters.dots_repaired += dots;
+    auto& e = note(event_kind::repaired, c.number);
+    e.peer = from;
+    e.text = request.dots.empty() ? "the complete state of \"" + c.name + "\""
+                                  : std::to_string(dots) + " dots of \"" + c.name + "\"";
+}
+
+void engine::core::repairs_at_time() {
+    for (auto& c : collections) {
+        if (c.repair.deadline == never) continue;
+        if (now < c.repair.deadline)
+            wake(c.repair.deadline);
+        else
+            c.repair = {};
+    }
+}
+
+} // namespace joinery

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+// Great answers, which are made in steps while the state changes.
+#include "engine_router.hpp"
+
+using namespace joinery;
+using namespace std::chrono_literals;
+
+namespace {
+
+void fill(test_engine& n, int count) {
+    for (int i = 0; i < count; ++i) n.add_later("element " + std::to_string(i));
+    n.engine->flush();
+}
+
+} // namespace
+
+TEST_CASE("engine: a great answer is made in steps, and what is edited meanwhile is in it") {
+    router r;
+    auto &a = r.add("a"), &b = r.add("b");
+    a.start();
+    constexpr int count = 100'000;
+    fill(a, count);
+    b.start();
+    b.add("of b"); // kept
+    r.lose = [](const router::envelope& e, const frame_content& f) { return e.from == 0 && f.has(is_update); };
+    r.link(0, 1);
+    int edits = 0;
+    bool seen_empty = false;
+    for (int turns = 0; (*b.set)->size() < 2 && turns < 10'000; ++turns) {
+        while (!r.wire.empty() && (*b.set)->size() < 2) {
+            r.deliver_next();
+            seen_empty |= (*b.set)->size() == 1;
+            if (a.counters().answers_made == 0 && a.counters().hellos_received > 1) { // while it is made
+                {
+                    std::lock_guard lock(a.set->mutex());
+                    a.set->edit([&](auto& s, auto& tx) { // of any part
+                        s.remove(tx, "element " + std::to_string(edits * 5000));
+                        s.add(tx, "element " + std::to_string(edits * 5000 + 7));
+                    });
+                }
+                a.add_later("new " + std::to_string(edits)); // the next step takes them along
+                ++edits;
+            }
+        }
+        r.now += 1ms;
+        for (auto& n : r.nodes) {
+            n->engine->tick(r.now);
+            n->engine->flush();
+        }
+    }
+    CHECK(edits > 3);
+    CHECK(seen_empty);
+    // All at once, and as it was at the end.
+    REQUIRE(edits < count / 5000);
+    CHECK((*b.set)->size() == count + 1);
+    for (int i = 0; i < edits; ++i) {
+        CHECK_FALSE(b.has("element " + std::to_string(i * 5000)));
+        CHECK(b.has("new " + std::to_string(i)));
+    }
+    CHECK(b.counters().pulls_completed == 1);
+    CHECK(b.counters().pulls_failed == 0);
+    r.lose = nullptr;
+    r.run(3s);
+    check_converged(r);
+    CHECK((*a.set)->size() == static_cast<std::size_t>(count + 1));
+
+    // What came in parts is stored.
+    b.crash();
+    b.start();
+    CHECK((*b.set)->size() == static_cast<std::size_t>(count + 1));
+}
+
+TEST_CASE("engine: who waits for a great answer is told that it is being made") {
+    router r;
+    auto &a = r.add("a"), &b = r.add("b");
+    a.start();
+    fill(a, 100'000);
+    b.start();
+    r.link(0, 1);
+    while (b.counters().pulls_sent == 0) {
+        r.now += 1ms;
+        r.deliver();
+        for (auto& n : r.nodes) n->engine->tick(r.now);
+        for (auto& n : r.nodes) n->engine->flush();
+    }
+    int steps = 0;
+    while ((*b.set)->empty() && steps < 100) { // a takes long for each
+        r.now += 400ms;
+        for (auto& n : r.nodes) n->engine->tick(r.now);
+        if (!r.wire.empty()) r.deliver_next();
+        r.flush();
+        while (!r.wire.empty()) { // not more than one step: b only
+            auto e = std::move(r.wire.front());
+            r.wire.pop_front();
+            r.nodes[e.to]->engine->received(e.from, e.frame);
+            if (e.to == 1) b.engine->flush();
+        }
+        ++steps;
+    }
+    CHECK(steps > 3);
+    CHECK(b.counters().pulls_failed == 0);
+    CHECK(b.counters().pulls_resumed == 0);
+    CHECK((*b.set)->size() == 100'000);
+}
+
+TEST_CASE("engine: a great answer to a peer that was away is joined on top of what it has") {
+    router r;
+    auto &a = r.add("a"), &b = r.add("b");
+    r.start_all();
+    fill(a, 100);
+    r.run(1s);
+    r.cut(0, 1);
+    fill(a, 50'000); // the first hundred again
+    b.add("of b");
+    b.remove("element 5");
+    r.link(0, 1);
+    r.run(5s);
+    check_converged(r);
+    CHECK((*a.set)->size() == 50'001);
+    CHECK(b.counters().pulls_completed >= 1);
+}
