@@ -132,9 +132,9 @@ void write_repairs(folder& to, channel set) {
         (batch.add(messages), ...);
         write_batch(to, name, batch);
     };
-    put("compare", compare{set, 5, digest(encode(version)), 1, causal_context(version)});
-    put("compare_wide", compare{set, 5, digest(encode(version)), 1 << 16, {{replica_id{100}, 1, 1 << 20}}});
-    put("compare_too_much", compare{set, 5, 1, 1, {{replica_id{100}, 1, 2000}}});
+    put("comparison", comparison{set, 5, digest(encode(version)), 1, causal_context(version)});
+    put("comparison_wide", comparison{set, 5, digest(encode(version)), 1 << 16, {{replica_id{100}, 1, 1 << 20}}});
+    put("comparison_too_much", comparison{set, 5, 1, 1, {{replica_id{100}, 1, 2000}}});
     pull own{set, 6, version, 0, 1000, true, causal_context(version)};
     put("repair", own);
     own.dots = {};

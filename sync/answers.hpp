@@ -46,6 +46,14 @@ result<std::vector<std::span<const std::byte>>, decode_error> deltas_of(std::spa
 /// Adds one more.
 void add_delta(std::vector<std::byte>& answer, std::span<const std::byte> delta);
 
+/// A great answer is made step by step, and what happens meanwhile is its last part.
+struct steps_of_answer {
+    version_vector since, until, horizon;
+    std::vector<dot_range> left; ///< the next are at the end
+    std::uint64_t dots = 0;      ///< of one step
+    std::chrono::milliseconds told{};
+};
+
 /// The outgoing answers.
 class answer_book {
 public:
@@ -59,14 +67,7 @@ public:
         std::uint64_t sent = 0, received = 0, until = 0;
         std::chrono::milliseconds expires{};
 
-        /// A great answer is made step by step, and what happens meanwhile is its last part.
-        struct steps {
-            version_vector since, until, horizon;
-            std::vector<dot_range> left; ///< the next are at the end
-            std::uint64_t dots = 0;      ///< of one step
-            std::chrono::milliseconds told{};
-        };
-        std::optional<steps> making;
+        std::optional<steps_of_answer> making;
 
         bool can_send() const { return !making && sent < until && sent < bytes.size(); }
     };

@@ -15,7 +15,7 @@ constexpr std::uint64_t fan_out = 16;
 
 std::uint64_t digest_of_version(const version_vector& v) { return digest(encode(v)); }
 
-std::vector<dot_range> blocks_of(const compare& m) {
+std::vector<dot_range> blocks_of(const comparison& m) {
     std::vector<dot_range> blocks;
     m.for_each_block([&](const dot_range& b) { blocks.push_back(b); });
     return blocks;
@@ -81,20 +81,20 @@ void engine::core::compare_next(collection& c, link& k) {
         }
         r.open = std::exchange(r.found, {});
     }
-    compare m{c.channel, 0, digest_of_version(c.version), r.width, {}};
+    comparison m{c.channel, 0, digest_of_version(c.version), r.width, {}};
     std::uint64_t dots = 0;
     std::size_t blocks = 0;
-    compare all{{}, 0, 0, r.width, std::exchange(r.open, {})};
+    comparison all{{}, 0, 0, r.width, std::exchange(r.open, {})};
     r.asked.clear();
     all.for_each_block([&](const dot_range& b) {
         const auto n = b.last - b.first + 1;
-        if (blocks < compare::max_blocks && (blocks == 0 || dots + n <= max_dots)) {
+        if (blocks < comparison::max_blocks && (blocks == 0 || dots + n <= max_dots)) {
             m.dots.add(b);
             r.asked.push_back(b);
             ++blocks;
             dots += n;
         } else {
-            blocks = compare::max_blocks; // the rest, however small
+            blocks = comparison::max_blocks; // the rest, however small
             r.open.add(b);
         }
     });
@@ -110,7 +110,7 @@ void engine::core::compare_next(collection& c, link& k) {
     ++counters.comparisons_sent;
 }
 
-void engine::core::on_compare(link& k, const compare& m) {
+void engine::core::on_comparison(link& k, const comparison& m) {
     if (!peer_of(k)) return;
     digests answer{m.channel, m.request, {}};
     auto* c = find(m.channel);

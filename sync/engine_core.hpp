@@ -381,7 +381,7 @@ struct engine::core {
     void audit(collection& c, replica_id from, view& v, const beacon::collection& b);
     void compare_next(collection& c, link& k);
     static bool differs(std::uint64_t mine, std::uint64_t theirs, std::uint64_t width);
-    void on_compare(link& k, const compare& m);
+    void on_comparison(link& k, const comparison& m);
     void on_digests(link& k, const digests& m);
     void compared(collection& c);
     void start_repair(collection& c, causal_context dots);

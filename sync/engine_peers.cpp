@@ -143,8 +143,8 @@ void engine::core::handle(link_id l, link& k, const message& m) {
         on_acknowledgements(k, *a);
     else if (const auto* s = std::get_if<joinery::presence>(&m))
         on_presence(k, *s);
-    else if (const auto* w = std::get_if<compare>(&m))
-        on_compare(k, *w);
+    else if (const auto* w = std::get_if<comparison>(&m))
+        on_comparison(k, *w);
     else if (const auto* d = std::get_if<digests>(&m))
         on_digests(k, *d);
 }

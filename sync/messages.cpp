@@ -351,14 +351,14 @@ void load(compact_input_archive& ar, presence& m) {
         ar.fail(decode_error::too_large);
 }
 
-void save(compact_output_archive& ar, const compare& m) {
+void save(compact_output_archive& ar, const comparison& m) {
     write(ar, m.channel);
     fixed(ar, m.request);
     fixed(ar, m.version);
     ar.byte(static_cast<std::uint8_t>((std::bit_width(m.width) - 1) / 4));
     ar.write(m.dots);
 }
-void load(compact_input_archive& ar, compare& m) {
+void load(compact_input_archive& ar, comparison& m) {
     m.channel = read_channel(ar);
     m.request = fixed(ar);
     m.version = fixed(ar);
@@ -369,7 +369,7 @@ void load(compact_input_archive& ar, compare& m) {
     std::size_t blocks = 0;
     m.dots.for_each([&](const dot_range& r) {
         const auto n = (r.last - 1) / m.width - (r.first - 1) / m.width + 1;
-        if (n > compare::max_blocks || (blocks += static_cast<std::size_t>(n)) > compare::max_blocks)
+        if (n > comparison::max_blocks || (blocks += static_cast<std::size_t>(n)) > comparison::max_blocks)
             ar.fail(decode_error::too_large);
     });
 }
@@ -403,7 +403,7 @@ void message_batch::add(const relaying& m) { put(8, m); }
 void message_batch::add(const membership& m) { put(9, m); }
 void message_batch::add(const acknowledgements& m) { put(10, m); }
 void message_batch::add(const presence& m) { put(11, m); }
-void message_batch::add(const compare& m) { put(12, m); }
+void message_batch::add(const comparison& m) { put(12, m); }
 void message_batch::add(const digests& m) { put(13, m); }
 
 void message_batch::clear() {
@@ -431,7 +431,7 @@ result<bool, decode_error> message_reader::next(message& out) {
         case 9: load(archive_, out.emplace<membership>()); break;
         case 10: load(archive_, out.emplace<acknowledgements>()); break;
         case 11: load(archive_, out.emplace<presence>()); break;
-        case 12: load(archive_, out.emplace<compare>()); break;
+        case 12: load(archive_, out.emplace<comparison>()); break;
         case 13: load(archive_, out.emplace<digests>()); break;
         default: archive_.fail(decode_error::invalid_value);
         }

@@ -16,6 +16,8 @@ engine_time steady_milliseconds() {
 
 constexpr engine_time longest_sleep{200};      // transports want to be polled a few times a second
 constexpr std::chrono::microseconds burst{10}; // edits that follow each other faster leave together
+constexpr std::uint64_t least_burst = 8;       // edits in one group: then more are waited for, so long:
+constexpr std::chrono::microseconds gathering{300};
 
 } // namespace
 
@@ -349,6 +351,7 @@ void node_core::loop() {
             sleeps_until_ = time + sleep;
         }
         announce();
+        if (gathering_) std::this_thread::sleep_for(gathering); // what is written meanwhile leaves together
         asleep_ = true;
         if (pending_ || stop_) sleep = engine_time(0);
         options_.transport->wait(sleep);
@@ -364,7 +367,9 @@ void node_core::step() {
     pending_ = false;
     if (std::exchange(ask_, false)) engine_->ask();
     engine_->tick(now());
+    const auto before = engine_->counters().edits_published;
     engine_->flush();
+    gathering_ = level_ == durability::none && engine_->counters().edits_published - before >= least_burst;
     writable_ = engine_->writable();
     for (auto& c : collections_) c->durable = {engine_->id(), engine_->version(c->number)[engine_->id()]};
     last_step_ = std::chrono::steady_clock::now();

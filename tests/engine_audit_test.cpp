@@ -235,7 +235,7 @@ TEST_CASE("engine: a repair that is cut off, or not answered, begins again with 
     for (std::uint64_t n = 1; n < 3000; n += 400) lose(*b.set, dot{a.engine->id(), n});
     int lost = 0;
     r.lose = [&](const router::envelope&, const frame_content& f) {
-        return (f.has(is_digests) || f.has(is_compare) || f.has(is_chunk)) && ++lost % 2 == 1 && lost < 20;
+        return (f.has(is_digests) || f.has(is_comparison) || f.has(is_chunk)) && ++lost % 2 == 1 && lost < 20;
     };
     r.run(40s);
     CHECK(lost > 2);
@@ -250,7 +250,7 @@ TEST_CASE("engine: comparisons that ask for too much, or are of another version,
     fill(a, 100);
     r.run(1s);
     const auto channel = channel_of(name_digest("set"), fingerprint<set_of_strings>());
-    const auto ask = [&](compare m) {
+    const auto ask = [&](comparison m) {
         message_batch batch;
         batch.add(m);
         r.seen.clear();

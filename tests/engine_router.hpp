@@ -39,7 +39,7 @@ enum : std::size_t {
     is_membership,
     is_acknowledgements,
     is_presence,
-    is_compare,
+    is_comparison,
     is_digests
 };
 

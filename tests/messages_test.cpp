@@ -66,7 +66,7 @@ bytes all_in_one(const bytes& payload) {
     batch.add(membership{carts, {a, b}, {}});
     batch.add(acknowledgements{carts, {{a, 5, {{a, 5}}}}});
     batch.add(presence{carts, a, 5, 300, 30'000, payload});
-    batch.add(compare{carts, 78, 5, 256, {{a, 1, 300}}});
+    batch.add(comparison{carts, 78, 5, 256, {{a, 1, 300}}});
     batch.add(digests{carts, 78, {1, 0}});
     const auto f = batch.close(frame_kind::direct);
     return {f.begin(), f.end()};
@@ -94,8 +94,8 @@ TEST_CASE("messages: each is what it was after a round trip") {
     check_round_trip(pull{carts, 77, {{a, 5}}, 10, 20});
     check_round_trip(pull{carts, 77, {{a, 5}}, 10, 20, true, {}});
     check_round_trip(pull{carts, 77, {{a, 5}}, 10, 20, true, {{a, 1, 3}, {b, 5, 5}}});
-    check_round_trip(compare{carts, 78, 5, std::uint64_t{1} << 60, {{a, 1, 300}}});
-    check_round_trip(compare{carts, 78, 5, 1, {{a, 3, 4}, {b, 1, 1}}});
+    check_round_trip(comparison{carts, 78, 5, std::uint64_t{1} << 60, {{a, 1, 300}}});
+    check_round_trip(comparison{carts, 78, 5, 1, {{a, 3, 4}, {b, 1, 1}}});
     check_round_trip(digests{carts, 78, {}});
     check_round_trip(digests{carts, 78, {5, 0, UINT64_MAX}});
     check_round_trip(credit{carts, 77, 10, 20});
@@ -182,22 +182,23 @@ TEST_CASE("messages: the beginning of a delta tells its dots") {
 
 TEST_CASE("messages: a comparison's blocks lie where its width says") {
     std::vector<dot_range> blocks;
-    compare{carts, 1, 2, 16, {{a, 5, 40}, {b, 16, 16}, {b, 18, 20}}}.for_each_block(
+    comparison{carts, 1, 2, 16, {{a, 5, 40}, {b, 16, 16}, {b, 18, 20}}}.for_each_block(
         [&](const dot_range& r) { blocks.push_back(r); });
     CHECK(blocks == std::vector<dot_range>{{a, 5, 16}, {a, 17, 32}, {a, 33, 40}, {b, 16, 16}, {b, 18, 20}});
     blocks.clear();
-    compare{carts, 1, 2, std::uint64_t{1} << 60, {{a, 1, max_sequence}}}.for_each_block(
+    comparison{carts, 1, 2, std::uint64_t{1} << 60, {{a, 1, max_sequence}}}.for_each_block(
         [&](const dot_range& r) { blocks.push_back(r); });
     CHECK(blocks.size() <= 16);
     CHECK(blocks.back().last == max_sequence);
 
-    CHECK(decode<compare>(encode(compare{carts, 1, 2, 16, {{a, 1, 16 * compare::max_blocks}}})));
-    CHECK(decode<compare>(encode(compare{carts, 1, 2, 16, {{a, 1, 16 * compare::max_blocks + 1}}})).error() ==
+    CHECK(decode<comparison>(encode(comparison{carts, 1, 2, 16, {{a, 1, 16 * comparison::max_blocks}}})));
+    CHECK(decode<comparison>(encode(comparison{carts, 1, 2, 16, {{a, 1, 16 * comparison::max_blocks + 1}}})).error() ==
           decode_error::too_large);
-    CHECK(decode<compare>(encode(compare{carts, 1, 2, 1, {{a, 1, max_sequence}}})).error() == decode_error::too_large);
-    auto bad = encode(compare{carts, 1, 2, 1, {}});
+    CHECK(decode<comparison>(encode(comparison{carts, 1, 2, 1, {{a, 1, max_sequence}}})).error() ==
+          decode_error::too_large);
+    auto bad = encode(comparison{carts, 1, 2, 1, {}});
     bad[bad.size() - 2] = std::byte{16}; // a level that no width has
-    CHECK(decode<compare>(bad).error() == decode_error::invalid_value);
+    CHECK(decode<comparison>(bad).error() == decode_error::invalid_value);
 }
 
 TEST_CASE("messages: what no engine writes is refused") {

@@ -202,13 +202,13 @@ struct presence {
 
 /// Our states differ although we have seen the same: send me digests of what lives of these dots, one for each block
 /// of `width` sequence numbers (those from 1, from width + 1, from 2 width + 1, ...) that has any of them, in order.
-struct compare {
+struct comparison {
     joinery::channel channel;
     std::uint64_t request = 0;
     std::uint64_t version = 0; ///< the digest of the version at which we both must be
     std::uint64_t width = 1;   ///< a power of 16
     causal_context dots;
-    friend bool operator==(const compare&, const compare&) = default;
+    friend bool operator==(const comparison&, const comparison&) = default;
 
     static constexpr std::size_t max_blocks = 1024;
     /// Calls f(dot_range) for each block's part of the dots.
@@ -223,7 +223,7 @@ struct digests {
     friend bool operator==(const digests&, const digests&) = default;
 };
 
-template <class F> void compare::for_each_block(F&& f) const {
+template <class F> void comparison::for_each_block(F&& f) const {
     dots.for_each([&](const dot_range& r) {
         for (auto first = r.first; first <= r.last;) {
             const auto last = std::min(r.last, (first - 1) / width * width + width);
@@ -234,7 +234,7 @@ template <class F> void compare::for_each_block(F&& f) const {
 }
 
 using message = std::variant<hello, update, beacon, pull, chunk, credit, refuse, relaying, membership, acknowledgements,
-                             presence, compare, digests>;
+                             presence, comparison, digests>;
 
 /// Writes messages into one frame. Reused after `clear()`, it allocates little.
 class message_batch {
@@ -254,7 +254,7 @@ public:
     void add(const membership& m);
     void add(const acknowledgements& m);
     void add(const presence& m);
-    void add(const compare& m);
+    void add(const comparison& m);
     void add(const digests& m);
 
     bool empty() const { return frame_.body_size() == 0; }
@@ -309,8 +309,8 @@ void save(compact_output_archive& ar, const acknowledgements& m);
 void load(compact_input_archive& ar, acknowledgements& m);
 void save(compact_output_archive& ar, const presence& m);
 void load(compact_input_archive& ar, presence& m);
-void save(compact_output_archive& ar, const compare& m);
-void load(compact_input_archive& ar, compare& m);
+void save(compact_output_archive& ar, const comparison& m);
+void load(compact_input_archive& ar, comparison& m);
 void save(compact_output_archive& ar, const digests& m);
 void load(compact_input_archive& ar, digests& m);
 

@@ -198,6 +198,7 @@ private:
     std::chrono::steady_clock::time_point last_step_;
     std::string failure_;
     bool ask_ = false;
+    bool gathering_ = false; // writers are faster than the thread
     bool started_ = false;
 
     std::atomic<bool> pending_{false}; // there is something to do besides frames
