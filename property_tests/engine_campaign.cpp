@@ -66,7 +66,9 @@ TEST_CASE("engine: schedules in which a soak once found an error") {
     // errors of the simulation.
     for (const std::uint64_t seed : {5001892, 5022723, 20314361, 20324820, 20336989, 20337260, 20360082}) {
         CAPTURE(seed);
-        CHECK(run_campaign(seed, 1, 1).failures.empty());
+        auto s = random_schedule(seed);
+        s.bridges = s.followers = false; // there were none then
+        CHECK(run(s).violation == "");
     }
 }
 

@@ -35,15 +35,15 @@ void add(tally& to, const tally& from) {
 std::vector<std::string> never_seen(const tally& t) {
     static constexpr std::string_view wanted[] = {
         // faults
-        "loss", "duplication", "reordering", "corruption", "delay", "partition", "one-way partition", "link cut",
-        "crash", "crash without notice", "crash in a storage step", "crash in a starting process", "power cut",
-        "storage failure", "storage failure in a starting process", "clean stop", "storage lost", "storage set back",
-        "clone", "eviction", "clock jump", "pause",
+        "loss", "duplication", "reordering", "corruption", "delay", "partition", "one-way partition",
+        "bridged partition", "link cut", "crash", "crash without notice", "crash in a storage step",
+        "crash in a starting process", "power cut", "storage failure", "storage failure in a starting process",
+        "clean stop", "storage lost", "storage set back", "clone", "eviction", "clock jump", "pause",
         // what they led to
         "frames lost", "frames blocked", "frames duplicated", "frames reordered", "frames corrupted", "edits held back",
         "edits renamed", "edits made anew", "edits of an evicted node", "edits refused in a conflict",
         "new ids for a clone", "new ids for an original", "new ids that a crash hid",
-        "edits that may be lost with their last storage", "comparisons with the specification",
+        "edits that may be lost with their last storage", "comparisons with the specification", "followers", "hubs",
         // the engine's
         "event: changed", "event: peer up", "event: peer down", "event: identity conflict", "event: identity resolved",
         "event: new id", "event: member joined", "event: member gone", "event: evicted", "event: rejected",
@@ -90,6 +90,8 @@ schedule random_schedule(std::uint64_t seed) {
         s.steps.back().who = who;
     }
     std::stable_sort(s.steps.begin(), s.steps.end(), [](const step& a, const step& b) { return a.at < b.at; });
+    s.bridges = random.chance(70);
+    s.followers = random.chance(30);
     return s;
 }
 

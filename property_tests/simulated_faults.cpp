@@ -13,9 +13,11 @@ void world::do_step(const step& s) {
     switch (s.what) {
     case step_kind::edit: {
         machine* who = &m;
-        for (std::size_t i = 0; i < places && !(who->running() && !network.paused(who->place)); ++i)
-            who = machines[(s.who + i) % places].get();
-        if (!network.paused(who->place)) who->edit(s.draw);
+        const auto can = [&] {
+            return who->running() && !network.paused(who->place) && who->role == node_role::leader;
+        };
+        for (std::size_t i = 0; i < places && !can(); ++i) who = machines[(s.who + i) % places].get();
+        if (!network.paused(who->place) && who->role == node_role::leader) who->edit(s.draw);
         break;
     }
     case step_kind::look:
@@ -141,22 +143,25 @@ void world::bad_network(testing::random_source& draw) {
 }
 
 void world::partition(testing::random_source& draw, bool one_way) {
-    fault(one_way ? "one-way partition" : "partition");
     std::vector<bool> left(machines.size());
     left[draw.below(plan.nodes)] = true;
     for (std::size_t n = 0; n < left.size(); ++n)
         if (draw.chance(30)) left[n] = true;
+    const auto duration = time(100 + draw.below(4000));
+    std::size_t bridge = machines.size();
+    if (plan.bridges && plan.nodes > 2 && draw.chance(50)) bridge = draw.below(plan.nodes);
+    fault(bridge < machines.size() ? "bridged partition" : one_way ? "one-way partition" : "partition");
     std::vector<std::pair<std::size_t, std::size_t>> where;
     std::string text;
     for (std::size_t a = 0; a < left.size(); ++a)
         for (std::size_t b = 0; b < left.size(); ++b)
-            if (left[a] != left[b] && (!one_way || left[a])) {
+            if (left[a] != left[b] && (!one_way || left[a]) && a != bridge && b != bridge) {
                 where.emplace_back(a, b);
                 text += " " + machines[a]->name + "-/->" + machines[b]->name;
             }
     trace(nullptr, "partition:", text);
     for (auto [a, b] : where) network.block(a, b);
-    network.schedule(network.now() + time(100 + draw.below(4000)), [this, where] {
+    network.schedule(network.now() + duration, [this, where] {
         trace(nullptr, "partition over");
         for (auto [a, b] : where) network.unblock(a, b);
     });

@@ -33,6 +33,7 @@ void machine::start() {
         tampered.clear();
         auto options = world_.options;
         options.name = name;
+        options.role = role;
         options.expected_peers = world_.neighbours(place);
         engine_.emplace(options, *storage_, *this);
         engine_->tick(world_.network.now());

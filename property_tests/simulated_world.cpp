@@ -45,6 +45,7 @@ world::world(const schedule& s, planted_bug b, bool trace)
         channels.push_back(channel_of(name_digest(names.back()), fingerprint<document>()));
     }
     options.random = [this] { return random.next(); };
+    testing::random_source roles(s.seed + 1);
     for (std::size_t n = 0; n <= s.nodes; ++n) { // the last place is a clone's
         const auto level = random.chance(80)   ? durability::full
                            : random.chance(60) ? durability::relaxed
@@ -52,6 +53,10 @@ world::world(const schedule& s, planted_bug b, bool trace)
         auto& m = *machines.emplace_back(std::make_unique<machine>(*this, n, level));
         m.name = std::string(1, static_cast<char>('A' + n));
         m.exists = n < s.nodes;
+        m.role = roles.chance(60) || n == 0 || !s.followers ? node_role::leader
+                 : roles.chance(50)                         ? node_role::follower
+                                                            : node_role::hub;
+        if (m.exists && m.role != node_role::leader) count(m.role == node_role::hub ? "hubs" : "followers");
         m.skew = random.chance(20) ? static_cast<std::int64_t>(random.below(20)) * 3'600'000 - 36'000'000
                                    : static_cast<std::int64_t>(random.below(100));
         network.add(m.name);
@@ -65,9 +70,9 @@ world::world(const schedule& s, planted_bug b, bool trace)
         if (const auto opened = open_frame(frame)) {
             message_reader reader(opened->body);
             joinery::message m;
-            static constexpr const char* kinds[] = {"hello",      "update",           "beacon",  "pull",
-                                                    "chunk",      "credit",           "refuse",  "relaying",
-                                                    "membership", "acknowledgements", "presence"};
+            static constexpr const char* kinds[] = {
+                "hello",    "update",     "beacon",           "pull",     "chunk",      "credit", "refuse",
+                "relaying", "membership", "acknowledgements", "presence", "comparison", "digests"};
             for (auto more = reader.next(m); more && *more; more = reader.next(m)) {
                 what += std::string(" ") + kinds[m.index()];
                 if (const auto* u = std::get_if<update>(&m))

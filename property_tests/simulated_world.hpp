@@ -55,7 +55,8 @@ public:
     std::size_t place;
     std::string name;
     memory_disk disk;
-    std::int64_t skew = 0;  ///< of its wall clock, in milliseconds
+    std::int64_t skew = 0; ///< of its wall clock, in milliseconds
+    node_role role = node_role::leader;
     std::size_t lineage;    ///< of what is on the disk
     bool exists = true;     ///< false for the place of a clone that was not made
     bool evicted = false;   ///< it was told so, and has the same id still

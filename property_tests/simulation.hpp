@@ -59,6 +59,8 @@ struct schedule {
     std::size_t collections = 1;
     bool small_limits = false;
     unsigned topology = 0;
+    bool bridges = false;   ///< some partitions leave one node that both sides reach
+    bool followers = false; ///< some nodes take no writes
     std::vector<step> steps;
 };
 schedule random_schedule(std::uint64_t seed);

@@ -62,6 +62,7 @@ public:
     std::string name;
     joinery::memory_disk disk;
     std::unique_ptr<joinery::storage> open_disk;
+    std::function<std::unique_ptr<joinery::storage>()> open; ///< none: `disk`
     std::unique_ptr<joinery::replicated<set_of_strings>> set;
     std::optional<joinery::engine> engine;
     joinery::collection_id number = 0;
@@ -198,7 +199,7 @@ inline test_engine::test_engine(router& r, std::size_t place, joinery::durabilit
 }
 
 inline void test_engine::start() {
-    open_disk = disk.open();
+    open_disk = open ? open() : disk.open();
     set = std::make_unique<joinery::replicated<set_of_strings>>();
     engine.emplace(options, *open_disk, *this);
     engine->tick(router_.now);

@@ -161,7 +161,7 @@ TEST_CASE("leader: a write that is not acknowledged in time says by whom, and st
     CHECK(arrives(b, "milk"));
 }
 
-TEST_CASE("leader: a session token makes a write readable elsewhere") {
+TEST_CASE("leader: a session token makes a write readable elsewhere (known failures: 24 lost read-your-writes)") {
     memory_network network;
     set_leader a(options(network, "a", {"b"}));
     set_leader b(options(network, "b", {"a"}));
