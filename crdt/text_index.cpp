@@ -55,6 +55,28 @@ void text_index::assign(const dot_range& r, std::uint32_t leaf) {
     }
 }
 
+bool text_index::extends(const dot_range& r) const {
+    const auto it = reaching({r.replica, r.first});
+    return it != intervals_.end() && it->first.replica == r.replica && it->first.seq <= r.last &&
+           (it->first.seq < r.first || it->second.last > r.last);
+}
+
+void text_index::trim(const dot_range& r, std::uint32_t leaf, std::uint64_t before, std::uint64_t after) {
+    auto next = intervals_.upper_bound({r.replica, r.first});
+    if (next != intervals_.end() && next->first == dot{r.replica, r.last + 1} && next->second.leaf == leaf) {
+        const auto rest = next->second;
+        next = intervals_.erase(next);
+        if (after <= rest.last) next = intervals_.emplace_hint(next, dot{r.replica, after}, rest);
+    }
+    if (next == intervals_.begin()) return;
+    const auto left = std::prev(next);
+    if (left->first.replica != r.replica || left->second.last + 1 != r.first || left->second.leaf != leaf) return;
+    if (left->first.seq <= before)
+        left->second.last = before;
+    else
+        intervals_.erase(left);
+}
+
 text_index::map::const_iterator text_index::reaching(dot d) const {
     auto it = intervals_.upper_bound(d);
     if (it == intervals_.begin()) return it;

@@ -419,8 +419,9 @@ void text_tree::erase(place p, std::uint64_t n) {
     std::size_t i = isolate(l, p.span, p.offset, n);
     span& s = l.spans[i];
     if (s.bytes > 0) l.text.erase(text_offset(l, i), s.bytes);
-    index_.erase(s.dots());
+    const dot_range gone = s.dots();
     l.spans.erase(l.spans.begin() + static_cast<std::ptrdiff_t>(i));
+    forget(p.leaf, gone);
     if (i > 0) coalesce(l, i - 1);
     changed(p.leaf);
 }

@@ -63,6 +63,11 @@ public:
 
     void assign(const dot_range& r, std::uint32_t leaf);
     void erase(const dot_range& r);
+    /// True if the interval that `r` is in has dots beyond it.
+    bool extends(const dot_range& r) const;
+    /// After `r` was erased: what is left of its interval keeps the dots up to `before` and those from `after` on.
+    /// Nobody has those in between any more.
+    void trim(const dot_range& r, std::uint32_t leaf, std::uint64_t before, std::uint64_t after);
     /// The first interval that reaches `d` or lies behind it; of any replica.
     map::const_iterator reaching(dot d) const;
     map::const_iterator end() const { return intervals_.end(); }
@@ -237,6 +242,7 @@ private:
     void changed(std::uint32_t id);
     void split(std::uint32_t id);
     bool absorb_next(std::uint32_t id);
+    void forget(std::uint32_t id, const dot_range& gone);
     void remove_leaf(std::uint32_t id);
 
     std::uint32_t new_leaf();

@@ -46,7 +46,10 @@ void text_tree::split(std::uint32_t id) {
     r.text.assign(l.text, byte);
     l.spans.erase(from, l.spans.end());
     l.text.resize(byte);
-    for (const auto& s : r.spans) index_.assign(s.dots(), added);
+    for (const auto& s : r.spans) {
+        forget(id, s.dots());
+        index_.assign(s.dots(), added);
+    }
 
     r.before = id;
     r.after = l.after;
@@ -67,11 +70,33 @@ bool text_tree::absorb_next(std::uint32_t id) {
     std::size_t seam = l.spans.size();
     l.spans.insert(l.spans.end(), r.spans.begin(), r.spans.end());
     l.text += r.text;
-    for (const auto& s : r.spans) index_.assign(s.dots(), id);
+    r.spans.clear();
+    for (std::size_t i = seam; i < l.spans.size(); ++i) {
+        forget(gone, l.spans[i].dots());
+        index_.assign(l.spans[i].dots(), id);
+    }
     coalesce(l, seam);
     lift(id, true);
     remove_leaf(gone);
     return true;
+}
+
+// The leaf does not have these dots any more. What of their interval lies between its other elements goes with them, or
+// the index would grow with everything that was ever erased.
+void text_tree::forget(std::uint32_t id, const dot_range& gone) {
+    const bool alone = !index_.extends(gone);
+    index_.erase(gone);
+    if (alone) return;
+    std::uint64_t before = 0, after = UINT64_MAX;
+    for (const auto& s : leaves_[id].spans) {
+        const auto dots = s.dots();
+        if (dots.replica != gone.replica) continue;
+        if (dots.last < gone.first)
+            before = std::max(before, dots.last);
+        else if (dots.first > gone.last)
+            after = std::min(after, dots.first);
+    }
+    index_.trim(gone, id, before, after);
 }
 
 void text_tree::remove_leaf(std::uint32_t id) {

@@ -87,14 +87,11 @@ public:
         return inner_.join(delta, edit);
     }
     result<std::unique_ptr<answer>, decode_error>
-    read_answer(std::span<const std::span<const std::byte>> deltas) const override {
-        return inner_.read_answer(deltas);
+    read_answer(const version_vector& horizon, std::span<const std::span<const std::byte>> deltas) const override {
+        return inner_.read_answer(horizon, deltas);
     }
     result<bool, decode_error> join(answer& a) override { return inner_.join(a); }
     std::vector<std::byte> delta_since(const version_vector& peer) const override { return inner_.delta_since(peer); }
-    std::vector<std::byte> delta_since(const version_vector& peer, const causal_context& wanted) const override {
-        return inner_.delta_since(peer, wanted);
-    }
     const version_vector& horizon() const override { return inner_.horizon(); }
     std::vector<std::byte> whole() const override { return inner_.whole(); }
     result<bool, decode_error> restore(replica_id id, std::span<const std::byte> whole) override {

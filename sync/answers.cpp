@@ -33,26 +33,22 @@ bool staged_answer::add(const chunk& c, std::size_t max_ahead) {
 
 void staged_answer::clear() { *this = {}; }
 
-result<std::vector<std::span<const std::byte>>, decode_error> deltas_of(std::span<const std::byte> answer) {
-    std::vector<std::span<const std::byte>> deltas;
+result<answer_parts, decode_error> parts_of(std::span<const std::byte> answer) {
+    answer_parts parts;
     compact_input_archive ar(answer);
     try {
+        parts.horizon = ar.read_version_vector();
+        parts.header = answer.size() - ar.remaining();
         while (ar.remaining() > 0) {
             const auto size = ar.varint();
             if (size == 0) ar.fail(decode_error::invalid_value);
-            deltas.push_back(ar.raw(size));
+            parts.deltas.push_back(ar.raw(size));
         }
     } catch (const decode_failure& e) {
         return failure<decode_error>(e.reason);
     }
-    if (deltas.empty()) return failure<decode_error>(decode_error::truncated);
-    return deltas;
-}
-
-void add_delta(std::vector<std::byte>& answer, std::span<const std::byte> delta) {
-    compact_output_archive ar(answer);
-    ar.varint(delta.size());
-    ar.raw(delta.data(), delta.size());
+    if (parts.deltas.empty()) return failure<decode_error>(decode_error::truncated);
+    return parts;
 }
 
 answer_book::answer* answer_book::find(replica_id peer, std::uint64_t request) {
@@ -60,15 +56,25 @@ answer_book::answer* answer_book::find(replica_id peer, std::uint64_t request) {
     return at == answers_.end() ? nullptr : &at->second;
 }
 
-void answer_book::add(answer a) {
+answer_book::answer& answer_book::add(answer a) {
     erase(a.peer, a.request);
     bytes_ += a.bytes.size();
-    answers_.emplace(std::pair(a.peer, a.request), std::move(a));
+    const std::pair key(a.peer, a.request);
+    return answers_.emplace(key, std::move(a)).first->second;
+}
+
+void answer_book::begin(answer& a, const version_vector& horizon) {
+    bytes_ -= a.bytes.size();
+    a.bytes.clear();
+    compact_output_archive(a.bytes).write(horizon);
+    bytes_ += a.bytes.size();
 }
 
 void answer_book::grow(answer& a, std::span<const std::byte> delta) {
     bytes_ -= a.bytes.size();
-    add_delta(a.bytes, delta);
+    compact_output_archive ar(a.bytes);
+    ar.varint(delta.size());
+    ar.raw(delta.data(), delta.size());
     bytes_ += a.bytes.size();
 }
 

@@ -41,16 +41,20 @@ private:
     std::size_t later_bytes_ = 0;
 };
 
-/// The deltas of an answer, which refer to its bytes.
-result<std::vector<std::span<const std::byte>>, decode_error> deltas_of(std::span<const std::byte> answer);
-/// Adds one more.
-void add_delta(std::vector<std::byte>& answer, std::span<const std::byte> delta);
+/// What an answer consists of. The deltas refer to its bytes.
+struct answer_parts {
+    version_vector horizon; ///< if they are parts of a complete state: what that has pruned
+    std::vector<std::span<const std::byte>> deltas;
+    std::size_t header = 0; ///< the bytes before the deltas
+};
+result<answer_parts, decode_error> parts_of(std::span<const std::byte> answer);
 
 /// A great answer is made step by step, and what happens meanwhile is its last part.
 struct steps_of_answer {
     version_vector since, until, horizon;
     std::vector<dot_range> left; ///< the next are at the end
     std::uint64_t dots = 0;      ///< of one step
+    bool made = false;           ///< at least one
     std::chrono::milliseconds told{};
 };
 
@@ -77,8 +81,10 @@ public:
     bool has_room(std::size_t max_answers, std::size_t max_bytes) const {
         return answers_.size() < max_answers && bytes_ < max_bytes;
     }
-    void add(answer a);
-    /// More of it was made.
+    answer& add(answer a);
+    /// Begins its bytes, again if need be.
+    void begin(answer& a, const version_vector& horizon);
+    /// One more delta of it was made.
     void grow(answer& a, std::span<const std::byte> delta);
     void erase(replica_id peer, std::uint64_t request);
     void clear();

@@ -30,6 +30,7 @@ public:
             batches_[i].clear();
         }
         used_ = 0;
+        while (batches_.size() > 4) batches_.pop_back(); // of a burst
     }
 
 private:

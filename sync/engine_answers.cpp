@@ -44,23 +44,25 @@ void engine::core::on_pull(link_id l, link& k, const joinery::pull& m) {
     if (m.repair) {
         const auto bytes = answer_to_repair(*c, m);
         if (!bytes) return refused(refusal::busy);
-        add_delta(a.bytes, *bytes);
-        a.digest = digest(a.bytes);
+        auto& added = answers.add(std::move(a));
+        answers.begin(added, {});
+        answers.grow(added, *bytes);
+        added.digest = digest(added.bytes);
         ++counters.answers_made;
-    } else {
-        std::lock_guard lock(c->state->mutex());
-        a.making.emplace();
-        a.making->since = m.version;
-        a.making->until = c->state->version();
-        a.making->horizon = c->state->horizon();
-        a.making->dots = first_step;
-        a.making->told = now;
-        const bool complete = !a.making->horizon.within(m.version);
-        const auto wanted = complete ? c->state->context() : c->state->context().minus(m.version);
-        if (!c->state->leaves_tombstones() && wanted.count() > first_step)
-            wanted.for_each([&](const dot_range& r) { a.making->left.push_back(r); });
+        return;
     }
-    answers.add(std::move(a));
+    std::lock_guard lock(c->state->mutex());
+    auto& steps = a.making.emplace();
+    steps.since = m.version;
+    steps.until = c->state->version();
+    steps.horizon = c->state->horizon();
+    steps.dots = first_step;
+    steps.told = now;
+    const bool complete = !steps.horizon.within(m.version);
+    const auto wanted = complete ? c->state->context() : c->state->context().minus(m.version);
+    const bool great = !c->state->leaves_tombstones() && wanted.count() > first_step;
+    if (great) wanted.for_each([&](const dot_range& r) { steps.left.push_back(r); });
+    answers.begin(answers.add(std::move(a)), great && complete ? steps.horizon : version_vector());
 }
 
 // One step of each, so that neither readers nor peers have to wait for a great one.
@@ -86,9 +88,11 @@ void engine::core::make_more(collection& c, answer_book::answer& a) {
             // What the state has beyond our log is taken along in the same moment, and logged before this is sent.
             std::lock_guard lock(c.state->mutex());
             std::swap(taken, c.state->pending());
-            if (c.state->horizon() != m.horizon) a.bytes.clear();
-            rest = a.bytes.empty() ? c.state->delta_since(m.since)
-                                   : c.state->delta_since(m.since, c.state->context().minus(m.until));
+            if (m.made && c.state->horizon() != m.horizon) { // what was pruned meanwhile is in no part
+                m.made = false;
+                answers.begin(a, {});
+            }
+            rest = m.made ? c.state->extract(c.state->context().minus(m.until)) : c.state->delta_since(m.since);
         }
         log_taken(c);
         answers.grow(a, rest);
@@ -111,9 +115,10 @@ void engine::core::make_more(collection& c, answer_book::answer& a) {
     std::vector<std::byte> delta;
     {
         std::lock_guard lock(c.state->mutex());
-        delta = c.state->delta_since(m.since, part);
+        delta = c.state->extract(part);
     }
     answers.grow(a, delta);
+    m.made = true;
     m.dots = delta.size() > greatest_step ? std::max<std::uint64_t>(m.dots / 2, 1) : std::min(2 * m.dots, first_step);
     if (now - m.told >= options.timings.pull_timeout / 4) { // it is not forgotten
         m.told = now;

@@ -117,7 +117,7 @@ void engine::core::on_comparison(link& k, const comparison& m) {
     if (c && !c->held && !c->state->leaves_tombstones() && m.version == digest_of_version(c->version)) {
         const auto blocks = blocks_of(m);
         std::uint64_t dots = 0;
-        for (const auto& b : blocks) dots += b.last - b.first + 1;
+        for (const auto& b : blocks) dots = std::min(dots + (b.last - b.first + 1), max_dots + 1);
         std::lock_guard lock(c->state->mutex());
         if (dots <= max_dots && settled(*c)) answer.values = c->state->digests(blocks);
     }
@@ -179,9 +179,9 @@ void engine::core::finish_repair(link_id l, link& k, collection& c) {
     c.pull = {};
     c.check_pull = true;
     ++counters.pulls_completed;
-    const auto deltas = deltas_of(answer);
-    if (!deltas || deltas->size() != 1) return reject(l, k, decode_error::invalid_value);
-    const auto bytes = deltas->front();
+    const auto parts = parts_of(answer);
+    if (!parts || parts->deltas.size() != 1) return reject(l, k, decode_error::invalid_value);
+    const auto bytes = parts->deltas.front();
     {
         std::lock_guard lock(c.state->mutex());
         if (c.held || request.version != c.version || !settled(c)) return;

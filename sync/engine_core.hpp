@@ -326,7 +326,7 @@ struct engine::core {
     void log_taken(collection& c);
     void publish(collection& c, const edit_batch::entry& e, std::span<const std::byte> delta);
     void log_item(collection& c, std::span<const std::byte> delta);
-    void log_items(collection& c, std::span<const std::byte> answer);
+    void log_items(collection& c, std::span<const std::byte> deltas);
     /// What snapshots and records consist of: states and deltas, and marks: the own dots after this one are held; or,
     /// without one, none are.
     static void put_item(frame_writer& to, std::span<const std::byte> bytes);
@@ -362,8 +362,6 @@ struct engine::core {
     void resume_pull(collection& c);
     void fail_pull(collection& c);
     void on_chunk(link_id l, link& k, const chunk& m);
-    static result<std::unique_ptr<replicated_state::answer>, decode_error>
-    read_answer(const collection& c, std::span<const std::byte> bytes);
     void finish_pull(link_id l, link& k, collection& c);
     void pulls_at_time();
 

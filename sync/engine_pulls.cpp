@@ -136,13 +136,6 @@ void engine::core::on_chunk(link_id l, link& k, const chunk& m) {
     }
 }
 
-result<std::unique_ptr<replicated_state::answer>, decode_error>
-engine::core::read_answer(const collection& c, std::span<const std::byte> bytes) {
-    const auto deltas = deltas_of(bytes);
-    if (!deltas) return failure<decode_error>(deltas.error());
-    return c.state->read_answer(*deltas);
-}
-
 void engine::core::finish_pull(link_id l, link& k, collection& c) {
     const auto& bytes = c.pull.staged.bytes();
     k.out.add(credit{c.channel, c.pull.request->request, bytes.size(), bytes.size()});
@@ -151,11 +144,14 @@ void engine::core::finish_pull(link_id l, link& k, collection& c) {
         return fail_pull(c);
     }
     if (c.pull.request->repair) return finish_repair(l, k, c);
-    auto answer = read_answer(c, bytes); // before the state is locked: it takes long
-    if (!answer) {
-        reject(l, k, answer.error());
-        return fail_pull(c);
-    }
+    const auto unreadable = [&](decode_error e) {
+        reject(l, k, e);
+        fail_pull(c);
+    };
+    const auto parts = parts_of(bytes);
+    if (!parts) return unreadable(parts.error());
+    auto answer = c.state->read_answer(parts->horizon, parts->deltas); // not under the state's lock: it takes long
+    if (!answer) return unreadable(answer.error());
     const auto covered = (*answer)->covered;
     if (next_id) {
         c.fetched = std::move(*answer);
@@ -181,7 +177,10 @@ void engine::core::finish_pull(link_id l, link& k, collection& c) {
             const std::uint64_t own = c.version[id]; // more of ours may wait to be taken
             const auto before = std::exchange(c.version, c.state->version());
             c.version.set(id, own);
-            log_items(c, bytes);
+            if (parts->horizon.empty())
+                log_items(c, std::span(bytes).subspan(parts->header));
+            else
+                write_all(c);
             came_late(c, c.pull.peer, covered, before);
             retry_buffer(c);
         }

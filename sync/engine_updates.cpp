@@ -41,8 +41,9 @@ void engine::core::log_item(collection& c, std::span<const std::byte> delta) {
     if (logging) put_item(c.record, delta);
 }
 
-void engine::core::log_items(collection& c, std::span<const std::byte> answer) {
-    if (logging) c.record.body().insert(c.record.body().end(), answer.begin(), answer.end());
+// As an answer has them.
+void engine::core::log_items(collection& c, std::span<const std::byte> deltas) {
+    if (logging) c.record.body().insert(c.record.body().end(), deltas.begin(), deltas.end());
 }
 
 void engine::core::put_item(frame_writer& to, std::span<const std::byte> bytes) {

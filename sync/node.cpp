@@ -107,9 +107,13 @@ bool node_core::publish_here() {
     step();
     bool followed = options_.on_event != nullptr || engine_->next_deadline() < sleeps_until_;
     for (const auto& e : events_) {
+        if (e.kind != event_kind::changed) {
+            followed = true;
+            continue;
+        }
         auto& c = *collections_[e.collection];
         std::lock_guard inner(c.subscribers_mutex);
-        followed |= e.kind != event_kind::changed || !c.subscribers.empty();
+        followed |= !c.subscribers.empty();
     }
     if (followed) return false; // they are called on the thread
     for (const auto& e : std::exchange(events_, {})) collections_[e.collection]->tell();

@@ -237,7 +237,8 @@ TEST_CASE("known failures: 22 a gap buffer is stuck for ever after a restart; mu
     r.start_all();
     int lost = 0;
     r.lose = [&](const router::envelope& e, const frame_content& f) {
-        return e.to == 2 && f.has(is_update) && lost++ < 2; // c lacks the first edit, from a and from b, and all others wait there
+        return e.to == 2 && f.has(is_update) &&
+               lost++ < 2; // c lacks the first edit, from a and from b, and all others wait there
     };
     for (int i = 0; i < 5; ++i) {
         a.add("a" + std::to_string(i)); // each depends on the other's last

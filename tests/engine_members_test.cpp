@@ -364,6 +364,79 @@ TEST_CASE("engine: nodes whose storage does not last are forgotten after a while
     CHECK(std::find(members.begin(), members.end(), former) == members.end());
 }
 
+TEST_CASE("engine: what is kept for a member that is away is bounded, and it comes back to the complete state") {
+    router r;
+    start(r, {"a", "b", "c"});
+    auto &a = *r.nodes[0], &c = *r.nodes[2];
+    for (auto& n : r.nodes) n->set->set_log_budget(20'000);
+    r.link_all();
+    r.run(1s);
+    a.add("removed early");
+    r.run(1s);
+    c.add_later("of c");
+    c.crash();
+    c.start();
+    c.set->set_log_budget(20'000);
+    REQUIRE_FALSE(c.has("of c")); // it was never logged
+    c.add("while alone");
+    a.remove("removed early");
+    for (int i = 0; i < 2000; ++i) a.add("element " + std::to_string(i % 10));
+    r.run(1min);
+    CHECK(a.set->get().state().removals().bytes() < 50'000);
+    CHECK(a.status().members.size() == 3);
+    r.link(0, 2);
+    r.run(5s);
+    r.link(1, 2);
+    r.run(1min);
+    check_converged(r);
+    for (auto& n : r.nodes) {
+        CHECK((*n->set)->size() == 11);
+        CHECK(n->has("while alone"));
+        CHECK_FALSE(n->has("removed early"));
+        CHECK_FALSE(n->heard_of(event_kind::divergence));
+    }
+}
+
+TEST_CASE(
+    "engine: a node that takes part in some collections holds nothing up in the others, and may join them later") {
+    router r;
+    auto &a = r.add("a"), &b = r.add("b"), &f = r.add("f");
+    f.options.role = node_role::follower;
+    for (auto& n : r.nodes) n->start();
+    replicated<set_of_strings> more[3];
+    for (std::size_t i = 0; i < 2; ++i) REQUIRE(r.nodes[i]->engine->attach("more", more[i]) == 1);
+    r.link_all();
+    r.run(1s);
+    const auto edit = [&](std::size_t i, auto&& what) {
+        {
+            std::lock_guard lock(more[i].mutex());
+            more[i].edit(what);
+        }
+        r.flush();
+    };
+    edit(0, [](auto& s, auto& tx) { s.add(tx, "x"); });
+    edit(0, [](auto& s, auto& tx) { s.add(tx, "y"); });
+    r.run(1s);
+    edit(1, [](auto& s, auto& tx) { s.remove(tx, "x"); });
+    a.add("of the shared one");
+    r.run(1min);
+    CHECK(f.has("of the shared one"));
+    CHECK(more[0]->size() == 1);
+    for (std::size_t i = 0; i < 2; ++i) {
+        CHECK(more[i].get().state().removals().empty()); // nobody waits for f
+        CHECK(r.nodes[i]->engine->status(0).members.size() == 3);
+        CHECK(r.nodes[i]->engine->status(1).members.size() == 2);
+    }
+    CHECK(f.counters().frames_rejected == 0);
+    CHECK(f.status().buffered_updates == 0);
+
+    REQUIRE(f.engine->attach("more", more[2]) == 1);
+    r.run(5s);
+    CHECK(more[2].get().state() == more[0].get().state());
+    CHECK(b.engine->status(1).members.size() == 3);
+    CHECK(b.engine->status(1).stable == more[2].version());
+}
+
 TEST_CASE("engine: a follower that stays away is forgotten too, and comes back to everything") {
     router r;
     auto &f = r.add("f"), &b = r.add("b");

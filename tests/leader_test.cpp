@@ -74,6 +74,31 @@ TEST_CASE("leader: one dialled link is enough, and a chain too") {
     CHECK(arrives(c, "from a"));
 }
 
+TEST_CASE("leader: a writer whose write finds a peer silent tells of it") {
+    memory_network network;
+    auto slow = options(network, "b", {"a"});
+    slow.timings.beacon = 200ms;
+    auto strict = options(network, "a", {});
+    strict.timings.peer_timeout = 2ms; // so b is silent, and heard of again, all the time
+    std::atomic<int> downs{0};
+    SUBCASE("and somebody follows the events") {
+        strict.on_event = [&](const event& e) { downs += e.kind == event_kind::peer_down; };
+    }
+    SUBCASE("and nobody does") {}
+    const bool followed = strict.on_event != nullptr;
+    set_leader a(std::move(strict));
+    set_leader b(std::move(slow));
+    add(b, "from b");
+    REQUIRE(arrives(a, "from b"));
+    for (int i = 0; i < 3000; ++i) {
+        add(a, "element " + std::to_string(i % 10));
+        const auto pause = std::chrono::steady_clock::now() + 50us; // the thread goes to sleep
+        while (std::chrono::steady_clock::now() < pause) std::this_thread::yield();
+    }
+    CHECK(arrives(b, "element 9"));
+    if (followed) CHECK(downs > 0);
+}
+
 TEST_CASE("leader: a callable that throws has changed nothing") {
     memory_network network;
     set_leader a(options(network, "a", {}));

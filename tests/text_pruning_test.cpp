@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 
+#include <random>
 #include <string>
 #include <vector>
 
@@ -190,4 +191,28 @@ TEST_CASE("rga_text: edits that are re-issued under a new id stay where they wer
     b.join(a.delta_since(b.version()));
     CHECK(str(a) == "!ared own text");
     check_converged(a, b);
+}
+
+TEST_CASE("rga_text: what was pruned takes no memory, also where it lay between what stays") {
+    joinery::replica<rga_text> a{id_a};
+    joinery::replica<rga_text> b{id_b};
+    a.edit([](auto& t, auto& tx) { t.insert(tx, 0, "stays"); });
+    b.join(a.state());
+    const auto before = a->memory();
+    std::mt19937 random(3);
+    for (int i = 0; i < 20'000; ++i) {
+        const std::size_t at = random() % a->size();
+        b.join(a.edit([&](auto& t, auto& tx) { t.insert(tx, at, "some words"); }));
+        b.join(a.edit([&](auto& t, auto& tx) { t.erase(tx, random() % 5, 10); }));
+        if (i % 500 != 499) continue;
+        a.prune(b.version());
+        b.prune(a.version());
+    }
+    CHECK(a->size() == 5);
+    CHECK(a.state() == b.state());
+    for (auto* r : {&a, &b}) {
+        r->prune(a.version());
+        CHECK((*r)->memory() < before + 100'000);
+    }
+    CHECK(encode(a.state()).size() < 200);
 }

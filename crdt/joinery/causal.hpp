@@ -45,9 +45,6 @@ public:
     /// Everything a peer at that version lacks, and no more; the complete state if the peer is behind the
     /// horizon. O(|answer| log n).
     delta<T> delta_since(const version_vector& peer) const;
-    /// A part of delta_since(peer): of its dots only these. All parts together join like the whole, if a type has no
-    /// tombstones, and the horizon stayed as it is. O(|answer| log n).
-    delta<T> delta_since(const version_vector& peer, const causal_context& wanted) const;
     /// The complete state as a delta. O(n).
     delta<T> whole() const;
     operator delta<T>() const { return whole(); }
@@ -67,8 +64,13 @@ public:
     /// record says that it was removed. Equal for equal states of types without tombstones. O(what lives there + log).
     std::vector<std::uint64_t> digests(std::span<const dot_range> parts) const;
 
-    /// What this state has of these dots, as a delta. O(|answer| log n).
+    /// What this state has of these dots, as a delta. Of types without tombstones, the deltas of dots that together are
+    /// all that a peer lacks join like delta_since. O(|answer| log n).
     delta<T> extract(const causal_context& wanted) const;
+    /// Of a state that was joined from the parts of a complete one: what that had pruned. Requires: within the version.
+    void pass_horizon(const version_vector& pruned) {
+        if (horizon_.join(pruned)) pass_horizon();
+    }
 
     /// Equal contexts and equal live content (removal log, horizon and tombstones left out).
     friend bool operator==(const causal& a, const causal& b) {
@@ -194,16 +196,6 @@ template <crdt T> delta<T> causal<T>::delta_since(const version_vector& peer) co
     return d;
 }
 
-template <crdt T> delta<T> causal<T>::delta_since(const version_vector& peer, const causal_context& wanted) const {
-    const bool complete = !horizon_.within(peer);
-    delta<T> d = extract(complete ? wanted : wanted.minus(peer));
-    if (complete)
-        d.horizon = horizon_;
-    else
-        d.since = peer;
-    return d;
-}
-
 template <crdt T> void causal<T>::prune(const version_vector& stable, std::span<const replica_id> absent) {
     if (!unknown_.empty()) return;
     version_vector known = stable;
@@ -229,21 +221,26 @@ template <crdt T> std::uint64_t causal<T>::digest() const {
 }
 
 template <crdt T> std::vector<std::uint64_t> causal<T>::digests(std::span<const dot_range> parts) const {
-    causal_context killed;
-    log_.for_each([&](dot, const kills& k) {
-        for (const auto& dots : k.dots) killed.add(dots);
-        for (const auto& run : k.runs) killed.add(dot_range{run.start.replica, run.start.seq, run.last});
-    });
     std::vector<std::uint64_t> all;
     all.reserve(parts.size());
+    std::vector<std::pair<dot, std::size_t>> gone; // single dots, and their places
     for (const auto& part : parts) {
         fragment_of<T> f;
         traits::extract(value_, context_.intersect(causal_context{part}), f);
-        if (!f.empty())
-            all.push_back(std::clamp<std::uint64_t>(joinery::digest(encode(f)), 1, removed_digest - 1));
-        else
-            all.push_back(part.first == part.last && killed.contains(part) ? removed_digest : 0);
+        if (f.empty() && part.first == part.last) gone.emplace_back(dot{part.replica, part.first}, all.size());
+        all.push_back(f.empty() ? 0 : std::clamp<std::uint64_t>(joinery::digest(encode(f)), 1, removed_digest - 1));
     }
+    if (gone.empty()) return all;
+    std::sort(gone.begin(), gone.end());
+    const auto removed = [&](const dot_range& killed) {
+        auto it =
+            std::lower_bound(gone.begin(), gone.end(), std::pair(dot{killed.replica, killed.first}, std::size_t{0}));
+        for (; it != gone.end() && killed.contains(it->first); ++it) all[it->second] = removed_digest;
+    };
+    log_.for_each([&](dot, const kills& k) {
+        for (const auto& dots : k.dots) removed(dots);
+        for (const auto& run : k.runs) removed({run.start.replica, run.start.seq, run.last});
+    });
     return all;
 }
 

@@ -58,11 +58,16 @@ public:
         entries_.push_back({dots, acknowledge, std::move(dependencies), offset, bytes_.size() - offset});
     }
     void clear() {
+        if (bytes_.capacity() > most_kept) { // of a burst
+            entries_ = {};
+            bytes_ = {};
+        }
         entries_.clear();
         bytes_.clear();
     }
 
 private:
+    static constexpr std::size_t most_kept = 256 * 1024;
     std::vector<entry> entries_;
     std::vector<std::byte> bytes_;
 };
@@ -91,17 +96,16 @@ public:
         causal_context covered;
         virtual ~answer() = default;
     };
-    /// Does not require `mutex()`. O(size).
+    /// If the deltas are parts of a complete state, `horizon` is what that has pruned. Does not require `mutex()`.
+    /// O(size).
     virtual result<std::unique_ptr<answer>, decode_error>
-    read_answer(std::span<const std::span<const std::byte>> deltas) const = 0;
+    read_answer(const version_vector& horizon, std::span<const std::span<const std::byte>> deltas) const = 0;
     /// Joins all of it at once. True if the state grew. After an error nothing has changed. A complete state that is
     /// greater than this one takes O(this one). Requires: it was read by this object.
     virtual result<bool, decode_error> join(answer& a) = 0;
 
     /// An encoded delta: all that a peer at that version lacks.
     virtual std::vector<std::byte> delta_since(const version_vector& peer) const = 0;
-    /// As causal<T>: a part of it.
-    virtual std::vector<std::byte> delta_since(const version_vector& peer, const causal_context& wanted) const = 0;
     virtual const version_vector& horizon() const = 0;
     /// The complete state, encoded.
     virtual std::vector<std::byte> whole() const = 0;
@@ -157,7 +161,14 @@ public:
     explicit replicated(wall_clock wall = system_milliseconds,
                         std::chrono::milliseconds max_skew = hybrid_clock::default_max_skew)
         : wall_(std::move(wall)), max_skew_(max_skew), replica_(replica_id{}, clock_anew()) {
-        replica_.set_log_budget(std::nullopt);
+        replica_.set_log_budget(log_budget_);
+    }
+
+    /// What every member has seen is forgotten anyhow. This bounds what is kept for a member that is away, or frozen,
+    /// of types without tombstones (causal<T>::set_log_budget): if it was away for longer, it gets the complete state.
+    void set_log_budget(std::optional<std::size_t> bytes) {
+        log_budget_ = bytes;
+        replica_.set_log_budget(bytes);
     }
 
     /// Runs f(T&, transaction&) as replica<T>::edit does, and leaves the edit to the engine. Its dots; none if
@@ -175,13 +186,10 @@ public:
     sibling_counts siblings() const override { return replica_.siblings(); }
     result<bool, decode_error> join(std::span<const std::byte> bytes, const dot_range* edit) override;
     result<std::unique_ptr<answer>, decode_error>
-    read_answer(std::span<const std::span<const std::byte>> deltas) const override;
+    read_answer(const version_vector& horizon, std::span<const std::span<const std::byte>> deltas) const override;
     result<bool, decode_error> join(answer& a) override;
     std::vector<std::byte> delta_since(const version_vector& peer) const override {
         return encode(replica_.delta_since(peer));
-    }
-    std::vector<std::byte> delta_since(const version_vector& peer, const causal_context& wanted) const override {
-        return encode(replica_.state().delta_since(peer, wanted));
     }
     const version_vector& horizon() const override { return replica_.state().horizon(); }
     std::vector<std::byte> whole() const override { return encode(replica_.state().whole()); }
@@ -209,13 +217,14 @@ public:
 
 private:
     struct typed_answer final : answer {
-        std::vector<delta<T>> deltas;
-        std::optional<causal<T>> complete; // instead of several: the state that they make
+        delta<T> only;
+        std::optional<causal<T>> sum; // of several
         sibling_counts siblings;
     };
 
     wall_clock wall_;
     std::chrono::milliseconds max_skew_;
+    std::optional<std::size_t> log_budget_ = std::size_t{64} << 20;
     replica<T> replica_;
 
     hybrid_clock clock_anew() const { return hybrid_clock(wall_, max_skew_); }
@@ -247,44 +256,39 @@ result<bool, decode_error> replicated<T>::join(std::span<const std::byte> bytes,
 }
 
 template <class T>
-auto replicated<T>::read_answer(std::span<const std::span<const std::byte>> deltas) const
+auto replicated<T>::read_answer(const version_vector& horizon, std::span<const std::span<const std::byte>> deltas) const
     -> result<std::unique_ptr<answer>, decode_error> {
     auto a = std::make_unique<typed_answer>();
-    bool complete = deltas.size() > 1;
+    if (deltas.size() > 1) a->sum.emplace().set_log_budget(std::nullopt);
     for (const auto bytes : deltas) {
         auto d = decode<delta<T>>(bytes);
         if (!d) return failure<decode_error>(d.error());
         a->covered.join(d->covered);
-        complete &= d->since.empty();
-        a->deltas.push_back(std::move(*d));
+        if (!a->sum)
+            a->only = std::move(*d);
+        else if (d->since.empty() && d->horizon.empty())
+            a->sum->join(*d, nullptr, &a->siblings);
+        else
+            return failure<decode_error>(decode_error::invalid_value);
     }
-    if (complete) {
-        a->complete.emplace();
-        a->complete->set_log_budget(std::nullopt);
-        for (const auto& d : std::exchange(a->deltas, {})) a->complete->join(d, nullptr, &a->siblings);
+    if (!horizon.empty()) {
+        if (!a->sum || !horizon.within(a->sum->version())) return failure<decode_error>(decode_error::invalid_value);
+        a->sum->pass_horizon(horizon);
     }
     return std::unique_ptr<answer>(std::move(a));
 }
 
 template <class T> result<bool, decode_error> replicated<T>::join(answer& read) {
     auto& a = static_cast<typed_answer&>(read);
-    for (const auto& d : a.deltas)
-        if (!replica_.accepts(d)) return failure<decode_error>(decode_error::invalid_value);
-    bool changed = false;
-    if (a.complete)
-        changed = replica_.join(std::move(*a.complete), a.siblings);
-    else
-        for (const auto& d : a.deltas) changed |= replica_.join(d);
+    if (!a.sum && !replica_.accepts(a.only)) return failure<decode_error>(decode_error::invalid_value);
+    const bool changed = a.sum ? replica_.join(std::move(*a.sum), a.siblings) : replica_.join(a.only);
     if (changed) grew();
     return changed;
 }
 
 template <class T> result<bool, decode_error> replicated<T>::rejoin(answer* read, std::uint64_t seq, replica_id to) {
     delta<T> d;
-    if (auto* a = static_cast<typed_answer*>(read)) {
-        if (!a->complete && a->deltas.size() != 1) return failure<decode_error>(decode_error::invalid_value);
-        d = a->complete ? a->complete->whole() : std::move(a->deltas.front());
-    }
+    if (auto* a = static_cast<typed_answer*>(read)) d = a->sum ? a->sum->whole() : std::move(a->only);
     if (!replica_.accepts(d)) return failure<decode_error>(decode_error::invalid_value);
     replica_.rejoin(d, seq, to);
     started_anew();
@@ -305,7 +309,7 @@ result<bool, decode_error> replicated<T>::replace(std::span<const std::byte> byt
 
 template <class T> result<bool, decode_error> replicated<T>::restore(replica_id id, std::span<const std::byte> bytes) {
     causal<T> state;
-    state.set_log_budget(std::nullopt);
+    state.set_log_budget(log_budget_);
     if (!bytes.empty()) {
         const auto d = decode<delta<T>>(bytes);
         if (!d) return failure<decode_error>(d.error());
