@@ -260,10 +260,11 @@ void engine::core::write_snapshot(collection& c, frame_writer& snapshot, std::op
 }
 
 void engine::core::write_all(collection& c) {
+    if (!logging) return;
     c.record.clear();
     frame_writer snapshot;
     write_snapshot(c, snapshot, hold_of(c));
-    if (logging) store(c, snapshot);
+    store(c, snapshot);
 }
 
 void engine::core::store(collection& c, frame_writer& snapshot) {
