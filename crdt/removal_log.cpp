@@ -90,6 +90,7 @@ void removal_log::arrived(const causal_context& covered) {
 std::vector<removal> removal_log::extract(const causal_context& wanted) const {
     std::vector<removal> out;
     if (records_.empty()) return out;
+    out.reserve(static_cast<std::size_t>(std::min<std::uint64_t>(wanted.count(), 16)));
     wanted.for_each([&](const dot_range& r) {
         for (auto it = records_.lower_bound({r.replica, r.first});
              it != records_.end() && it->first.replica == r.replica && it->first.seq <= r.last; ++it)

@@ -102,6 +102,7 @@ private:
     std::size_t trim_above_ = 0;
     bool held_ = false; // own edits may yet be renamed, and with them their records: the log keeps all
 
+    delta<T> extract_seen(causal_context covered) const;
     void replace(const delta<T>& other);
     void merge(const delta<T>& d, hybrid_clock* clock, sibling_counts* siblings);
     void join_unknown(const delta<T>& d, join_scope scope);
@@ -173,8 +174,12 @@ template <crdt T> void causal<T>::join_unknown(const delta<T>& d, join_scope sco
 }
 
 template <crdt T> delta<T> causal<T>::extract(const causal_context& wanted) const {
+    return extract_seen(context_.intersect(wanted));
+}
+
+template <crdt T> delta<T> causal<T>::extract_seen(causal_context covered) const {
     delta<T> d;
-    d.covered = context_.intersect(wanted);
+    d.covered = std::move(covered);
     traits::extract(value_, d.covered, d.fragment);
     d.removals = log_.extract(d.covered);
     for (const auto& f : unknown_)
@@ -183,7 +188,7 @@ template <crdt T> delta<T> causal<T>::extract(const causal_context& wanted) cons
 }
 
 template <crdt T> delta<T> causal<T>::whole() const {
-    delta<T> d = extract(context_);
+    delta<T> d = extract_seen(context_);
     traits::extract_rest(value_, d.fragment);
     d.horizon = horizon_;
     return d;
@@ -191,7 +196,7 @@ template <crdt T> delta<T> causal<T>::whole() const {
 
 template <crdt T> delta<T> causal<T>::delta_since(const version_vector& peer) const {
     if (!horizon_.within(peer)) return whole();
-    delta<T> d = extract(context_.minus(peer));
+    delta<T> d = extract_seen(context_.minus(peer));
     d.since = peer;
     return d;
 }
