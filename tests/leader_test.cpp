@@ -325,7 +325,8 @@ TEST_CASE("leader: a follower shows everything, refuses writes, and says where t
     };
     CHECK(refusal() == "write \"main\": this node is a follower; no leader is connected");
     set_leader a(options(network, "a", {}));
-    add(a, "milk");
+    const write_options known_to_both{.acknowledgements = 1, .timeout = patience};
+    CHECK(a.write([](auto& s, auto& tx) { s.add(tx, "milk"); }, known_to_both).complete);
     CHECK(arrives(f, "milk"));
     CHECK(refusal() == "write \"main\": this node is a follower; write at \"a\" (" + to_string(a.id()) + ")");
     CHECK(f.status().role == node_role::follower);
