@@ -57,11 +57,6 @@ std::size_t bytes_since(const router& r, std::size_t first) {
     return n;
 }
 
-void fill(test_engine& n, int count) {
-    for (int i = 0; i < count; ++i) n.add_later(n.name + " " + std::to_string(i));
-    n.engine->flush();
-}
-
 } // namespace
 
 TEST_CASE("engine: what differs is found and repaired, with bytes in proportion to it") {

@@ -253,6 +253,12 @@ inline bool test_engine::send(joinery::link_id link, std::span<const std::byte> 
     return true;
 }
 
+/// Adds so many elements, "NAME 0" and so on, in one flush.
+inline void fill(test_engine& n, int count) {
+    for (int i = 0; i < count; ++i) n.add_later(n.name + " " + std::to_string(i));
+    n.engine->flush();
+}
+
 inline void check_converged(const router& r) {
     const auto& first = *r.nodes.front();
     for (const auto& n : r.nodes) {

@@ -102,7 +102,7 @@ struct beacon {
     friend bool operator==(const beacon&, const beacon&) = default;
 };
 
-/// Send me what I lack. The answer is one encoded delta, in chunks. Sent again with the same request, it
+/// Send me what I lack. The answer is one or more encoded deltas, in chunks. Sent again with the same request, it
 /// goes on at `offset`. A repair asks for what the other has of some dots that both have seen.
 struct pull {
     joinery::channel channel;
