@@ -15,37 +15,43 @@ dot_index::tree::const_iterator dot_index::leaf_of(dot d) const {
 }
 
 dot_index::leaf::const_iterator dot_index::first_reaching(const leaf& l, std::uint64_t seq) {
+    if (!l.empty() && l.back().last() < seq) return l.end(); // dots mostly come in order
     return std::lower_bound(l.begin(), l.end(), seq, [](const run& r, std::uint64_t s) { return r.last() < s; });
 }
 
 std::optional<dot_index::value> dot_index::find(dot d) const {
     if (alone(d)) return only_.number;
-    auto at = leaf_of(d);
-    if (at == leaves_.end()) return std::nullopt;
-    const leaf& l = at->second;
-    auto it = first_reaching(l, d.seq);
-    return it != l.end() && it->first <= d.seq ? std::optional<value>(it->number) : std::nullopt;
+    std::optional<value> found;
+    visit(d, [&](const dot_range&, value v) { found = v; });
+    return found;
 }
 
-// Requires: the run lies within the leaf's keys.
-void dot_index::insert(tree::iterator at, run r) {
-    leaf& l = at->second;
+// Requires: the run lies within the leaf's keys. False if the leaf is full.
+bool dot_index::insert_into(leaf& l, run r) {
     auto pos = l.begin() + (first_reaching(l, r.first) - l.begin());
     if (pos != l.begin()) {
         run& before = *std::prev(pos);
         if (before.number == r.number && before.last() + 1 == r.first &&
             r.length <= std::numeric_limits<std::uint32_t>::max() - before.length) {
             before.length += r.length;
-            return;
+            return true;
         }
     }
-    if (l.size() < leaf_size) {
-        l.insert(pos, r);
-        return;
-    }
-    // A full leaf: dots mostly come in order, so an append begins a new leaf and leaves this one full.
-    if (pos == l.end()) {
-        leaves_.emplace_hint(std::next(at), dot{at->first.replica, r.first}, leaf{r});
+    if (l.size() == leaf_size) return false;
+    l.insert(pos, r);
+    return true;
+}
+
+// Requires: the run lies within the leaf's keys.
+void dot_index::insert(tree::iterator at, run r) {
+    leaf& l = at->second;
+    if (insert_into(l, r)) return;
+    recent_.at = nullptr;
+    // An append begins a new leaf and leaves the full one full.
+    if (l.back().last() < r.first) {
+        auto& next = leaves_.emplace_hint(std::next(at), dot{at->first.replica, r.first}, leaf())->second;
+        next.reserve(leaf_size);
+        next.push_back(r);
         return;
     }
     auto half = l.begin() + static_cast<std::ptrdiff_t>(leaf_size / 2);
@@ -89,13 +95,20 @@ void dot_index::assign(const dot_range& dots, value v) {
 }
 
 void dot_index::plant(const dot_range& dots, value v) {
+    if (recent_.at && recent_.dots.contains({dots.replica, dots.first}) && dots.last <= recent_.dots.last &&
+        dots.size() <= longest && insert_into(*recent_.at, {dots.first, static_cast<std::uint32_t>(dots.size()), v}))
+        return;
     for (std::uint64_t first = dots.first; first <= dots.last;) {
         auto next = leaves_.upper_bound({dots.replica, first});
         if (next == leaves_.begin() || std::prev(next)->first.replica != dots.replica)
             next = std::next(leaves_.emplace_hint(next, dot{dots.replica, 0}, leaf{}));
         std::uint64_t last = std::min(dots.last, first + longest - 1);
-        if (next != leaves_.end() && next->first.replica == dots.replica) last = std::min(last, next->first.seq - 1);
-        insert(std::prev(next), {first, static_cast<std::uint32_t>(last - first + 1), v});
+        const bool followed = next != leaves_.end() && next->first.replica == dots.replica;
+        if (followed) last = std::min(last, next->first.seq - 1);
+        const auto at = std::prev(next);
+        recent_.at = &at->second;
+        recent_.dots = {dots.replica, at->first.seq, followed ? next->first.seq - 1 : UINT64_MAX};
+        insert(at, {first, static_cast<std::uint32_t>(last - first + 1), v});
         first = last + 1;
     }
 }
@@ -106,6 +119,7 @@ void dot_index::erase(const dot_range& dots) {
         run r = std::exchange(only_, {});
         plant({replica_, r.first, r.last()}, r.number);
     }
+    recent_.at = nullptr;
     auto it = leaves_.upper_bound({dots.replica, dots.first});
     if (it == leaves_.begin() || std::prev(it)->first.replica != dots.replica) return;
     --it;

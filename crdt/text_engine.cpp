@@ -535,7 +535,7 @@ bool text_engine::vacant() const {
 
 std::size_t text_engine::memory() const {
     std::size_t sum = sizeof *this - sizeof tree_ + tree_.memory() + deletions_.memory();
-    if (late_) sum += late_->text.memory() + late_->awaited.range_count() * sizeof(causal_context::range);
+    if (late_) sum += late_->text.memory() + late_->awaited.range_count() * sizeof(dot_range);
     return sum;
 }
 

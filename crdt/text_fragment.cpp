@@ -224,7 +224,7 @@ std::vector<text_deletion> read_deletions(compact_input_archive& ar, drift_reade
         for (std::size_t k = 0; k < counts[i]; ++k) count += events[e + k].size();
         auto [lamport, flags] = lamports[i];
         bool backward = (flags & deleted) != 0;
-        std::vector<dot_range> targets = count == 1 ? std::vector<dot_range>{ar.read_dot()} : ar.read_ranges();
+        auto targets = count == 1 ? short_vector<dot_range, 2>{ar.read_dot()} : ar.read_ranges();
         std::uint64_t killed = 0;
         for (const auto& t : targets) killed += t.size();
         require(killed == count && (count > 1 || !backward));

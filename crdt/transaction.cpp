@@ -36,15 +36,10 @@ void transaction::record(dot d, kills killed) {
 }
 
 void transaction::rollback() noexcept {
-    while (!undo_.empty()) {
-        undo_.back()->run();
-        undo_.pop_back();
-    }
+    undo_.run();
     clock_.rewind(clock_before_);
 }
 
-void transaction::commit() noexcept {
-    for (auto it = commit_.rbegin(); it != commit_.rend(); ++it) (*it)->run();
-}
+void transaction::commit() noexcept { commit_.run(); }
 
 } // namespace joinery

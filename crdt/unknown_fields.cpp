@@ -21,11 +21,8 @@ void write_path(compact_output_archive& ar, const path_step* step) {
 
 bool operator<(const unknown_field& a, const unknown_field& b) {
     auto ordered = [](const causal_context& x, const causal_context& y) {
-        return std::lexicographical_compare_three_way(x.entries().begin(), x.entries().end(), y.entries().begin(),
-                                                      y.entries().end(), [](const auto& e, const auto& f) {
-                                                          return std::tie(e.replica, e.ranges) <=>
-                                                                 std::tie(f.replica, f.ranges);
-                                                      });
+        return std::lexicographical_compare_three_way(x.ranges().begin(), x.ranges().end(), y.ranges().begin(),
+                                                      y.ranges().end());
     };
     if (auto c = ordered(*a.covered, *b.covered); c != 0) return c < 0;
     if (auto c = a.path <=> b.path; c != 0) return c < 0;

@@ -10,114 +10,66 @@ namespace joinery {
 
 namespace {
 
-using range = causal_context::range;
-using ranges = std::vector<range>;
-using entry = causal_context::entry;
+using list = short_vector<dot_range, 1>;
 
-constexpr auto entry_before = [](const entry& e, replica_id r) { return e.replica < r; };
+constexpr std::size_t few = 8; // ranges that are added or removed one by one rather than all in one pass
 
-// The first range that ends at or after `seq`.
-template <class It> It reaching(It first, It last, std::uint64_t seq) {
-    return std::lower_bound(first, last, seq, [](const range& r, std::uint64_t s) { return r.second < s; });
+constexpr auto ends_before = [](const dot_range& r, dot d) { return dot{r.replica, r.last} < d; };
+
+// The first range that ends at or after `d`.
+template <class It> It reaching(It first, It last, dot d) { return std::lower_bound(first, last, d, ends_before); }
+
+// The same where it is near `first`: O(log distance).
+template <class It> It reaching_soon(It first, It last, dot d) {
+    std::ptrdiff_t step = 1;
+    while (step < last - first && ends_before(first[step - 1], d)) {
+        first += step;
+        step *= 2;
+    }
+    return reaching(first, first + std::min(step, last - first), d);
 }
 
-bool covers(const ranges& rs, std::uint64_t first, std::uint64_t last) {
-    auto it = reaching(rs.begin(), rs.end(), first);
-    return it != rs.end() && it->first <= first && last <= it->second;
+// The first range of a later replica.
+template <class It> It behind(It first, It last, replica_id r) {
+    return std::upper_bound(first, last, r, [](replica_id x, const dot_range& y) { return x < y.replica; });
 }
 
-bool touches(const ranges& rs, std::uint64_t first, std::uint64_t last) {
-    auto it = reaching(rs.begin(), rs.end(), first);
-    return it != rs.end() && it->first <= last;
+dot first_of(const dot_range& r) { return {r.replica, r.first}; }
+dot last_of(const dot_range& r) { return {r.replica, r.last}; }
+
+// True if nothing lies between the end of `a` and `b`, which does not begin before `a`.
+bool continues(const dot_range& a, const dot_range& b) {
+    return a.replica == b.replica && (a.last == UINT64_MAX || b.first <= a.last + 1);
 }
 
-// Adds [first, last], merging what overlaps or is adjacent. True if any of it was new.
-bool insert_range(ranges& rs, std::uint64_t first, std::uint64_t last) {
-    if (rs.empty() || rs.back().second < first - 1) {
-        rs.emplace_back(first, last);
-        return true;
-    }
-    auto it = reaching(rs.begin(), rs.end(), first - 1); // reaches first-1: overlapping or adjacent
-    if (it != rs.end() && it->first <= first && last <= it->second) return false;
-    if (it == rs.end() || (last != UINT64_MAX && it->first > last + 1)) {
-        rs.insert(it, {first, last});
-        return true;
-    }
-    it->first = std::min(it->first, first);
-    it->second = std::max(it->second, last);
-    auto next = it + 1;
-    auto end = next;
-    while (end != rs.end() && (it->second == UINT64_MAX || end->first <= it->second + 1)) {
-        it->second = std::max(it->second, end->second);
-        ++end;
-    }
-    rs.erase(next, end);
-    return true;
+void append(list& to, const dot_range& r) {
+    if (!to.empty() && continues(to.back(), r))
+        to.back().last = std::max(to.back().last, r.last);
+    else
+        to.push_back(r);
 }
 
-void erase_range(ranges& rs, std::uint64_t first, std::uint64_t last) {
-    auto it = reaching(rs.begin(), rs.end(), first);
-    if (it == rs.end() || it->first > last) return;
-    if (it->first < first && last < it->second) { // splits one range in two
-        range right{last + 1, it->second};
-        it->second = first - 1;
-        rs.insert(it + 1, right);
-        return;
-    }
-    if (it->first < first) {
-        it->second = first - 1;
-        ++it;
-    }
-    auto end = it;
-    while (end != rs.end() && end->second <= last) ++end;
-    if (end != rs.end() && end->first <= last) end->first = last + 1;
-    rs.erase(it, end);
-}
-
-ranges united(const ranges& a, const ranges& b) {
-    ranges out;
+list united(const list& a, const list& b) {
+    list out;
     out.reserve(a.size() + b.size());
-    auto i = a.begin();
-    auto j = b.begin();
-    while (i != a.end() || j != b.end()) {
-        const range& r = j == b.end() || (i != a.end() && i->first <= j->first) ? *i++ : *j++;
-        if (!out.empty() && (out.back().second == UINT64_MAX || r.first <= out.back().second + 1))
-            out.back().second = std::max(out.back().second, r.second);
-        else
-            out.push_back(r);
-    }
+    const auto *i = a.begin(), *j = b.begin();
+    while (i != a.end() || j != b.end())
+        append(out, j == b.end() || (i != a.end() && first_of(*i) <= first_of(*j)) ? *i++ : *j++);
     return out;
 }
 
-ranges difference(const ranges& a, const ranges& b) {
-    ranges out;
-    auto j = b.begin();
-    for (auto [first, last] : a) {
-        while (j != b.end() && j->second < first) ++j;
-        bool rest = true;
-        for (auto k = j; k != b.end() && k->first <= last; ++k) {
-            if (k->first > first) out.emplace_back(first, k->first - 1);
-            if (k->second >= last) {
-                rest = false;
-                break;
-            }
-            first = k->second + 1;
-            j = k;
+list difference(const list& a, const list& b) {
+    list out;
+    const auto* j = b.begin();
+    for (dot_range rest : a) {
+        j = reaching_soon(j, b.end(), first_of(rest));
+        bool ended = false;
+        for (const auto* k = j; !ended && k != b.end() && first_of(*k) <= last_of(rest); ++k) {
+            if (k->first > rest.first) out.push_back({rest.replica, rest.first, k->first - 1});
+            ended = k->last >= rest.last;
+            if (!ended) rest.first = k->last + 1;
         }
-        if (rest) out.emplace_back(first, last);
-    }
-    return out;
-}
-
-ranges intersection(const ranges& a, const ranges& b) {
-    ranges out;
-    auto i = a.begin();
-    auto j = b.begin();
-    while (i != a.end() && j != b.end()) {
-        std::uint64_t first = std::max(i->first, j->first);
-        std::uint64_t last = std::min(i->second, j->second);
-        if (first <= last) out.emplace_back(first, last);
-        (i->second < j->second ? i : j)++;
+        if (!ended) out.push_back(rest);
     }
     return out;
 }
@@ -125,163 +77,151 @@ ranges intersection(const ranges& a, const ranges& b) {
 } // namespace
 
 causal_context::causal_context(const version_vector& v) {
-    entries_.reserve(v.size());
-    for (const auto& [r, seq] : v) entries_.push_back({r, {{1, seq}}});
+    ranges_.reserve(v.size());
+    for (const auto& [r, seq] : v) ranges_.push_back({r, 1, seq});
 }
 
 causal_context::causal_context(std::initializer_list<dot_range> list) {
     for (const auto& r : list) add(r);
 }
 
-const causal_context::entry* causal_context::find(replica_id r) const {
-    auto it = std::lower_bound(entries_.begin(), entries_.end(), r, entry_before);
-    return it != entries_.end() && it->replica == r ? &*it : nullptr;
+std::span<const dot_range> causal_context::ranges(replica_id r) const {
+    const auto* first = reaching(ranges_.begin(), ranges_.end(), dot{r, 0});
+    return {first, behind(first, ranges_.end(), r)};
 }
 
-causal_context::entry& causal_context::slot(replica_id r) {
-    auto it = std::lower_bound(entries_.begin(), entries_.end(), r, entry_before);
-    if (it == entries_.end() || it->replica != r) it = entries_.insert(it, entry{r, {}});
-    return *it;
-}
-
-std::span<const causal_context::range> causal_context::ranges(replica_id r) const {
-    const entry* e = find(r);
-    return e ? std::span<const range>(e->ranges) : std::span<const range>();
-}
-
-bool causal_context::contains(dot d) const {
-    const entry* e = find(d.replica);
-    return e && covers(e->ranges, d.seq, d.seq);
-}
+bool causal_context::contains(dot d) const { return contains(dot_range(d)); }
 
 bool causal_context::contains(const dot_range& r) const {
-    const entry* e = find(r.replica);
-    return e && covers(e->ranges, r.first, r.last);
+    const auto* it = reaching(ranges_.begin(), ranges_.end(), first_of(r));
+    return it != ranges_.end() && first_of(*it) <= first_of(r) && r.last <= it->last;
 }
 
 bool causal_context::contains(const causal_context& other) const {
-    return std::all_of(other.entries_.begin(), other.entries_.end(), [&](const entry& o) {
-        const entry* e = find(o.replica);
-        return e && std::all_of(o.ranges.begin(), o.ranges.end(),
-                                [&](const range& r) { return covers(e->ranges, r.first, r.second); });
+    const auto* it = ranges_.begin();
+    return std::all_of(other.ranges_.begin(), other.ranges_.end(), [&](const dot_range& r) {
+        it = reaching_soon(it, ranges_.end(), first_of(r));
+        return it != ranges_.end() && first_of(*it) <= first_of(r) && r.last <= it->last;
     });
 }
 
 bool causal_context::intersects(const dot_range& r) const {
-    const entry* e = find(r.replica);
-    return e && touches(e->ranges, r.first, r.last);
+    const auto* it = reaching(ranges_.begin(), ranges_.end(), first_of(r));
+    return it != ranges_.end() && first_of(*it) <= last_of(r);
 }
 
 bool causal_context::intersects(const causal_context& other) const {
-    const auto& fewer = range_count() < other.range_count() ? *this : other;
+    const auto& fewer = ranges_.size() < other.ranges_.size() ? *this : other;
     const auto& more = &fewer == this ? other : *this;
-    return std::any_of(fewer.entries_.begin(), fewer.entries_.end(), [&](const entry& o) {
-        const entry* e = more.find(o.replica);
-        return e && std::any_of(o.ranges.begin(), o.ranges.end(),
-                                [&](const range& r) { return touches(e->ranges, r.first, r.second); });
+    const auto* it = more.ranges_.begin();
+    return std::any_of(fewer.ranges_.begin(), fewer.ranges_.end(), [&](const dot_range& r) {
+        it = reaching_soon(it, more.ranges_.end(), first_of(r));
+        return it != more.ranges_.end() && first_of(*it) <= last_of(r);
     });
 }
 
-bool causal_context::add(const dot_range& r) { return insert_range(slot(r.replica).ranges, r.first, r.last); }
+bool causal_context::add(const dot_range& r) {
+    auto* it = reaching(ranges_.begin(), ranges_.end(), dot{r.replica, r.first - 1}); // overlapping or adjacent
+    if (it == ranges_.end() || !continues(r, *it)) {
+        ranges_.insert(it, r);
+        return true;
+    }
+    if (it->first <= r.first && r.last <= it->last) return false;
+    it->first = std::min(it->first, r.first);
+    it->last = std::max(it->last, r.last);
+    auto* next = it + 1;
+    for (; next != ranges_.end() && continues(*it, *next); ++next) it->last = std::max(it->last, next->last);
+    ranges_.erase(it + 1, next);
+    return true;
+}
 
 bool causal_context::join(const causal_context& other) {
-    bool grew = false;
-    std::size_t unknown = 0; // replicas
-    auto mine = entries_.begin();
-    for (const auto& o : other.entries_) {
-        mine = std::lower_bound(mine, entries_.end(), o.replica, entry_before);
-        if (mine == entries_.end() || mine->replica != o.replica) {
-            ++unknown;
-        } else if (o.ranges.size() == 1) {
-            grew |= insert_range(mine->ranges, o.ranges[0].first, o.ranges[0].second);
-        } else {
-            auto all = united(mine->ranges, o.ranges);
-            grew |= all != mine->ranges;
-            mine->ranges = std::move(all);
-        }
+    if (other.ranges_.size() <= few) {
+        bool grew = false;
+        for (const auto& r : other.ranges_) grew |= add(r);
+        return grew;
     }
-    if (unknown == 0) return grew;
-    // From the back, so that each entry moves once.
-    auto from = entries_.size();
-    entries_.resize(from + unknown);
-    auto to = entries_.size();
-    for (auto o = other.entries_.rbegin(); unknown > 0; ++o) {
-        while (from > 0 && o->replica < entries_[from - 1].replica) entries_[--to] = std::move(entries_[--from]);
-        if (from > 0 && entries_[from - 1].replica == o->replica) continue;
-        entries_[--to] = *o;
-        --unknown;
-    }
+    if (contains(other)) return false;
+    ranges_ = united(ranges_, other.ranges_);
     return true;
 }
 
 void causal_context::remove(const dot_range& r) {
-    auto it = std::lower_bound(entries_.begin(), entries_.end(), r.replica, entry_before);
-    if (it == entries_.end() || it->replica != r.replica) return;
-    erase_range(it->ranges, r.first, r.last);
-    if (it->ranges.empty()) entries_.erase(it);
+    auto* it = reaching(ranges_.begin(), ranges_.end(), first_of(r));
+    if (it == ranges_.end() || last_of(r) < first_of(*it)) return;
+    if (it->first < r.first) {
+        const dot_range right{r.replica, r.last + 1, it->last};
+        const bool splits = r.last < it->last;
+        it->last = r.first - 1;
+        ++it;
+        if (splits) {
+            ranges_.insert(it, right);
+            return;
+        }
+    }
+    auto* end = it;
+    while (end != ranges_.end() && last_of(*end) <= last_of(r)) ++end;
+    if (end != ranges_.end() && first_of(*end) <= last_of(r)) end->first = r.last + 1;
+    ranges_.erase(it, end);
 }
 
 void causal_context::subtract(const causal_context& other) {
-    for (const auto& o : other.entries_) {
-        auto it = std::lower_bound(entries_.begin(), entries_.end(), o.replica, entry_before);
-        if (it == entries_.end() || it->replica != o.replica) continue;
-        it->ranges = difference(it->ranges, o.ranges);
-    }
-    std::erase_if(entries_, [](const entry& e) { return e.ranges.empty(); });
+    if (other.ranges_.size() > few)
+        ranges_ = difference(ranges_, other.ranges_);
+    else
+        for (const auto& r : other.ranges_) remove(r);
 }
 
-void causal_context::subtract(const version_vector& v) {
-    for (auto& e : entries_)
-        if (std::uint64_t seq = v[e.replica]) erase_range(e.ranges, 1, seq);
-    std::erase_if(entries_, [](const entry& e) { return e.ranges.empty(); });
-}
+void causal_context::subtract(const version_vector& v) { *this = minus(v); }
 
 causal_context causal_context::minus(const version_vector& v) const {
     causal_context out;
-    for (const auto& e : entries_) {
-        std::uint64_t seq = v[e.replica];
-        auto it = seq == UINT64_MAX ? e.ranges.end() : reaching(e.ranges.begin(), e.ranges.end(), seq + 1);
-        if (it == e.ranges.end()) continue;
-        entry rest{e.replica, std::vector<range>(it, e.ranges.end())};
-        rest.ranges.front().first = std::max(rest.ranges.front().first, seq + 1);
-        out.entries_.push_back(std::move(rest));
+    for (const auto* it = ranges_.begin(); it != ranges_.end();) {
+        const std::uint64_t seq = v[it->replica];
+        const auto* end = behind(it, ranges_.end(), it->replica);
+        const auto* rest = seq == UINT64_MAX ? end : reaching(it, end, dot{it->replica, seq + 1});
+        auto* first = out.ranges_.insert(out.ranges_.end(), rest, end);
+        if (rest != end) first->first = std::max(first->first, seq + 1);
+        it = end;
     }
     return out;
 }
 
 causal_context causal_context::minus(const causal_context& other) const {
-    causal_context out = *this;
-    out.subtract(other);
+    causal_context out;
+    out.ranges_ = difference(ranges_, other.ranges_);
     return out;
 }
 
 causal_context causal_context::intersect(const causal_context& other) const {
+    const auto& fewer = ranges_.size() < other.ranges_.size() ? *this : other;
+    const auto& more = &fewer == this ? other : *this;
     causal_context out;
-    for (const auto& e : entries_) {
-        const entry* o = other.find(e.replica);
-        if (!o) continue;
-        auto both = intersection(e.ranges, o->ranges);
-        if (!both.empty()) out.entries_.push_back({e.replica, std::move(both)});
+    const auto* it = more.ranges_.begin();
+    for (const auto& r : fewer.ranges_) {
+        it = reaching_soon(it, more.ranges_.end(), first_of(r));
+        for (const auto* k = it; k != more.ranges_.end() && first_of(*k) <= last_of(r); ++k)
+            out.ranges_.push_back({r.replica, std::max(k->first, r.first), std::min(k->last, r.last)});
     }
     return out;
 }
 
 std::vector<dot_range> causal_context::intersect(const dot_range& r) const {
     std::vector<dot_range> out;
-    auto rs = ranges(r.replica);
-    for (auto it = reaching(rs.begin(), rs.end(), r.first); it != rs.end() && it->first <= r.last; ++it)
-        out.emplace_back(r.replica, std::max(it->first, r.first), std::min(it->second, r.last));
+    const auto* it = reaching(ranges_.begin(), ranges_.end(), first_of(r));
+    for (; it != ranges_.end() && first_of(*it) <= last_of(r); ++it)
+        out.emplace_back(r.replica, std::max(it->first, r.first), std::min(it->last, r.last));
     return out;
 }
 
 std::vector<dot_range> causal_context::missing(const dot_range& r) const {
     std::vector<dot_range> out;
-    auto rs = ranges(r.replica);
     std::uint64_t next = r.first;
-    for (auto it = reaching(rs.begin(), rs.end(), r.first); it != rs.end() && it->first <= r.last; ++it) {
+    const auto* it = reaching(ranges_.begin(), ranges_.end(), first_of(r));
+    for (; it != ranges_.end() && first_of(*it) <= last_of(r); ++it) {
         if (it->first > next) out.emplace_back(r.replica, next, it->first - 1);
-        if (it->second >= r.last) return out;
-        next = it->second + 1;
+        if (it->last >= r.last) return out;
+        next = it->last + 1;
     }
     out.emplace_back(r.replica, next, r.last);
     return out;
@@ -289,35 +229,28 @@ std::vector<dot_range> causal_context::missing(const dot_range& r) const {
 
 version_vector causal_context::version() const {
     version_vector v;
-    for (const auto& e : entries_)
-        if (e.ranges.front().first == 1) v.raise(e.replica, e.ranges.front().second);
+    for (const auto* it = ranges_.begin(); it != ranges_.end(); it = behind(it, ranges_.end(), it->replica))
+        if (it->first == 1) v.raise(it->replica, it->last);
     return v;
 }
 
 std::uint64_t causal_context::contiguous(replica_id r) const {
-    auto rs = ranges(r);
-    return !rs.empty() && rs.front().first == 1 ? rs.front().second : 0;
+    const auto* it = reaching(ranges_.begin(), ranges_.end(), dot{r, 1});
+    return it != ranges_.end() && it->replica == r && it->first == 1 ? it->last : 0;
 }
 
 std::uint64_t causal_context::greatest(replica_id r) const {
-    auto rs = ranges(r);
-    return rs.empty() ? 0 : rs.back().second;
+    const auto* it = behind(ranges_.begin(), ranges_.end(), r);
+    return it != ranges_.begin() && it[-1].replica == r ? it[-1].last : 0;
 }
 
 bool causal_context::gapless() const {
-    return std::all_of(entries_.begin(), entries_.end(),
-                       [](const entry& e) { return e.ranges.size() == 1 && e.ranges[0].first == 1; });
+    return std::all_of(ranges_.begin(), ranges_.end(), [](const dot_range& r) { return r.first == 1; });
 }
 
 std::uint64_t causal_context::count() const {
     std::uint64_t n = 0;
-    for_each([&](const dot_range& r) { n += r.size(); });
-    return n;
-}
-
-std::size_t causal_context::range_count() const {
-    std::size_t n = 0;
-    for (const auto& e : entries_) n += e.ranges.size();
+    for (const auto& r : ranges_) n += r.size();
     return n;
 }
 

@@ -65,14 +65,14 @@ void dot_table::restore(const mark& m) {
         index_.clear();
     else
         for (std::size_t i = m.size; i < entries_.size(); ++i) index_.erase(entries_[i].replica);
-    entries_.resize(m.size);
+    entries_.erase(entries_.begin() + m.size, entries_.end());
     if (changed_in_.size() > m.size) changed_in_.resize(m.size);
     section_ = m.section;
     version_ = m.version;
 }
 
 const shared<std::vector<dot_table::entry>>& dot_table::copy() {
-    if (!copied()) copy_ = entries_;
+    if (!copied()) copy_ = std::vector<entry>(entries_.begin(), entries_.end());
     copy_of_ = version_;
     return copy_;
 }
@@ -116,13 +116,18 @@ void compact_output_archive::write(const version_vector& v) {
 // Per replica: the first range, the number of further ranges, and for each of those the dots skipped
 // since the one before (at least one) and its length, less one each.
 void compact_output_archive::write(const causal_context& c) {
-    varint(c.entries().size());
-    for (const auto& e : c.entries()) {
-        write(dot_range{e.replica, e.ranges.front().first, e.ranges.front().second});
-        varint(e.ranges.size() - 1);
-        for (std::size_t i = 1; i < e.ranges.size(); ++i) {
-            varint(e.ranges[i].first - e.ranges[i - 1].second - 2);
-            varint(e.ranges[i].second - e.ranges[i].first);
+    const auto all = c.ranges();
+    std::size_t replicas = 0;
+    for (std::size_t i = 0; i < all.size(); ++i) replicas += i == 0 || all[i].replica != all[i - 1].replica;
+    varint(replicas);
+    for (std::size_t i = 0; i < all.size();) {
+        const std::size_t begin = i;
+        while (i < all.size() && all[i].replica == all[begin].replica) ++i;
+        write(all[begin]);
+        varint(i - begin - 1);
+        for (std::size_t k = begin + 1; k < i; ++k) {
+            varint(all[k].first - all[k - 1].last - 2);
+            varint(all[k].last - all[k].first);
         }
     }
 }
@@ -184,10 +189,10 @@ template <class F> void renamed(const dot_range& r, const dot_renaming* renaming
 }
 } // namespace
 
-std::vector<dot_range> compact_input_archive::read_ranges() {
+short_vector<dot_range, 2> compact_input_archive::read_ranges() {
     std::size_t i = replica_index();
     std::uint64_t first = sequence(i);
-    std::vector<dot_range> out;
+    short_vector<dot_range, 2> out;
     renamed({dots_[i].replica, first, end_of(first, varint())}, renaming_,
             [&](const dot_range& r) { out.push_back(r); });
     return out;
@@ -211,7 +216,7 @@ causal_context compact_input_archive::read_causal_context() {
     causal_context c;
     replica_id before;
     for (std::size_t n = count(), i = 0; i < n; ++i) {
-        charge(3 * sizeof(causal_context::entry) + 2 * sizeof(causal_context::range));
+        charge(3 * sizeof(dot_range));
         std::size_t k = replica_index();
         replica_id r = dots_[k].replica;
         if (i > 0 && r <= before) fail(decode_error::non_canonical);
@@ -221,7 +226,7 @@ causal_context compact_input_archive::read_causal_context() {
         auto add = [&] { renamed({r, first, last}, renaming_, [&](const dot_range& part) { c.add(part); }); };
         add();
         for (std::size_t more = count(); more > 0; --more) {
-            charge(3 * sizeof(causal_context::range));
+            charge(3 * sizeof(dot_range));
             first = end_of(end_of(last, 2), varint());
             last = end_of(first, varint());
             add();

@@ -35,6 +35,7 @@ void engine::core::publish(collection& c, const edit_batch::entry& e, std::span<
     }
     published.add(update{c.channel, e.acknowledge, e.dependencies, delta}, size, options.limits.batch);
     ++counters.edits_published;
+    counters.bytes_published += delta.size();
 }
 
 void engine::core::log_item(collection& c, std::span<const std::byte> delta) {

@@ -25,6 +25,7 @@ constexpr counter_description counters[] = {
     {"beacons_received", "beacons_received", "Beacons received."},
     {"beacons_sent", "beacons_sent", "Beacons sent."},
     {"buffers_dropped", "buffers_dropped", "Times that all waiting updates were dropped, being too many."},
+    {"bytes_published", "bytes_published", "Bytes of the deltas of local edits published."},
     {"chunks_received", "chunks_received", "Chunks of answers received."},
     {"chunks_sent", "chunks_sent", "Chunks of answers sent."},
     {"chunks_unwanted", "chunks_unwanted", "Chunks received that no pull waited for."},

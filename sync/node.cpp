@@ -16,8 +16,8 @@ engine_time steady_milliseconds() {
 
 constexpr engine_time longest_sleep{200};      // transports want to be polled a few times a second
 constexpr std::chrono::microseconds burst{10}; // edits that follow each other faster leave together
-constexpr std::uint64_t least_burst = 8;       // edits in one group: then more are waited for, so long:
-constexpr std::chrono::microseconds gathering{300};
+constexpr std::uint64_t least_burst = 512;     // bytes of edits in one group: then more are waited for, so long:
+constexpr std::chrono::microseconds gathering{1000};
 
 } // namespace
 
@@ -103,7 +103,7 @@ bool node_core::publish_here() {
     if (level_ != durability::none || !asleep_.load() || on_thread()) return false;
     std::unique_lock lock(mutex_, std::try_to_lock);
     if (!lock || !asleep_.load() || stop_ || !running_) return false;
-    if (std::chrono::steady_clock::now() - last_step_ < burst) return false;
+    if (std::chrono::steady_clock::now() - last_step_ < (gathering_ ? gathering : burst)) return false;
     step();
     bool followed = options_.on_event != nullptr || engine_->next_deadline() < sleeps_until_;
     for (const auto& e : events_) {
@@ -371,9 +371,9 @@ void node_core::step() {
     pending_ = false;
     if (std::exchange(ask_, false)) engine_->ask();
     engine_->tick(now());
-    const auto before = engine_->counters().edits_published;
+    const auto before = engine_->counters().bytes_published;
     engine_->flush();
-    gathering_ = level_ == durability::none && engine_->counters().edits_published - before >= least_burst;
+    gathering_ = level_ == durability::none && engine_->counters().bytes_published - before >= least_burst;
     writable_ = engine_->writable();
     for (auto& c : collections_) c->durable = {engine_->id(), engine_->version(c->number)[engine_->id()]};
     last_step_ = std::chrono::steady_clock::now();

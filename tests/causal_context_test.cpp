@@ -19,7 +19,7 @@ constexpr replica_id id_1{1}, id_2{2}, id_3{3};
 // The specification: a set of dots.
 using model = std::set<std::pair<std::uint64_t, std::uint64_t>>;
 
-constexpr std::uint64_t replicas = 3, sequences = 24;
+constexpr std::uint64_t replicas = 3, sequences = 40;
 
 void insert(model& m, const dot_range& r) {
     for (std::uint64_t s = r.first; s <= r.last; ++s) m.emplace(r.replica.value(), s);
@@ -44,14 +44,16 @@ model without(const model& x, const model& y) {
 }
 model common(const model& x, const model& y) { return without(x, without(x, y)); }
 
-dot_range random_range(std::mt19937& random) {
+dot_range random_range(std::mt19937& random, std::uint64_t longest = 6) {
     std::uint64_t first = 1 + random() % sequences;
-    return {replica_id{1 + random() % replicas}, first, std::min(sequences, first + random() % 6)};
+    return {replica_id{1 + random() % replicas}, first, std::min(sequences, first + random() % longest)};
 }
+// A few long ranges, or many short ones.
 std::pair<causal_context, model> random_context(std::mt19937& random) {
     std::pair<causal_context, model> out;
-    for (auto n = random() % 8; n > 0; --n) {
-        auto r = random_range(random);
+    const bool many = random() % 3 == 0;
+    for (auto n = random() % (many ? 60 : 8); n > 0; --n) {
+        auto r = random_range(random, many ? 2 : 6);
         out.first.add(r);
         insert(out.second, r);
     }
@@ -68,13 +70,13 @@ version_vector version_of(const model& m) {
 }
 // Ranges are maximal, sorted and not empty.
 bool canonical(const causal_context& c) {
-    for (std::size_t i = 0; i < c.entries().size(); ++i) {
-        const auto& e = c.entries()[i];
-        if (e.ranges.empty() || (i > 0 && c.entries()[i - 1].replica >= e.replica)) return false;
-        for (std::size_t k = 0; k < e.ranges.size(); ++k) {
-            if (e.ranges[k].first == 0 || e.ranges[k].first > e.ranges[k].second) return false;
-            if (k > 0 && e.ranges[k - 1].second + 1 >= e.ranges[k].first) return false;
-        }
+    const auto all = c.ranges();
+    for (std::size_t i = 0; i < all.size(); ++i) {
+        if (all[i].first == 0 || all[i].first > all[i].last) return false;
+        if (i == 0) continue;
+        const dot_range& before = all[i - 1];
+        if (before.replica == all[i].replica ? before.last + 1 >= all[i].first : before.replica > all[i].replica)
+            return false;
     }
     return true;
 }

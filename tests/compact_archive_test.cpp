@@ -275,5 +275,5 @@ TEST_CASE("compact archive: a renaming moves the later dots of one replica") {
     CHECK(renamed(version_vector{{a, 7}}) == version_vector{{a, 7}}); // says what was published
     std::vector<std::byte> range = encode(dot_range{a, 4, 7});
     compact_input_archive in(range, &renaming);
-    CHECK(in.read_ranges() == std::vector<dot_range>{{a, 4, 5}, {b, 1, 2}});
+    CHECK(in.read_ranges() == joinery::short_vector<dot_range, 2>{{a, 4, 5}, {b, 1, 2}});
 }

@@ -77,6 +77,49 @@ TEST_CASE("dot_index: does what a map from dots does") {
     }
 }
 
+TEST_CASE("dot_index: dots that are assigned in any order, as they come") {
+    for (unsigned seed = 1; seed <= 6; ++seed) {
+        std::mt19937 random(seed);
+        dot_index index;
+        model expected;
+        // Two replicas' dots, mostly in order, with gaps that are filled later.
+        std::uint64_t next[2] = {1, 1};
+        std::vector<dot_range> gaps;
+        for (int step = 0; step < 4000; ++step) {
+            const auto who = random() % 2;
+            dot_range r(replica_id{1 + who}, next[who], next[who] + random() % (seed % 2 ? 2 : 5));
+            next[who] = r.last + 1;
+            if (random() % 8 == 0) {
+                gaps.push_back(r);
+                continue;
+            }
+            if (!gaps.empty() && random() % 8 == 0) {
+                std::swap(gaps[random() % gaps.size()], r);
+            }
+            const auto v = static_cast<dot_index::value>(random() % 1000);
+            index.assign(r, v);
+            for (std::uint64_t s = r.first; s <= r.last; ++s) expected[{r.replica.value(), s}] = v;
+            REQUIRE(index.find({r.replica, r.first}) == std::optional<dot_index::value>(v));
+            const dot_range near(r.replica, r.first > 20 ? r.first - 20 : 1, r.last + 20);
+            REQUIRE(visited(index, near) == within(expected, near));
+            if (step % 1000 == 500) { // what is copied or moved goes on by itself
+                dot_index copy = index;
+                dot_index moved = std::move(index);
+                index = dot_index();
+                index.assign(dot{a, 1}, 5);
+                REQUIRE(visited(copy, {a, 1, 20'000}) == within(expected, {a, 1, 20'000}));
+                copy.assign({a, 30'000, 30'001}, 3);
+                index = std::move(moved);
+            }
+        }
+        for (const replica_id who : {a, b})
+            CHECK(visited(index, {who, 1, 20'000}) == within(expected, {who, 1, 20'000}));
+        index.erase({a, 1, 20'000});
+        index.erase({b, 1, 20'000});
+        CHECK(index.empty());
+    }
+}
+
 TEST_CASE("dot_index: neighbouring dots with one number are one run") {
     dot_index index;
     for (std::uint64_t s = 1; s <= 100'000; ++s) index.assign(dot{a, s}, 7);

@@ -36,7 +36,7 @@ template <class T> void lose(replicated<T>& s, const dot_range& dots) {
     join_scope scope{s.context(), covered, none};
     crdt_traits<T>::kill(const_cast<T&>(*s), dots, scope);
 }
-void change(replicated<set_of_strings>& s, dot d, const std::string& element) {
+void tamper(replicated<set_of_strings>& s, dot d, const std::string& element) {
     lose(s, d);
     std::lock_guard lock(s.mutex());
     const removal_log none;
@@ -108,8 +108,8 @@ TEST_CASE("engine: of what differs everything that lives is kept, on both sides,
     const auto dot_of = [&](std::uint64_t n) { return dot{a.engine->id(), n}; };
     lose(*a.set, dot_of(10));
     lose(*b.set, dot_of(20));
-    change(*a.set, dot_of(30), "of a");
-    change(*b.set, dot_of(40), "of b");
+    tamper(*a.set, dot_of(30), "of a");
+    tamper(*b.set, dot_of(40), "of b");
     r.run(4s);
     check_converged(r);
     CHECK(a.has("a 9"));
@@ -121,7 +121,7 @@ TEST_CASE("engine: of what differs everything that lives is kept, on both sides,
     a.remove("a 50");
     r.run(500ms);
     REQUIRE(!b.has("a 50"));
-    change(*b.set, dot_of(51), "a 50"); // it comes back, though the record of its removal is known
+    tamper(*b.set, dot_of(51), "a 50"); // it comes back, though the record of its removal is known
     r.run(4s);
     CHECK_FALSE(b.has("a 50"));
     check_converged(r);
@@ -156,7 +156,7 @@ TEST_CASE("engine: a repair goes round a ring, while edits are made") {
     r.run(2s);
     check_converged(r);
     for (std::size_t i = 0; i < 5; ++i) lose(*r.nodes[i]->set, dot{r.nodes[(i + 2) % 5]->engine->id(), 7 + i});
-    change(*r.nodes[3]->set, {r.nodes[1]->engine->id(), 30}, "bad");
+    tamper(*r.nodes[3]->set, {r.nodes[1]->engine->id(), 30}, "bad");
     for (int i = 0; i < 100; ++i) {
         r.nodes[static_cast<std::size_t>(i) % 5]->add("while " + std::to_string(i));
         r.run(10ms);

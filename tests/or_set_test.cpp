@@ -294,4 +294,38 @@ TEST_CASE("or_set: memory stays with what is in it") {
         CHECK(a->size() == many);
     }
     CHECK(a->memory() < 2 * full);
+    const auto last = 10 * many;
+    a.edit([&](auto& s, transaction& tx) {
+        for (std::uint64_t i = last; i < last + many - 10; ++i) s.remove(tx, i);
+    });
+    CHECK(a->size() == 10);
+    for (std::uint64_t i = last + many - 10; i < last + many; ++i) CHECK(a->contains(i));
+    CHECK(a->memory() < full / 20);
+    replica<or_set<std::uint64_t>> b{id_b};
+    b.join(a.state());
+    CHECK(b.state() == a.state());
+}
+
+TEST_CASE("or_set: what an undone edit removed is there again, also after most of it had gone") {
+    replica<or_set<std::uint64_t>> a{id_a}, b{id_b};
+    a.edit([](auto& s, transaction& tx) {
+        for (std::uint64_t i = 0; i < 2000; ++i) s.add(tx, i);
+    });
+    b.edit([](auto& s, transaction& tx) { s.add(tx, 1500); });
+    a.join(b.state());
+    const auto before = a.state();
+    const auto fails = [](auto& s, transaction& tx) {
+        for (std::uint64_t i = 0; i < 1990; ++i) s.remove(tx, i);
+        s.add(tx, 7);
+        throw std::runtime_error("no");
+    };
+    CHECK_THROWS_AS(a.edit(fails), std::runtime_error);
+    CHECK(a.state() == before);
+    CHECK(a->size() == 2000);
+    a.edit([](auto& s, transaction& tx) {
+        for (std::uint64_t i = 0; i < 1990; ++i) s.remove(tx, i);
+    });
+    b.join(a.state());
+    CHECK(b.state() == a.state());
+    CHECK(b->size() == 10);
 }

@@ -58,7 +58,7 @@ private:
 // how many there are before it allocates.
 template <class P> template <class Archive> void dot_entries<P>::save(Archive& ar) const {
     if constexpr (is_compact_archive_v<Archive>) {
-        std::vector<dot_range> runs;
+        short_vector<dot_range, 2> runs;
         for (const auto& e : items_) {
             if (!runs.empty() && runs.back().replica == e.where.replica && runs.back().last + 1 == e.where.seq)
                 runs.back().last = e.where.seq;
@@ -76,7 +76,7 @@ template <class P> template <class Archive> void dot_entries<P>::save(Archive& a
 template <class P> template <class Archive> void dot_entries<P>::load(Archive& ar) {
     items_.clear();
     if constexpr (is_compact_archive_v<Archive>) {
-        std::vector<dot_range> runs;
+        short_vector<dot_range, 2> runs;
         std::size_t n = ar.count();
         ar.charge(n * sizeof(dot_range));
         runs.reserve(n);

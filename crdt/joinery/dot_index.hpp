@@ -37,10 +37,11 @@ public:
         if (alone(dots))
             return f(dot_range{dots.replica, std::max(only_.first, dots.first), std::min(only_.last(), dots.last)},
                      only_.number);
+        if (recent_.at && dots.replica == recent_.dots.replica && recent_.dots.first <= dots.first &&
+            dots.last <= recent_.dots.last)
+            return visit(*recent_.at, dots, f);
         auto it = leaf_of({dots.replica, dots.first});
-        for (; it != leaves_.end() && it->first <= dot{dots.replica, dots.last}; ++it)
-            for (auto r = first_reaching(it->second, dots.first); r != it->second.end() && r->first <= dots.last; ++r)
-                f(dot_range{dots.replica, std::max(r->first, dots.first), std::min(r->last(), dots.last)}, r->number);
+        for (; it != leaves_.end() && it->first <= dot{dots.replica, dots.last}; ++it) visit(it->second, dots, f);
     }
 
     /// Bytes in use, estimated.
@@ -59,13 +60,36 @@ private:
     using tree = std::map<dot, leaf>;
     static constexpr std::size_t leaf_size = 64;
 
+    // The leaf that was last added to, and the dots that belong into it. It does not go with a copy, or a move.
+    struct recent_leaf {
+        leaf* at = nullptr;
+        dot_range dots;
+
+        recent_leaf() = default;
+        recent_leaf(const recent_leaf&) {}
+        recent_leaf(recent_leaf&& other) noexcept { other.at = nullptr; }
+        recent_leaf& operator=(const recent_leaf&) {
+            at = nullptr;
+            return *this;
+        }
+        recent_leaf& operator=(recent_leaf&& other) noexcept {
+            at = other.at = nullptr;
+            return *this;
+        }
+    };
+
     run only_{}; // the single run, that of `replica_`; length 0: there is none, or there are leaves
     replica_id replica_;
     tree leaves_;
+    recent_leaf recent_;
 
     // True if the single run is there and has dots of these.
     bool alone(const dot_range& dots) const {
         return only_.length > 0 && replica_ == dots.replica && only_.first <= dots.last && dots.first <= only_.last();
+    }
+    template <class F> static void visit(const leaf& l, const dot_range& dots, F&& f) {
+        for (auto r = first_reaching(l, dots.first); r != l.end() && r->first <= dots.last; ++r)
+            f(dot_range{dots.replica, std::max(r->first, dots.first), std::min(r->last(), dots.last)}, r->number);
     }
     bool assign_alone(const dot_range& dots, value v);
     bool erase_alone(const dot_range& dots);
@@ -73,6 +97,7 @@ private:
     tree::const_iterator leaf_of(dot d) const;
     static leaf::const_iterator first_reaching(const leaf& l, std::uint64_t seq);
     void insert(tree::iterator at, run r);
+    static bool insert_into(leaf& l, run r);
 };
 
 } // namespace joinery

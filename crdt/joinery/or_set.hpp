@@ -146,18 +146,23 @@ private:
     detail::slot_table table_; // by element
     dot_index dots_;           // every live dot to its node
 
-    slot find(const E& e) const {
-        return table_.find(detail::hash_of(e), [&](slot i) { return nodes_[i].element == e; });
+    slot find(const E& e) const { return find(e, detail::hash_of(e)); }
+    slot find(const E& e, std::uint32_t hash) const {
+        return table_.find(hash, [&](slot i) { return nodes_[i].element == e; });
     }
     template <class F> static void for_each_dot(const node& n, F&& f) {
         f(n.first);
         if (n.more) n.more->for_each(f);
     }
-    slot put(dot d, E e);
-    slot put_beside(dot d, slot i);
+    void put(dot d, E e);
+    /// An element that is not there.
+    void put_first(dot d, E e, std::uint32_t hash);
+    void put_beside(dot d, slot i);
     /// Takes a dot out; with its last dot the element goes and is returned.
     std::optional<E> take(dot d);
     std::optional<E> take(dot d, slot i); // of this node
+    /// What was freed goes once it is most of what there is. Slots change. Amortised O(1) a removal.
+    void trim();
     bool equals(const or_set& other) const;
 };
 
@@ -204,10 +209,17 @@ or_set<E>::or_set(const or_set& other) : free_(other.free_), table_(other.table_
     }
 }
 
-template <class E> typename or_set<E>::slot or_set<E>::put(dot d, E e) {
-    std::uint32_t hash = detail::hash_of(e);
-    slot i = table_.find(hash, [&](slot k) { return nodes_[k].element == e; });
-    if (i != detail::slot_table::none) return put_beside(d, i);
+template <class E> void or_set<E>::put(dot d, E e) {
+    const std::uint32_t hash = detail::hash_of(e);
+    const slot i = find(e, hash);
+    if (i == detail::slot_table::none)
+        put_first(d, std::move(e), hash);
+    else
+        put_beside(d, i);
+}
+
+template <class E> void or_set<E>::put_first(dot d, E e, std::uint32_t hash) {
+    slot i = 0;
     if (free_.empty()) {
         i = static_cast<slot>(nodes_.size());
         nodes_.push_back({std::move(e), d, nullptr});
@@ -219,15 +231,13 @@ template <class E> typename or_set<E>::slot or_set<E>::put(dot d, E e) {
     }
     table_.insert(hash, i);
     dots_.assign(d, i);
-    return i;
 }
 
-template <class E> typename or_set<E>::slot or_set<E>::put_beside(dot d, slot i) {
+template <class E> void or_set<E>::put_beside(dot d, slot i) {
     auto& n = nodes_[i];
     if (!n.more) n.more = std::make_unique<detail::dot_set>();
     n.more->insert(d);
     dots_.assign(d, i);
-    return i;
 }
 
 template <class E> std::optional<E> or_set<E>::take(dot d) {
@@ -257,9 +267,10 @@ template <class E> std::optional<E> or_set<E>::take(dot d, slot i) {
 
 template <class E> void or_set<E>::add(transaction& tx, E e) {
     dot d = tx.next();
-    slot i = find(e);
+    const std::uint32_t hash = detail::hash_of(e);
+    slot i = find(e, hash);
     if (i == detail::slot_table::none) {
-        put(d, std::move(e));
+        put_first(d, std::move(e), hash);
         tx.on_rollback([this, d] { take(d); });
     } else {
         kills seen;
@@ -292,6 +303,21 @@ template <class E> void or_set<E>::remove(transaction& tx, const E& e) {
         for (const auto& r : dots) put({r.replica, r.first}, element);
     });
     tx.record(tx.next(), std::move(seen));
+    trim();
+}
+
+template <class E> void or_set<E>::trim() {
+    if (free_.size() < 256 || free_.size() / 4 < size()) return;
+    or_set kept;
+    for (std::size_t i = 0; i < nodes_.size(); ++i) {
+        const node& n = nodes_[i];
+        if (n.first.seq == 0) continue;
+        const auto k = static_cast<slot>(kept.nodes_.size());
+        kept.nodes_.push_back({n.element, n.first, n.more ? std::make_unique<detail::dot_set>(*n.more) : nullptr});
+        kept.table_.insert(detail::hash_of(n.element), k);
+        for_each_dot(n, [&](dot d) { kept.dots_.assign(d, k); });
+    }
+    *this = std::move(kept);
 }
 
 template <class E> void or_set<E>::extract(const causal_context& wanted, fragment& out) const {
@@ -323,6 +349,7 @@ template <class E> void or_set<E>::join(const fragment& f, join_scope& s) {
         put(e.where, e.value);
         s.entered(e.where);
     }
+    trim();
 }
 
 template <class E> void or_set<E>::kill(const dot_range& dots, join_scope& s) {
@@ -332,6 +359,7 @@ template <class E> void or_set<E>::kill(const dot_range& dots, join_scope& s) {
         for (std::uint64_t seq = part.first; seq <= part.last; ++seq) take({part.replica, seq}, i);
         s.dropped(part);
     }
+    trim();
 }
 
 template <class E> void or_set<E>::clear(transaction& tx, kills& out) {

@@ -187,8 +187,8 @@ template <class T> void replica<T>::rejoin(const delta<T>& answer, std::uint64_t
 
 template <class T> causal_context replica<T>::own_above(std::uint64_t seq) const {
     causal_context dots;
-    for (const auto& [first, last] : state_.context_.ranges(id_))
-        if (last > seq) dots.add({id_, std::max(first, seq + 1), last});
+    for (const auto& r : state_.context_.ranges(id_))
+        if (r.last > seq) dots.add({id_, std::max(r.first, seq + 1), r.last});
     return dots;
 }
 

@@ -18,9 +18,11 @@
 #include <joinery/hybrid_clock.hpp>
 #include <joinery/removal_log.hpp>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
+#include <memory_resource>
+#include <new>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -81,9 +83,9 @@ public:
     }
 
     /// Runs `f` if the edit is undone; the last registered runs first. `f` must not throw.
-    template <class F> void on_rollback(F&& f) { undo_.push_back(make_step(std::forward<F>(f))); }
+    template <class F> void on_rollback(F&& f) { undo_.push(memory_, std::forward<F>(f)); }
     /// Runs `f` once the edit is part of the state; the last registered runs first. `f` must not throw.
-    template <class F> void on_commit(F&& f) { commit_.push_back(make_step(std::forward<F>(f))); }
+    template <class F> void on_commit(F&& f) { commit_.push(memory_, std::forward<F>(f)); }
 
     /// For containers: while a child is open, changes inside it are reported. Closed in reverse order.
     void open(open_child& c) { open_.push_back(&c); }
@@ -99,18 +101,40 @@ public:
 private:
     template <class T> friend class replica;
 
-    struct step {
-        virtual ~step() = default;
-        virtual void run() noexcept = 0;
-    };
-    template <class F> static std::unique_ptr<step> make_step(F&& f) {
-        struct concrete final : step {
-            explicit concrete(F&& g) : f(std::forward<F>(g)) {}
-            void run() noexcept override { f(); }
-            std::decay_t<F> f;
+    using memory = std::pmr::monotonic_buffer_resource;
+
+    // Things to do, the last first.
+    class steps {
+    public:
+        steps() = default;
+        steps(const steps&) = delete;
+        steps& operator=(const steps&) = delete;
+        ~steps() {
+            while (last_) pop();
+        }
+        template <class F> void push(memory& m, F&& f) {
+            struct concrete final : step {
+                concrete(F&& g, step* b) : step(b), f(std::forward<F>(g)) {}
+                void run() noexcept override { f(); }
+                std::decay_t<F> f;
+            };
+            last_ = ::new (m.allocate(sizeof(concrete), alignof(concrete))) concrete(std::forward<F>(f), last_);
+        }
+        void run() noexcept {
+            for (; last_; pop()) last_->run();
+        }
+
+    private:
+        struct step {
+            explicit step(step* b) : before(b) {}
+            virtual ~step() = default;
+            virtual void run() noexcept = 0;
+            step* before;
         };
-        return std::make_unique<concrete>(std::forward<F>(f));
-    }
+        step* last_ = nullptr;
+
+        void pop() { std::exchange(last_, last_->before)->~step(); }
+    };
 
     transaction(replica_id r, std::uint64_t last, std::uint64_t confirmed, hybrid_clock& clock)
         : replica_(r), base_(last), last_(last), confirmed_(confirmed), clock_(clock), clock_before_(clock.latest()) {}
@@ -132,8 +156,10 @@ private:
     std::optional<timestamp> now_;
     std::uint64_t siblings_resolved_ = 0;
     std::vector<removal> removals_;
-    std::vector<std::unique_ptr<step>> undo_;
-    std::vector<std::unique_ptr<step>> commit_;
+    std::array<std::byte, 512> room_; // for the steps of a small edit
+    memory memory_{room_.data(), room_.size()};
+    steps undo_;
+    steps commit_;
     std::vector<open_child*> open_;
 };
 

@@ -2,33 +2,26 @@
 #pragma once
 
 // A set of dots: what a state has seen, or what a delta covers. It is a version vector plus the ranges
-// beyond it, kept as ranges throughout, so that a million dots seen in order cost 16 bytes.
+// beyond it, kept as ranges throughout, so that a million dots seen in order cost 24 bytes. A context of a
+// single range, which is what most deltas cover, allocates nothing.
 // Two states are compared by their whole contexts: {} and {A2} have equal version vectors.
 // Source: Almeida, Shoker, Baquero, "Delta State Replicated Data Types" (2018), section 7.2.
 
 #include <joinery/dot.hpp>
+#include <joinery/short_vector.hpp>
 #include <joinery/version_vector.hpp>
 
 #include <cstdint>
 #include <span>
 #include <string>
-#include <utility>
 #include <vector>
 
 namespace joinery {
 
-/// A set of dots as maximal ranges. Look-ups are O(log #replicas + log #ranges of that replica);
-/// joins, intersections and differences O(#ranges of both).
+/// A set of dots as maximal ranges. Look-ups are O(log #ranges); joins, intersections and differences are O(#ranges of
+/// both), and O(#fewer log #more) where neither is copied.
 class causal_context {
 public:
-    /// First and last sequence number, both included.
-    using range = std::pair<std::uint64_t, std::uint64_t>;
-    struct entry {
-        replica_id replica;
-        std::vector<range> ranges; // sorted, disjoint, not adjacent, never empty
-        friend bool operator==(const entry&, const entry&) = default;
-    };
-
     causal_context() = default;
     /// All dots that `v` contains.
     explicit causal_context(const version_vector& v);
@@ -41,7 +34,7 @@ public:
     bool intersects(const causal_context& other) const;
     bool intersects(const dot_range& r) const;
 
-    /// Adds dots. True if any was new. O(log) when the range continues or follows the replica's last.
+    /// Adds dots. True if any was new. O(log #ranges) when they continue a range, or follow the last one.
     bool add(const dot_range& r);
     bool join(const causal_context& other);
     void remove(const dot_range& r);
@@ -66,30 +59,27 @@ public:
     /// True if the context is its version vector, with no range beyond it.
     bool gapless() const;
 
-    bool empty() const { return entries_.empty(); }
+    bool empty() const { return ranges_.empty(); }
     /// Number of dots.
     std::uint64_t count() const;
-    /// Number of ranges.
-    std::size_t range_count() const;
-    void clear() { entries_.clear(); }
+    /// Number of maximal ranges.
+    std::size_t range_count() const { return ranges_.size(); }
+    void clear() { ranges_.clear(); }
 
-    /// The ranges by replica; `ranges(r)` is empty for a replica without any.
-    const std::vector<entry>& entries() const { return entries_; }
-    std::span<const range> ranges(replica_id r) const;
+    /// Sorted, disjoint, not adjacent.
+    std::span<const dot_range> ranges() const { return {ranges_.begin(), ranges_.end()}; }
+    /// Those of one replica.
+    std::span<const dot_range> ranges(replica_id r) const;
 
     /// Calls f(dot_range) for every range in order.
     template <class F> void for_each(F&& f) const {
-        for (const auto& e : entries_)
-            for (const auto& [first, last] : e.ranges) f(dot_range{e.replica, first, last});
+        for (const auto& r : ranges_) f(r);
     }
 
     friend bool operator==(const causal_context&, const causal_context&) = default;
 
 private:
-    std::vector<entry> entries_; // sorted by replica
-
-    const entry* find(replica_id r) const;
-    entry& slot(replica_id r);
+    short_vector<dot_range, 1> ranges_;
 };
 
 /// "{ab:1-7 ab:9 cd:2}".

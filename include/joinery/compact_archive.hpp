@@ -110,7 +110,7 @@ private:
     struct hasher {
         std::size_t operator()(replica_id r) const { return static_cast<std::size_t>(mixed_hash(r.value())); }
     };
-    std::vector<entry> entries_;
+    short_vector<entry, 2> entries_;
     std::unordered_map<replica_id, std::size_t, hasher> index_; // used once there are many
     std::vector<std::uint64_t> changed_in_;                     // per entry: the innermost section that has changed it
     std::vector<change> undo_;
@@ -250,7 +250,7 @@ public:
     dot read_dot();
     dot read_null_or_dot();
     /// In order: two if the renaming cuts the range.
-    std::vector<dot_range> read_ranges();
+    short_vector<dot_range, 2> read_ranges();
     version_vector read_version_vector();
     causal_context read_causal_context();
 

@@ -140,7 +140,8 @@ protected:
 
 /// Counters since the start. Their names are stable.
 struct engine_counters {
-    std::uint64_t edits_published = 0, updates_received = 0, updates_applied = 0, updates_duplicate = 0;
+    std::uint64_t edits_published = 0, bytes_published = 0, updates_received = 0, updates_applied = 0,
+                  updates_duplicate = 0;
     std::uint64_t updates_relayed = 0, updates_buffered = 0, buffers_dropped = 0, updates_dropped = 0;
     std::uint64_t beacons_sent = 0, beacons_received = 0, hellos_sent = 0, hellos_received = 0;
     std::uint64_t pulls_sent = 0, pulls_resumed = 0, pulls_failed = 0, pulls_completed = 0;
@@ -277,6 +278,7 @@ private:
 template <class F> void engine_counters::for_each(F&& f) const {
     const std::pair<std::string_view, std::uint64_t> all[] = {
         {"edits_published", edits_published},
+        {"bytes_published", bytes_published},
         {"updates_received", updates_received},
         {"updates_applied", updates_applied},
         {"updates_duplicate", updates_duplicate},

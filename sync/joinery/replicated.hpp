@@ -235,8 +235,7 @@ private:
 template <class T> template <class F> std::optional<dot_range> replicated<T>::edit(F&& f, bool acknowledge) {
     const delta<T> d = replica_.edit(std::forward<F>(f));
     if (d.covered.empty()) return std::nullopt;
-    const auto& [replica, ranges] = d.covered.entries().front();
-    const dot_range dots{replica, ranges.front().first, ranges.back().second};
+    const dot_range dots = d.covered.ranges().front(); // an edit's are consecutive
     pending().add(dots, acknowledge, take_dependencies(), [&](std::vector<std::byte>& out) {
         compact_output_archive ar(out);
         ar(d);

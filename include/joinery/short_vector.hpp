@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// A vector whose first elements lie in the object itself: what is nearly always short allocates nothing.
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <iterator>
+#include <memory>
+#include <new>
+#include <type_traits>
+#include <utility>
+
+namespace joinery {
+
+/// As std::vector, with room for N elements inside. For values that can be copied as bytes. A move invalidates
+/// iterators.
+template <class T, std::size_t N> class short_vector {
+    static_assert(std::is_trivially_copyable_v<T> && N > 0);
+
+public:
+    using value_type = T;
+    using iterator = T*;
+    using const_iterator = const T*;
+
+    short_vector() = default;
+    short_vector(std::initializer_list<T> values) : short_vector(values.begin(), values.end()) {}
+    short_vector(const T* first, const T* last) { insert(begin(), first, last); }
+    short_vector(const short_vector& other) : short_vector(other.begin(), other.end()) {}
+    short_vector(short_vector&& other) noexcept { take(other); }
+    short_vector& operator=(const short_vector& other) {
+        if (this != &other) {
+            clear();
+            insert(begin(), other.begin(), other.end());
+        }
+        return *this;
+    }
+    short_vector& operator=(short_vector&& other) noexcept {
+        if (this != &other) {
+            release();
+            take(other);
+        }
+        return *this;
+    }
+    ~short_vector() { release(); }
+
+    bool empty() const { return size_ == 0; }
+    std::size_t size() const { return size_; }
+    std::size_t capacity() const { return capacity_; }
+    T* begin() { return data_; }
+    T* end() { return data_ + size_; }
+    const T* begin() const { return data_; }
+    const T* end() const { return data_ + size_; }
+    const T* data() const { return data_; }
+    T& operator[](std::size_t i) { return data_[i]; }
+    const T& operator[](std::size_t i) const { return data_[i]; }
+    T& front() { return data_[0]; }
+    const T& front() const { return data_[0]; }
+    T& back() { return data_[size_ - 1]; }
+    const T& back() const { return data_[size_ - 1]; }
+
+    void reserve(std::size_t n) {
+        if (n > capacity_) reallocate(n);
+    }
+    void push_back(const T& x) { insert(end(), x); }
+    /// `x` may be an element.
+    T* insert(T* at, const T& x) {
+        const T copy = x;
+        return insert(at, &copy, &copy + 1);
+    }
+    /// Requires: the new elements are not in this.
+    T* insert(T* at, const T* first, const T* last) {
+        const auto i = at - data_;
+        const auto n = static_cast<std::size_t>(last - first);
+        if (size_ + n > capacity_) reallocate(std::max(size_ + n, 2 * capacity_));
+        std::move_backward(data_ + i, data_ + size_, data_ + size_ + n);
+        std::copy(first, last, data_ + i);
+        size_ += n;
+        return data_ + i;
+    }
+    T* erase(T* at) { return erase(at, at + 1); }
+    T* erase(T* first, T* last) {
+        std::move(last, end(), first);
+        size_ -= static_cast<std::size_t>(last - first);
+        return first;
+    }
+    void clear() { size_ = 0; }
+
+    friend bool operator==(const short_vector& a, const short_vector& b) {
+        return std::equal(a.begin(), a.end(), b.begin(), b.end());
+    }
+
+private:
+    T inside_[N]{};
+    T* data_ = inside_;
+    std::size_t size_ = 0;
+    std::size_t capacity_ = N;
+
+    void reallocate(std::size_t n) {
+        T* larger = std::allocator<T>().allocate(n);
+        std::uninitialized_copy(begin(), end(), larger);
+        release();
+        data_ = larger;
+        capacity_ = n;
+    }
+    void release() {
+        if (data_ != inside_) std::allocator<T>().deallocate(data_, capacity_);
+    }
+    // Requires: this owns no memory.
+    void take(short_vector& other) {
+        const bool inside = other.data_ == other.inside_;
+        data_ = inside ? inside_ : other.data_;
+        size_ = other.size_;
+        capacity_ = other.capacity_;
+        if (inside) std::copy(other.begin(), other.end(), inside_);
+        other.data_ = other.inside_;
+        other.size_ = 0;
+        other.capacity_ = N;
+    }
+};
+
+} // namespace joinery
