@@ -526,6 +526,7 @@ void text_engine::prune(const version_vector& stable, std::span<const dot_range>
         }
         if (gone.first <= gone.last) erase(gone);
     }
+    tree_.compact();
 }
 
 bool text_engine::vacant() const {

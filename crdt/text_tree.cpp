@@ -355,6 +355,15 @@ void text_tree::append(dot first, std::uint64_t lamport, std::uint64_t count, te
     put_run(end, first, lamport, count, state, utf8);
 }
 
+void text_tree::compact() {
+    std::size_t unused = 0;
+    for (std::uint32_t id = free_leaf_; id != none; id = leaves_[id].after) ++unused;
+    if (unused < 48 || unused < leaves_.size() / 4 * 3) return;
+    text_tree kept;
+    for_each([&](const span& s, std::string_view text) { kept.append(s.first, s.lamport, s.count, s.state, text); });
+    *this = std::move(kept);
+}
+
 // In chunks, so that no leaf gets too much text.
 void text_tree::put_run(gap g, dot first, std::uint64_t lamport, std::uint64_t count, text_state state,
                         std::string_view utf8) {

@@ -147,6 +147,9 @@ public:
     void revive(const dot_range& r, std::string_view utf8);
     /// Takes `n` elements of one span out.
     void erase(place p, std::uint64_t n);
+    /// Gives back what erasing left free, if that is most of what there is. Places change. O(free leaves), and O(n)
+    /// after as much was erased.
+    void compact();
 
     /// Calls f(const span&, std::string_view text) for every span in document order. O(n).
     template <class F> void for_each(F&& f) const {

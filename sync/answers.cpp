@@ -85,6 +85,13 @@ void answer_book::erase(replica_id peer, std::uint64_t request) {
     answers_.erase(at);
 }
 
+void answer_book::erase(replica_id peer) {
+    for (auto at = answers_.lower_bound({peer, 0}); at != answers_.end() && at->first.first == peer;) {
+        bytes_ -= at->second.bytes.size();
+        at = answers_.erase(at);
+    }
+}
+
 void answer_book::clear() {
     answers_.clear();
     bytes_ = 0;

@@ -87,6 +87,8 @@ public:
     /// One more delta of it was made.
     void grow(answer& a, std::span<const std::byte> delta);
     void erase(replica_id peer, std::uint64_t request);
+    /// All that are for this peer.
+    void erase(replica_id peer);
     void clear();
     bool empty() const { return answers_.empty(); }
 

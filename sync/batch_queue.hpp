@@ -29,13 +29,15 @@ public:
             f(batches_[i]);
             batches_[i].clear();
         }
+        quiet_ = used_ == 0 ? quiet_ + 1 : 0;
         used_ = 0;
-        while (batches_.size() > 4) batches_.pop_back(); // of a burst
+        while (batches_.size() > (quiet_ > 4 ? 0 : 4)) batches_.pop_back(); // of a burst
     }
 
 private:
     std::deque<message_batch> batches_; // the first `used_` are in use; the others keep their memory
     std::size_t used_ = 0;
+    unsigned quiet_ = 0; // how often in a row there was nothing
 };
 
 } // namespace joinery

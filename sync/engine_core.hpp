@@ -184,6 +184,7 @@ struct engine::core {
     engine_counters counters;
 
     replica_id id;
+    engine_time evicted_at{0};
     std::optional<replica_id> next_id; // evicted: what we are called by others, and will be
     std::uint64_t nonce = 0;
     bool logging = false;                 // the storage keeps what it is given
@@ -338,6 +339,7 @@ struct engine::core {
     result<bool, decode_error> apply(collection& c, link_id from, const dot_range& dots,
                                      const version_vector& dependencies, std::span<const std::byte> delta);
     result<bool, decode_error> on_update(collection& c, link_id l, link& k, const update& u, const dot_range& dots);
+    void learn_of(collection& c, link& k, const update& u, const dot_range& dots);
     void retry_buffer(collection& c);
 
     // ---- engine_relays.cpp ----

@@ -74,10 +74,14 @@ bool engine::core::may_publish(collection& c) {
         wake(patience_ends);
         return false;
     }
-    return std::none_of(peers.begin(), peers.end(), [&](const auto& p) {
-        const auto& v = p.second.views[c.number];
-        return p.second.up && v.shares && (v.member || p.first < id);
-    });
+    bool together = false; // alone there is nobody to publish to, and members may be cut off
+    for (const auto& [who, p] : peers) {
+        const auto& v = p.views[c.number];
+        if (!p.up || !v.shares) continue;
+        if (v.member || who < id) return false;
+        together = true;
+    }
+    return together;
 }
 
 // ---- another instance under our id ----
@@ -263,6 +267,7 @@ void engine::core::evicted() {
     if (next_id || left) return;
     note(event_kind::evicted).peer = id;
     next_id = fresh_id();
+    evicted_at = now;
     for (auto& c : collections) {
         take_edits(c);
         if (!c.held) {
@@ -275,6 +280,7 @@ void engine::core::evicted() {
     }
     for (auto& [l, k] : links) {
         k.ignored = false;
+        k.answered = false; // what they have of our edits is not what they had
         say_hello(k);
     }
 }

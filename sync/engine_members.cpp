@@ -69,6 +69,8 @@ bool engine::core::remove_member(replica_id who) {
     formers.erase(who);
     if (logging) put(members_record, item::gone, {}, who);
     list_changed();
+    answers.erase(who);
+    for (auto& c : collections) counters.updates_dropped += c.buffer.erase(who);
     note(event_kind::member_gone).peer = who;
     for (auto& [l, k] : links)
         if (k.peer == who) turn_away(l, k, who);

@@ -5,6 +5,10 @@
 
 namespace joinery {
 
+namespace {
+constexpr unsigned most_refusals = 5; // in a row, of the peer that has most of the edits of who was evicted
+}
+
 // ---- whom to ask ----
 
 // How many of their dots are not among ours.
@@ -14,17 +18,27 @@ std::uint64_t engine::core::missing_dots(const version_vector& theirs, const ver
     return n;
 }
 
-// Of the peers that have been ahead for long enough: the one that has failed least, then the one that has most.
+// Of the peers that have been ahead for long enough: the one that has failed least, then the one that has most. Who was
+// evicted asks one that has most of its own edits, or they would come twice; as long as it may still answer.
 void engine::core::look_for_pull(collection& c) {
     c.check_pull = false;
     if (c.pull.request || c.fetched) return;
     std::optional<replica_id> best;
     unsigned failures = 0;
     std::uint64_t most = 0;
+    std::uint64_t own = 0;
+    const auto may_answer = [&](const peer& p, const view& v) { return v.shares && p.up && !p.links.empty(); };
+    if (next_id && now < evicted_at + options.timings.hello_grace &&
+        std::any_of(links.begin(), links.end(), [](const auto& l) { return !l.second.ignored && !l.second.answered; }))
+        return wake(evicted_at + options.timings.hello_grace);
+    if (next_id)
+        for (const auto& [who, p] : peers)
+            if (const auto& v = p.views[c.number]; may_answer(p, v) && v.failures < most_refusals)
+                own = std::max(own, v.version[id]);
     for (auto& [who, p] : peers) {
         auto& v = p.views[c.number];
         if (next_id && v.ahead_since == never) v.ahead_since = now - options.timings.patience;
-        if (v.ahead_since == never || !v.shares || !p.up || p.links.empty()) continue;
+        if (v.ahead_since == never || !may_answer(p, v) || (next_id && v.version[id] < own)) continue;
         if (!next_id && v.version.within(c.version)) {
             v.ahead_since = never;
             continue;

@@ -107,6 +107,13 @@ result<bool, decode_error> engine::core::on_update(collection& c, link_id l, lin
         came_twice(c, l, k, dots.replica);
         return false;
     }
+    // What members say to have seen counts without what may yet come of an id that is gone: that joins only with what
+    // a member has, who says so.
+    if (gone.contains(dots.replica)) {
+        ++counters.updates_dropped;
+        learn_of(c, k, u, dots);
+        return false;
+    }
     // What others have seen of our id beyond the limit is not what we hold back under the same dots.
     const bool ours = u.dependencies[id] <= own_limit(c);
     if (dots.first <= have + 1 && ours && u.dependencies.within(c.version)) {
@@ -121,13 +128,17 @@ result<bool, decode_error> engine::core::on_update(collection& c, link_id l, lin
         ++counters.buffers_dropped;
         note(event_kind::buffer_dropped, c.number);
     }
-    // Who sends it has all that comes before it: reason enough to pull.
-    if (auto* p = peer_of(k)) {
-        version_vector has = u.dependencies;
-        has.raise(dots.replica, dots.last);
-        learn(c, *p, has);
-    }
+    learn_of(c, k, u, dots);
     return false;
+}
+
+// Who sends an update has all that comes before it: reason enough to pull.
+void engine::core::learn_of(collection& c, link& k, const update& u, const dot_range& dots) {
+    auto* p = peer_of(k);
+    if (!p) return;
+    version_vector has = u.dependencies;
+    has.raise(dots.replica, dots.last);
+    learn(c, *p, has);
 }
 
 // Requires: the state is locked.

@@ -17,6 +17,13 @@ void gap_buffer::clear() {
     bytes_ = 0;
 }
 
+std::size_t gap_buffer::erase(replica_id origin) {
+    std::size_t n = 0;
+    for (auto at = held_.lower_bound(dot{origin, 0}); at != held_.end() && at->first.replica == origin; ++n)
+        at = erase(at);
+    return n;
+}
+
 std::map<dot, gap_buffer::held_update>::iterator gap_buffer::erase(std::map<dot, held_update>::iterator at) {
     bytes_ -= cost(at->second);
     return held_.erase(at);

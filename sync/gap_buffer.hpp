@@ -33,6 +33,8 @@ public:
     /// True if it was not there yet.
     bool add(const dot_range& dots, link_id from, const version_vector& dependencies, std::span<const std::byte> delta);
     void clear();
+    /// Forgets the updates of this origin; how many there were.
+    std::size_t erase(replica_id origin);
 
     /// Forgets what `version` has, and takes out the updates that can be applied at that version, one for each
     /// call; `f(const held_update&)` applies it and raises `version`, or gives false.

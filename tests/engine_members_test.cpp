@@ -250,6 +250,92 @@ TEST_CASE("engine: an eviction reaches who is linked, and edits under way are ne
     p.check_equal();
 }
 
+TEST_CASE("engine: who was evicted asks the one that has most of its edits, and none comes twice") {
+    router r;
+    start(r, {"a", "b", "c"});
+    pages p(r);
+    r.link_all();
+    r.run(2s);
+    p.vote(2, "yes", 1);
+    r.run(2s);
+    r.cut(0, 1);
+    r.cut(1, 2);
+    p.vote(2, "yes", 4); // a has it, b does not
+    p.vote(1, "no", 1);  // b has more to offer
+    r.deliver();
+    r.nodes[0]->engine->evict(r.nodes[2]->engine->id());
+    r.link(1, 2);
+    r.run(30s);
+    CHECK(r.nodes[2]->heard_of(event_kind::evicted));
+    r.link(0, 1);
+    r.run(30s);
+    for (std::size_t i = 0; i < 3; ++i) CHECK(p.votes(i, "yes") == 5);
+    p.check_equal();
+}
+
+TEST_CASE("engine: what waits of an id that is gone does not join any more") {
+    router r;
+    r.add("a", durability::relaxed);
+    r.add("b");
+    r.add("c");
+    for (auto& n : r.nodes) n->start();
+    pages p(r);
+    r.link_all();
+    r.run(2s);
+    p.type(0, 0, "one two");
+    r.run(2s);
+    const auto former = r.nodes[0]->engine->id();
+    const auto lost_by = [](std::size_t who, bool all) {
+        return [=](const auto& e, const auto& f) {
+            return e.to == who && (f.has(is_chunk) || (f.has(is_update) && (all || e.from != 0)));
+        };
+    };
+    r.lose = lost_by(2, true);
+    p.type(1, 7, " three"); // a hears of it, c does not
+    r.deliver();
+    r.lose = [&](const auto& e, const auto& f) { return lost_by(1, true)(e, f) || lost_by(2, false)(e, f); };
+    p.type(0, 3, "-"); // c hears of it, b does not
+    r.deliver();
+    CHECK(p.status(2).buffered_updates == 1);
+    r.lose = lost_by(2, true);
+    p.restart(0);
+    r.link(0, 1);
+    r.link(0, 2);
+    r.run(30s);
+    CHECK(r.nodes[0]->engine->id() != former);
+    CHECK(r.nodes[2]->heard_of(event_kind::member_gone));
+    CHECK(p.status(2).buffered_updates == 0);
+    r.lose = nullptr;
+    r.run(60s);
+    CHECK(p.text(2) == "one- two three"); // once: a has made it anew, under its new id
+    p.check_equal();
+}
+
+TEST_CASE("engine: a newcomer that is left alone by the member that it met waits for it") {
+    router r;
+    start(r, {"a", "b"});
+    pages p(r);
+    r.link_all();
+    r.run(2s);
+    p.type(0, 0, "one two three");
+    r.run(60s);
+    r.add("c").start();
+    p.open(2);
+    p.type(2, 0, "from c");
+    r.lose = [](const auto& e, const auto& f) { return e.to == 2 && f.has(is_chunk); };
+    r.link(1, 2);
+    r.run(1s);
+    r.cut(1, 2);
+    r.run(300s);
+    CHECK(p.held(2));
+    r.lose = nullptr;
+    r.link(1, 2);
+    r.run(10s);
+    CHECK_FALSE(p.held(2));
+    CHECK(p.text(0).find("from c") != std::string::npos);
+    p.check_equal();
+}
+
 TEST_CASE("engine: a newcomer with edits in a text publishes them on top of what the group has") {
     router r;
     auto &a = r.add("a"), &b = r.add("b"), &c = r.add("c");

@@ -153,3 +153,21 @@ TEST_CASE("replica: under the same id, what is held is made anew on top of what 
     CHECK(votes(here, "yes") == 2);
     CHECK(here.state() == away.state());
 }
+
+TEST_CASE("replica: what others wrote does not come to rest on edits that are made anew") {
+    replica<page> here{a}, away{b};
+    away.hold_from(0);
+    edit(away, [](auto& d, auto& tx) { d.text.insert(tx, 0, "xy"); }); // stands before what `here` writes there
+    away.join(edit(here, [](auto& d, auto& tx) { d.text.insert(tx, 0, "abcd"); }));
+    edit(here, [](auto& d, auto& tx) { d.text.erase(tx, 0, 1); });
+    here.prune(here.version()); // and with it what "bcd" was written after
+    away.join(here.state());
+    CHECK(away->text.str() == "xybcd");
+    SUBCASE("under the same id") { away.rejoin({}, 0, b); }
+    SUBCASE("under another id") { away.rejoin(here.state().whole(), 0, fresh); }
+    SUBCASE("renamed") { away.rename_from(0, fresh); }
+    CHECK(away->text.str().size() == 5);
+    here.join(away.delta_since(here.version()));
+    CHECK(here->text.str() == away->text.str());
+    CHECK(here.state() == away.state());
+}

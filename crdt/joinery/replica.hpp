@@ -101,7 +101,8 @@ private:
     std::uint64_t confirmed_ = UINT64_MAX;
 
     causal_context own_above(std::uint64_t seq) const;
-    delta<T> without(const causal_context& dots) const;
+    causal<T> state_without(const causal_context& unsent) const;
+    delta<T> without(const causal_context& unsent) const;
     delta<T> renamed(const delta<T>& edits, std::uint64_t seq, replica_id to) const;
 };
 
@@ -176,7 +177,7 @@ template <class T> void replica<T>::rejoin(const delta<T>& answer, std::uint64_t
     if (to == id_)
         next.join(without(unsent));
     else // what only this replica has of others
-        next.join(state_.extract(state_.context_.minus(answer.covered).minus(own_above(0))));
+        next.join(state_without(unsent).extract(state_.context_.minus(answer.covered).minus(own_above(0))));
     next.join(answer, &clock_);
     const causal<T> before = std::exchange(state_, std::move(next));
     id_ = to;
@@ -192,10 +193,24 @@ template <class T> causal_context replica<T>::own_above(std::uint64_t seq) const
     return dots;
 }
 
-template <class T> delta<T> replica<T>::without(const causal_context& dots) const {
-    delta<T> kept = state_.extract(state_.context_.minus(dots));
-    crdt_traits<T>::extract_rest(state_.value_, kept.fragment);
-    kept.horizon = state_.horizon_;
+// As if the unsent edits had never been. What others wrote may seem to rest on them, where what it did rest on was
+// pruned.
+template <class T> causal<T> replica<T>::state_without(const causal_context& unsent) const {
+    causal<T> rest = state_;
+    if constexpr (crdt_traits<T>::reissues) {
+        rest.set_log_budget(std::nullopt);
+        delta<T> nothing;
+        nothing.covered = unsent;
+        rest.merge(nothing, nullptr, nullptr);
+    }
+    return rest;
+}
+
+template <class T> delta<T> replica<T>::without(const causal_context& unsent) const {
+    const causal<T> rest = state_without(unsent);
+    delta<T> kept = rest.extract(rest.context_.minus(unsent));
+    crdt_traits<T>::extract_rest(rest.value_, kept.fragment);
+    kept.horizon = rest.horizon_;
     return kept;
 }
 

@@ -19,6 +19,7 @@
 #include <joinery/replica.hpp>
 #include <joinery/result.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -58,7 +59,8 @@ public:
         entries_.push_back({dots, acknowledge, std::move(dependencies), offset, bytes_.size() - offset});
     }
     void clear() {
-        if (bytes_.capacity() > most_kept) { // of a burst
+        quiet_ = entries_.empty() ? quiet_ + 1 : 0;
+        if (quiet_ > 4 || std::max(bytes_.capacity(), entries_.capacity() * sizeof(entry)) > most_kept) { // of a burst
             entries_ = {};
             bytes_ = {};
         }
@@ -70,6 +72,7 @@ private:
     static constexpr std::size_t most_kept = 256 * 1024;
     std::vector<entry> entries_;
     std::vector<std::byte> bytes_;
+    unsigned quiet_ = 0; // how often in a row there was nothing
 };
 
 class replicated_state {
