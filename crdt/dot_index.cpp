@@ -8,10 +8,11 @@ namespace joinery {
 
 // The leaf in whose range the dot lies, or the end if its replica has none.
 dot_index::tree::const_iterator dot_index::leaf_of(dot d) const {
-    auto next = leaves_.upper_bound(d);
-    if (next == leaves_.begin()) return leaves_.end();
+    const auto& leaves = runs_->leaves;
+    auto next = leaves.upper_bound(d);
+    if (next == leaves.begin()) return leaves.end();
     auto at = std::prev(next);
-    return at->first.replica == d.replica ? at : leaves_.end();
+    return at->first.replica == d.replica ? at : leaves.end();
 }
 
 dot_index::leaf::const_iterator dot_index::first_reaching(const leaf& l, std::uint64_t seq) {
@@ -46,16 +47,17 @@ bool dot_index::insert_into(leaf& l, run r) {
 void dot_index::insert(tree::iterator at, run r) {
     leaf& l = at->second;
     if (insert_into(l, r)) return;
-    recent_.at = nullptr;
+    runs_->last = nullptr;
+    auto& leaves = runs_->leaves;
     // An append begins a new leaf and leaves the full one full.
     if (l.back().last() < r.first) {
-        auto& next = leaves_.emplace_hint(std::next(at), dot{at->first.replica, r.first}, leaf())->second;
+        auto& next = leaves.emplace_hint(std::next(at), dot{at->first.replica, r.first}, leaf())->second;
         next.reserve(leaf_size);
         next.push_back(r);
         return;
     }
     auto half = l.begin() + static_cast<std::ptrdiff_t>(leaf_size / 2);
-    auto right = leaves_.emplace_hint(std::next(at), dot{at->first.replica, half->first}, leaf(half, l.end()));
+    auto right = leaves.emplace_hint(std::next(at), dot{at->first.replica, half->first}, leaf(half, l.end()));
     l.erase(half, l.end());
     insert(r.first < right->first.seq ? at : right, r);
 }
@@ -66,7 +68,7 @@ constexpr std::uint64_t longest = std::numeric_limits<std::uint32_t>::max();
 
 // Makes the dots the single run, or adds them to its end. False if there are to be more runs.
 bool dot_index::assign_alone(const dot_range& dots, value v) {
-    if (!leaves_.empty() || dots.size() > longest - only_.length) return false;
+    if (runs_ || dots.size() > longest - only_.length) return false;
     if (only_.length == 0) {
         replica_ = dots.replica;
         only_ = {dots.first, 0, v};
@@ -95,19 +97,21 @@ void dot_index::assign(const dot_range& dots, value v) {
 }
 
 void dot_index::plant(const dot_range& dots, value v) {
-    if (recent_.at && recent_.dots.contains({dots.replica, dots.first}) && dots.last <= recent_.dots.last &&
-        dots.size() <= longest && insert_into(*recent_.at, {dots.first, static_cast<std::uint32_t>(dots.size()), v}))
+    if (!runs_) runs_ = std::make_unique<runs>();
+    auto& leaves = runs_->leaves;
+    if (runs_->appends_to(dots) && dots.size() <= longest &&
+        insert_into(*runs_->last, {dots.first, static_cast<std::uint32_t>(dots.size()), v}))
         return;
     for (std::uint64_t first = dots.first; first <= dots.last;) {
-        auto next = leaves_.upper_bound({dots.replica, first});
-        if (next == leaves_.begin() || std::prev(next)->first.replica != dots.replica)
-            next = std::next(leaves_.emplace_hint(next, dot{dots.replica, 0}, leaf{}));
+        auto next = leaves.upper_bound({dots.replica, first});
+        if (next == leaves.begin() || std::prev(next)->first.replica != dots.replica)
+            next = std::next(leaves.emplace_hint(next, dot{dots.replica, 0}, leaf{}));
         std::uint64_t last = std::min(dots.last, first + longest - 1);
-        const bool followed = next != leaves_.end() && next->first.replica == dots.replica;
+        const bool followed = next != leaves.end() && next->first.replica == dots.replica;
         if (followed) last = std::min(last, next->first.seq - 1);
         const auto at = std::prev(next);
-        recent_.at = &at->second;
-        recent_.dots = {dots.replica, at->first.seq, followed ? next->first.seq - 1 : UINT64_MAX};
+        runs_->last = followed ? nullptr : &at->second;
+        runs_->replica = dots.replica;
         insert(at, {first, static_cast<std::uint32_t>(last - first + 1), v});
         first = last + 1;
     }
@@ -119,13 +123,15 @@ void dot_index::erase(const dot_range& dots) {
         run r = std::exchange(only_, {});
         plant({replica_, r.first, r.last()}, r.number);
     }
-    recent_.at = nullptr;
-    auto it = leaves_.upper_bound({dots.replica, dots.first});
-    if (it == leaves_.begin() || std::prev(it)->first.replica != dots.replica) return;
+    if (!runs_) return;
+    runs_->last = nullptr;
+    auto& leaves = runs_->leaves;
+    auto it = leaves.upper_bound({dots.replica, dots.first});
+    if (it == leaves.begin() || std::prev(it)->first.replica != dots.replica) return;
     --it;
     const dot last_dot{dots.replica, dots.last};
     bool emptied = false;
-    while (it != leaves_.end() && it->first <= last_dot) {
+    while (it != leaves.end() && it->first <= last_dot) {
         leaf& l = it->second;
         auto first = l.begin() + (first_reaching(l, dots.first) - l.begin());
         auto last = first;
@@ -154,31 +160,34 @@ void dot_index::erase(const dot_range& dots) {
         // An empty leaf goes: the one before takes over its keys. A small one is joined with the next, so that
         // what remains after removals stays dense.
         auto next = std::next(it);
-        const bool has_next = next != leaves_.end() && next->first.replica == dots.replica;
+        const bool has_next = next != leaves.end() && next->first.replica == dots.replica;
         if (l.empty() && (it->first.seq > 0 || !has_next)) {
-            it = leaves_.erase(it);
+            it = leaves.erase(it);
             emptied = true;
             continue;
         }
         if (has_next && l.size() + next->second.size() <= leaf_size / 2) {
             l.insert(l.end(), next->second.begin(), next->second.end());
             bool more = next->first <= last_dot;
-            leaves_.erase(next);
+            leaves.erase(next);
             if (more) continue; // the runs that came over may lie within the range
             return;
         }
         it = next;
     }
     if (!emptied) return;
-    const auto head = leaves_.find({dots.replica, 0});
-    if (head == leaves_.end() || !head->second.empty()) return;
-    const auto next = std::next(head);
-    if (next == leaves_.end() || next->first.replica != dots.replica) leaves_.erase(head);
+    const auto head = leaves.find({dots.replica, 0});
+    if (head != leaves.end() && head->second.empty()) {
+        const auto next = std::next(head);
+        if (next == leaves.end() || next->first.replica != dots.replica) leaves.erase(head);
+    }
+    if (leaves.empty()) runs_ = nullptr;
 }
 
 std::size_t dot_index::memory() const {
-    std::size_t bytes = 0;
-    for (const auto& [key, l] : leaves_) bytes += 48 + sizeof(tree::value_type) + l.capacity() * sizeof(run);
+    if (!runs_) return 0;
+    std::size_t bytes = sizeof(runs);
+    for (const auto& [key, l] : runs_->leaves) bytes += 48 + sizeof(tree::value_type) + l.capacity() * sizeof(run);
     return bytes;
 }
 

@@ -373,8 +373,8 @@ TEST_CASE("leader: who leaves is not waited for, and who is evicted comes back a
     };
     CHECK(until([&] { return members() == 1; }));
     b.emplace(options(network, "b", {"a"}, other.open()));
+    CHECK(until([&] { return b->id() != former; }));
     CHECK(until([&] { return members() == 2; }));
-    CHECK(b->id() != former);
     CHECK(arrives(*b, "milk"));
     const auto second = b->id();
     a.evict(second);

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -19,6 +20,15 @@ namespace joinery {
 class dot_index {
 public:
     using value = std::uint32_t;
+
+    dot_index() = default;
+    dot_index(dot_index&&) noexcept = default;
+    dot_index& operator=(dot_index&&) noexcept = default;
+    dot_index(const dot_index& other)
+        : only_(other.only_),
+          replica_(other.replica_),
+          runs_(other.runs_ ? std::make_unique<runs>(other.runs_->leaves) : nullptr) {}
+    dot_index& operator=(const dot_index& other) { return *this = dot_index(other); }
 
     /// Maps these dots to v. Requires: none of them is mapped.
     void assign(const dot_range& dots, value v);
@@ -30,18 +40,17 @@ public:
     /// Unmaps these dots, mapped or not.
     void erase(const dot_range& dots);
     std::optional<value> find(dot d) const;
-    bool empty() const { return only_.length == 0 && leaves_.empty(); }
+    bool empty() const { return only_.length == 0 && !runs_; }
 
     /// Calls f(dot_range, value) for the mapped runs within `dots`, in order. f must not change the index.
     template <class F> void visit(const dot_range& dots, F&& f) const {
         if (alone(dots))
             return f(dot_range{dots.replica, std::max(only_.first, dots.first), std::min(only_.last(), dots.last)},
                      only_.number);
-        if (recent_.at && dots.replica == recent_.dots.replica && recent_.dots.first <= dots.first &&
-            dots.last <= recent_.dots.last)
-            return visit(*recent_.at, dots, f);
+        if (!runs_) return;
+        if (runs_->appends_to(dots)) return visit(*runs_->last, dots, f);
         auto it = leaf_of({dots.replica, dots.first});
-        for (; it != leaves_.end() && it->first <= dot{dots.replica, dots.last}; ++it) visit(it->second, dots, f);
+        for (; it != runs_->leaves.end() && it->first <= dot{dots.replica, dots.last}; ++it) visit(it->second, dots, f);
     }
 
     /// Bytes in use, estimated.
@@ -60,28 +69,23 @@ private:
     using tree = std::map<dot, leaf>;
     static constexpr std::size_t leaf_size = 64;
 
-    // The leaf that was last added to, and the dots that belong into it. It does not go with a copy, or a move.
-    struct recent_leaf {
-        leaf* at = nullptr;
-        dot_range dots;
+    struct runs {
+        tree leaves; // never empty, once it was planted
+        // The leaf that was last added to, if it is the last one of its replica.
+        leaf* last = nullptr;
+        replica_id replica;
 
-        recent_leaf() = default;
-        recent_leaf(const recent_leaf&) {}
-        recent_leaf(recent_leaf&& other) noexcept { other.at = nullptr; }
-        recent_leaf& operator=(const recent_leaf&) {
-            at = nullptr;
-            return *this;
-        }
-        recent_leaf& operator=(recent_leaf&& other) noexcept {
-            at = other.at = nullptr;
-            return *this;
+        runs() = default;
+        explicit runs(const tree& t) : leaves(t) {}
+        /// True if all of these that there are, or may be, lie in that leaf.
+        bool appends_to(const dot_range& dots) const {
+            return last && replica == dots.replica && !last->empty() && last->front().first <= dots.first;
         }
     };
 
-    run only_{}; // the single run, that of `replica_`; length 0: there is none, or there are leaves
+    run only_{}; // the single run, that of `replica_`; length 0: there is none, or there are more
     replica_id replica_;
-    tree leaves_;
-    recent_leaf recent_;
+    std::unique_ptr<runs> runs_;
 
     // True if the single run is there and has dots of these.
     bool alone(const dot_range& dots) const {

@@ -61,8 +61,8 @@ public:
     void clear() {
         quiet_ = entries_.empty() ? quiet_ + 1 : 0;
         if (quiet_ > 4 || std::max(bytes_.capacity(), entries_.capacity() * sizeof(entry)) > most_kept) { // of a burst
-            entries_ = {};
-            bytes_ = {};
+            std::vector<entry>().swap(entries_); // assignment would keep the memory
+            std::vector<std::byte>().swap(bytes_);
         }
         entries_.clear();
         bytes_.clear();
