@@ -130,11 +130,10 @@ template <class T, class Edit> void churn(bench::report& out, const std::string&
     for (auto& t : writers) t.join();
     const auto seconds = seconds_since(begin);
     const auto state = live();
-    auto after = bench::heap_in_use();
-    for (int i = 0; i < 20; ++i) { // buffers of a burst go after some quiet turns
-        std::this_thread::sleep_for(250ms);
-        after = std::min(after, bench::heap_in_use());
-    }
+    const auto quiet = clock_type::now(); // buffers of a burst go after some quiet turns
+    while (bench::heap_in_use() > before + 3 * (std::size_t{1} << 19) && seconds_since(quiet) < 5)
+        std::this_thread::yield();
+    const auto after = bench::heap_in_use();
     out.add({std::to_string(edits) + " " + what + " on three live leaders", static_cast<double>(edits) / seconds,
              "edits/s", 0, ""});
     out.add({"  the greatest of their states, encoded", static_cast<double>(state), "bytes", 0, ""});

@@ -187,7 +187,7 @@ void world::crash_in_step(machine& m, testing::random_source& draw) {
 }
 
 // The group goes on with somebody: if all whom it can reach lost theirs too, they would begin a second one, and groups
-// that have pruned apart must not meet (internals.md).
+// that have pruned apart must not meet (operations.md).
 void world::lose_storage(machine& m, testing::random_source& draw) {
     const bool goes_on = std::any_of(machines.begin(), machines.end(), [&](const auto& other) {
         return other.get() != &m && other->running() && !network.paused(other->place) && !other->held() &&

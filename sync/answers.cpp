@@ -78,18 +78,17 @@ void answer_book::grow(answer& a, std::span<const std::byte> delta) {
     bytes_ += a.bytes.size();
 }
 
-void answer_book::erase(replica_id peer, std::uint64_t request) {
-    const auto at = answers_.find({peer, request});
-    if (at == answers_.end()) return;
+answer_book::map::iterator answer_book::drop(map::iterator at) {
     bytes_ -= at->second.bytes.size();
-    answers_.erase(at);
+    return answers_.erase(at);
+}
+
+void answer_book::erase(replica_id peer, std::uint64_t request) {
+    if (const auto at = answers_.find({peer, request}); at != answers_.end()) drop(at);
 }
 
 void answer_book::erase(replica_id peer) {
-    for (auto at = answers_.lower_bound({peer, 0}); at != answers_.end() && at->first.first == peer;) {
-        bytes_ -= at->second.bytes.size();
-        at = answers_.erase(at);
-    }
+    for (auto at = answers_.lower_bound({peer, 0}); at != answers_.end() && at->first.first == peer;) at = drop(at);
 }
 
 void answer_book::clear() {
@@ -101,8 +100,7 @@ std::optional<std::chrono::milliseconds> answer_book::expire(std::chrono::millis
     std::optional<std::chrono::milliseconds> next;
     for (auto at = answers_.begin(); at != answers_.end();) {
         if (at->second.expires <= now) {
-            bytes_ -= at->second.bytes.size();
-            at = answers_.erase(at);
+            at = drop(at);
         } else {
             next = next ? std::min(*next, at->second.expires) : at->second.expires;
             ++at;

@@ -98,8 +98,11 @@ public:
     std::optional<std::chrono::milliseconds> expire(std::chrono::milliseconds now);
 
 private:
-    std::map<std::pair<replica_id, std::uint64_t>, answer> answers_;
+    using map = std::map<std::pair<replica_id, std::uint64_t>, answer>;
+    map answers_;
     std::size_t bytes_ = 0;
+
+    map::iterator drop(map::iterator at);
 };
 
 } // namespace joinery

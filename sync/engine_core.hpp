@@ -184,8 +184,8 @@ struct engine::core {
     engine_counters counters;
 
     replica_id id;
-    engine_time evicted_at{0};
     std::optional<replica_id> next_id; // evicted: what we are called by others, and will be
+    engine_time evicted_at{0};
     std::uint64_t nonce = 0;
     bool logging = false;                 // the storage keeps what it is given
     bool confirmed = false;               // what is to be logged ends a hold
@@ -359,6 +359,7 @@ struct engine::core {
 
     // ---- engine_pulls.cpp ----
     static std::uint64_t missing_dots(const version_vector& theirs, const version_vector& ours);
+    std::optional<std::uint64_t> own_edits_there(const collection& c);
     void look_for_pull(collection& c);
     void start_pull(collection& c, replica_id from, joinery::pull what);
     void resume_pull(collection& c);

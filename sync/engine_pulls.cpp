@@ -18,27 +18,37 @@ std::uint64_t engine::core::missing_dots(const version_vector& theirs, const ver
     return n;
 }
 
-// Of the peers that have been ahead for long enough: the one that has failed least, then the one that has most. Who was
-// evicted asks one that has most of its own edits, or they would come twice; as long as it may still answer.
+// Who was evicted asks one that has most of its own edits, or they would come twice: how many of them that is. A peer
+// that goes on to refuse does not count. None before all that are up have said what they have, or had time to.
+std::optional<std::uint64_t> engine::core::own_edits_there(const collection& c) {
+    const bool all_said =
+        std::all_of(links.begin(), links.end(), [](const auto& l) { return l.second.ignored || l.second.answered; });
+    if (const auto patience_ends = evicted_at + options.timings.hello_grace; !all_said && now < patience_ends) {
+        wake(patience_ends);
+        return std::nullopt;
+    }
+    std::uint64_t most = 0;
+    for (const auto& [who, p] : peers) {
+        const auto& v = p.views[c.number];
+        if (p.up && v.shares && !p.links.empty() && v.failures < most_refusals) most = std::max(most, v.version[id]);
+    }
+    return most;
+}
+
+// Of the peers that have been ahead for long enough: the one that has failed least, then the one that has most.
 void engine::core::look_for_pull(collection& c) {
     c.check_pull = false;
     if (c.pull.request || c.fetched) return;
     std::optional<replica_id> best;
     unsigned failures = 0;
     std::uint64_t most = 0;
-    std::uint64_t own = 0;
-    const auto may_answer = [&](const peer& p, const view& v) { return v.shares && p.up && !p.links.empty(); };
-    if (next_id && now < evicted_at + options.timings.hello_grace &&
-        std::any_of(links.begin(), links.end(), [](const auto& l) { return !l.second.ignored && !l.second.answered; }))
-        return wake(evicted_at + options.timings.hello_grace);
-    if (next_id)
-        for (const auto& [who, p] : peers)
-            if (const auto& v = p.views[c.number]; may_answer(p, v) && v.failures < most_refusals)
-                own = std::max(own, v.version[id]);
+    const auto own = next_id ? own_edits_there(c) : 0;
+    if (!own) return;
     for (auto& [who, p] : peers) {
         auto& v = p.views[c.number];
         if (next_id && v.ahead_since == never) v.ahead_since = now - options.timings.patience;
-        if (v.ahead_since == never || !may_answer(p, v) || (next_id && v.version[id] < own)) continue;
+        if (v.ahead_since == never || !v.shares || !p.up || p.links.empty()) continue;
+        if (next_id && v.version[id] < *own) continue;
         if (!next_id && v.version.within(c.version)) {
             v.ahead_since = never;
             continue;

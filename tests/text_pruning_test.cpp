@@ -193,6 +193,32 @@ TEST_CASE("rga_text: edits that are re-issued under a new id stay where they wer
     check_converged(a, b);
 }
 
+TEST_CASE("rga_text: a text that was mostly deleted gives its memory back, and stays what it is") {
+    writer a{id_a};
+    writer b{id_b};
+    std::mt19937 random(5);
+    a.edit([&](auto& n, auto& tx) {
+        for (int i = 0; i < 20'000; ++i) n.text.insert(tx, random() % (n.text.size() + 1), i % 1000 == 0 ? "kept" : "x");
+    });
+    b.join(a.state());
+    const auto full = a->text.memory();
+    a.edit([](auto& n, auto& tx) {
+        const std::string all = n.text.str();
+        for (auto at = all.size(); at-- > 0;)
+            if (all[at] == 'x') n.text.erase(tx, at, 1);
+    });
+    const auto shown = str(a);
+    b.join(a.delta_since(b.version()));
+    for (auto* w : {&a, &b}) {
+        w->prune(a.version());
+        CHECK(str(*w) == shown);
+        CHECK((*w)->text.memory() < full / 50);
+    }
+    b.join(insert(a, 7, "and on"));
+    a.join(erase(b, 3, 5));
+    check_converged(a, b);
+}
+
 TEST_CASE("rga_text: what was pruned takes no memory, also where it lay between what stays") {
     joinery::replica<rga_text> a{id_a};
     joinery::replica<rga_text> b{id_b};

@@ -5,13 +5,9 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <cstdint>
 #include <initializer_list>
-#include <iterator>
 #include <memory>
-#include <new>
 #include <type_traits>
-#include <utility>
 
 namespace joinery {
 

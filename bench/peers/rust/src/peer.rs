@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What every library under measurement is asked to do.
+
+use crate::traces::Patch;
+
+/// What a replica holds. cola keeps positions only, so its content is known by length alone.
+pub enum Content {
+    Text(String),
+    Length(usize),
+}
+
+pub trait Peer: Sized {
+    /// The name of its crate.
+    const CRATE: &'static str;
+    const NAME: &'static str = Self::CRATE;
+    /// The formats it can be saved in. The first has no name where it is the only one.
+    const FORMATS: &'static [&'static str] = &[""];
+
+    /// An empty replica. `agent` is not used by any other replica of the same document.
+    fn new(agent: u32) -> Self;
+
+    /// Makes local edits in one transaction.
+    fn replay(&mut self, patches: &[Patch]);
+
+    /// The same, and encodes them as an update for other replicas.
+    fn edit(&mut self, patches: &[Patch]) -> Vec<u8>;
+
+    /// Applies what `edit` has encoded at another replica.
+    fn apply(&mut self, update: &[u8]);
+
+    /// Encodes the whole history as one update.
+    fn history(&mut self) -> Vec<u8>;
+
+    /// An empty replica which that update has been applied to.
+    fn merge(agent: u32, history: &[u8]) -> Self {
+        let mut replica = Self::new(agent);
+        replica.apply(history);
+        replica
+    }
+
+    /// Saves the document so that it can still be merged with others when it is opened.
+    fn save(&mut self, format: &str) -> Vec<u8>;
+    fn open(agent: u32, format: &str, saved: &[u8]) -> Self;
+
+    fn content(&self) -> Content;
+}
+
+/// The version of a crate, as locked.
+pub fn version(name: &str) -> &'static str {
+    let lock = include_str!("../Cargo.lock");
+    let entry = format!("name = \"{name}\"\nversion = \"");
+    let start = lock.find(&entry).expect("a locked crate") + entry.len();
+    lock[start..].split('"').next().unwrap()
+}
