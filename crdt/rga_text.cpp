@@ -166,6 +166,25 @@ void rga_text::prune(const version_vector& stable, std::span<const dot_range> se
     if (engine_) engine_->prune(stable, settled, sink);
 }
 
+// Parents among tombstones are incidental, too.
+void rga_text::keep_live(fragment& f) {
+    fragment live;
+    std::string_view rest = f.text;
+    for (const auto& r : f.runs) {
+        if (r.deleted) continue;
+        const auto size = detail::utf8_prefix(rest, r.count);
+        auto run = r;
+        run.parent = run.first.seq > 1 ? detail::before(run.first) : dot{};
+        detail::append(live, run, rest.substr(0, size));
+        rest.remove_prefix(size);
+    }
+    f = std::move(live);
+}
+
+void rga_text::known_removed(const causal_context& dots, causal_context& out) const {
+    if (engine_) engine_->known_removed(dots, out);
+}
+
 bool rga_text::vacant() const { return !engine_ || engine_->vacant(); }
 std::uint64_t rga_text::max_lamport() const { return engine_ ? engine_->max_lamport() : 0; }
 std::size_t rga_text::memory() const { return sizeof *this + (engine_ ? engine_->memory() : 0); }

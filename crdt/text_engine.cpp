@@ -211,6 +211,7 @@ void text_engine::drop_what_was_pruned(join_under_way& j) {
 
 void text_engine::join(const text_fragment& f, join_scope& s) {
     if (!well_formed(f)) return;
+    if (s.repairing) return repair(f, s);
     join_under_way j{s};
     if (s.overlapping) {
         for (const auto& r : f.runs) j.carried.add(dots_of(r));
@@ -234,6 +235,48 @@ void text_engine::join(const text_fragment& f, join_scope& s) {
         if (!late_->awaited.empty()) // what came has come
             s.covered.for_each([&](const dot_range& r) { late_->awaited.remove(r); });
         if (late_->awaited.empty() && late_->text.empty()) late_ = nullptr;
+    }
+}
+
+// ---- repairing ----
+
+// Elements that are here keep their places, since others stand where they do because of them.
+void text_engine::repair(const text_fragment& f, join_scope& s) {
+    for (const auto& d : f.deletions) enter(d, s);
+    std::string_view rest = f.text;
+    for (const auto& r : f.runs) {
+        const std::size_t size = r.deleted ? 0 : utf8_prefix(rest, r.count);
+        for (const auto& part : s.covered.intersect(dots_of(r)))
+            if (!s.seen.intersects(part)) repair(r, part, rest.substr(0, size), s);
+        rest.remove_prefix(size);
+    }
+    s.covered.for_each([&](const dot_range& r) {
+        if (!s.log.kills_arriving(r)) return;
+        for (const auto& killed : s.log.awaited().intersect(r)) kill(killed);
+    });
+    saw(f.lamport);
+    forgot(f.lamport);
+}
+
+// `utf8` is the text of all of r.
+void text_engine::repair(const text_run& r, dot_range part, std::string_view utf8, join_scope& s) {
+    const auto text_of = [&](const dot_range& dots) {
+        if (r.deleted) return std::string_view();
+        const auto from = utf8.substr(utf8_prefix(utf8, dots.first - r.first.seq));
+        return from.substr(0, utf8_prefix(from, dots.size()));
+    };
+    while (part.first <= part.last) {
+        const auto here = tree_.next(part);
+        const dot_range absent{part.replica, part.first, here ? here->dots.first - 1 : part.last};
+        if (absent.first <= absent.last) {
+            auto run = r; // if its parent is not here, its place is found with the complete states
+            if (absent.first == r.first.seq && r.parent.seq > 0 && !tree_.find(r.parent)) run.parent = {};
+            enter_new(run, absent, text_of(absent), s);
+        }
+        if (!here) return;
+        if (here->state == text_state::live) tree_.bury(here->at, here->dots.size(), text_state::settled);
+        if (!r.deleted) tree_.revive(here->dots, text_of(here->dots));
+        part.first = here->dots.last + 1;
     }
 }
 
@@ -527,6 +570,22 @@ void text_engine::prune(const version_vector& stable, std::span<const dot_range>
         if (gone.first <= gone.last) erase(gone);
     }
     tree_.compact();
+}
+
+// Settled tombstones had a deletion that every member knew; the others' is among `deletions_`, or in the log of
+// records.
+void text_engine::known_removed(const causal_context& dots, causal_context& out) const {
+    dots.for_each([&](const dot_range& r) {
+        for (auto rest = r; rest.first <= rest.last;) {
+            const auto p = tree_.next(rest);
+            if (!p) break;
+            if (p->state == text_state::settled) out.add(p->dots);
+            rest.first = p->dots.last + 1;
+        }
+    });
+    deletions_.for_each([&](const text_deletion& d) {
+        for (const auto& known : dots.intersect(targets_of(d))) out.add(known);
+    });
 }
 
 bool text_engine::vacant() const {

@@ -44,6 +44,7 @@ public:
     void join(const text_fragment& f, join_scope& s);
     void kill(const dot_range& r);
     void prune(const version_vector& stable, std::span<const dot_range> settled, dot_sink* sink);
+    void known_removed(const causal_context& dots, causal_context& out) const;
 
     bool vacant() const;
     std::uint64_t max_lamport() const { return max_lamport_; }
@@ -73,6 +74,8 @@ private:
     void forgot(std::uint64_t lamport) { pruned_lamport_ = std::max(pruned_lamport_, lamport); }
 
     void mark(const dot_range& r, text_state from, text_state to);
+    void repair(const text_fragment& f, join_scope& s);
+    void repair(const text_run& r, dot_range part, std::string_view utf8, join_scope& s);
     bool drop_elements(const dot_range& r, join_scope& s);
     bool drop_deletions(const dot_range& r, join_scope& s);
     void drop_what_was_pruned(join_under_way& j);

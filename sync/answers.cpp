@@ -51,13 +51,30 @@ result<answer_parts, decode_error> parts_of(std::span<const std::byte> answer) {
     return parts;
 }
 
+void begin_answer(std::vector<std::byte>& bytes, const version_vector& horizon) {
+    bytes.clear();
+    compact_output_archive(bytes).write(horizon);
+}
+
+void add_part(std::vector<std::byte>& bytes, std::span<const std::byte> delta) {
+    compact_output_archive ar(bytes);
+    ar.varint(delta.size());
+    ar.raw(delta.data(), delta.size());
+}
+
 answer_book::answer* answer_book::find(replica_id peer, std::uint64_t request) {
     const auto at = answers_.find({peer, request});
     return at == answers_.end() ? nullptr : &at->second;
 }
 
+bool answer_book::has_room(replica_id peer, std::size_t max_answers) const {
+    const auto its = std::distance(answers_.lower_bound({peer, 0}), answers_.upper_bound({peer, UINT64_MAX}));
+    return answers_.size() < max_answers && static_cast<std::size_t>(its) < std::max<std::size_t>(max_answers / 4, 1);
+}
+
 answer_book::answer& answer_book::add(answer a) {
-    erase(a.peer, a.request);
+    for (auto at = answers_.lower_bound({a.peer, 0}); at != answers_.end() && at->first.first == a.peer;)
+        at = at->second.channel == a.channel ? drop(at) : std::next(at);
     bytes_ += a.bytes.size();
     const std::pair key(a.peer, a.request);
     return answers_.emplace(key, std::move(a)).first->second;
@@ -65,16 +82,13 @@ answer_book::answer& answer_book::add(answer a) {
 
 void answer_book::begin(answer& a, const version_vector& horizon) {
     bytes_ -= a.bytes.size();
-    a.bytes.clear();
-    compact_output_archive(a.bytes).write(horizon);
+    begin_answer(a.bytes, horizon);
     bytes_ += a.bytes.size();
 }
 
 void answer_book::grow(answer& a, std::span<const std::byte> delta) {
     bytes_ -= a.bytes.size();
-    compact_output_archive ar(a.bytes);
-    ar.varint(delta.size());
-    ar.raw(delta.data(), delta.size());
+    add_part(a.bytes, delta);
     bytes_ += a.bytes.size();
 }
 

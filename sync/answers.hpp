@@ -49,12 +49,19 @@ struct answer_parts {
 };
 result<answer_parts, decode_error> parts_of(std::span<const std::byte> answer);
 
-/// A great answer is made step by step, and what happens meanwhile is its last part.
-struct steps_of_answer {
-    version_vector since, until, horizon;
-    std::vector<dot_range> left; ///< the next are at the end
-    std::uint64_t dots = 0;      ///< of one step
-    bool made = false;           ///< at least one
+/// Makes the bytes of an answer; parts_of reads them.
+void begin_answer(std::vector<std::byte>& bytes, const version_vector& horizon);
+void add_part(std::vector<std::byte>& bytes, std::span<const std::byte> delta);
+
+/// A great state is read step by step, so that nobody has to wait for it; what happens meanwhile is the last part.
+struct steps_of_state {
+    version_vector until, horizon; ///< when it began
+    std::vector<dot_range> left;   ///< the next are at the end
+    std::uint64_t dots = 0;        ///< of one step
+    bool made = false;             ///< at least one
+};
+struct steps_of_answer : steps_of_state {
+    version_vector since;
     std::chrono::milliseconds told{};
 };
 
@@ -77,10 +84,11 @@ public:
     };
 
     answer* find(replica_id peer, std::uint64_t request);
-    /// True if one more may be added: what there is does not reach the bounds. Its size is not known yet.
-    bool has_room(std::size_t max_answers, std::size_t max_bytes) const {
-        return answers_.size() < max_answers && bytes_ < max_bytes;
-    }
+    /// True if one more may be added for this peer, which gets no more than a quarter of the places.
+    bool has_room(replica_id peer, std::size_t max_answers) const;
+    /// True if it may grow: the others do not take so many bytes. So all together are not greater than that and one.
+    bool may_grow(const answer& a, std::size_t max_bytes) const { return bytes_ - a.bytes.size() < max_bytes; }
+    /// In place of one for the same peer and channel, which asks for one thing after the other.
     answer& add(answer a);
     /// Begins its bytes, again if need be.
     void begin(answer& a, const version_vector& horizon);

@@ -101,6 +101,28 @@ collection_id engine::core::attach(std::string_view name, replicated_state& stat
     return c.number;
 }
 
+template <class Item, class Answer, class Mark>
+void engine::core::read_items(compact_input_archive& in, Item&& item, Answer&& answer, Mark&& mark) {
+    while (in.remaining() > 0) {
+        if (const auto length = in.varint(); length > 0) {
+            item(in.raw(length));
+            continue;
+        }
+        switch (in.varint()) {
+        case 0: mark(std::nullopt); break;
+        case 1: {
+            const auto seq = in.varint();
+            std::uint64_t who = 0;
+            for (unsigned i = 0; i < 8; ++i) who |= std::uint64_t{in.byte()} << (8 * i);
+            mark(dot{replica_id{who}, seq});
+            break;
+        }
+        case 2: answer(in.raw(in.varint())); break;
+        default: in.fail(decode_error::invalid_value);
+        }
+    }
+}
+
 std::optional<dot> engine::core::restore(collection& c, const stored_collection& was) {
     const auto check = [&](const auto& r, const char* what) {
         if (!r)
@@ -113,15 +135,19 @@ std::optional<dot> engine::core::restore(collection& c, const stored_collection&
         check(body, what);
         compact_input_archive items(*body);
         try {
-            while (items.remaining() > 0) {
-                const auto length = items.varint();
-                if (length == 0)
-                    hold = read_mark(items);
-                else if (kind == frame_kind::snapshot)
-                    check(c.state->restore(id, items.raw(length)), what);
-                else
-                    check(c.state->join(items.raw(length)), what);
-            }
+            read_items(
+                items,
+                [&](std::span<const std::byte> delta) {
+                    check(kind == frame_kind::snapshot ? c.state->restore(id, delta) : c.state->join(delta), what);
+                },
+                [&](std::span<const std::byte> answer) {
+                    const auto parts = parts_of(answer);
+                    check(parts, what);
+                    const auto read = c.state->read_answer(parts->horizon, parts->deltas);
+                    check(read, what);
+                    check(c.state->join(**read), what);
+                },
+                [&](std::optional<dot> mark) { hold = mark; });
         } catch (const decode_failure& e) {
             check(result<bool, decode_error>(failure<decode_error>(e.reason)), what);
         }
@@ -139,6 +165,7 @@ std::optional<dot> engine::core::restore(collection& c, const stored_collection&
 
 void engine::core::tick(engine_time t) {
     now = std::max(now, t);
+    if (started_at == never) started_at = now;
     if (now < deadline) return;
     deadline = never;
 
@@ -237,13 +264,38 @@ void engine::core::compact(collection& c) {
     if (!logging || c.log_bytes <= options.limits.log_minimum ||
         static_cast<double>(c.log_bytes) <= options.limits.log_ratio * static_cast<double>(c.snapshot_bytes))
         return;
+    if (compact_in_steps(c)) return;
+    write_all(c);
+    ++counters.compactions;
+}
+
+// A great state is not read at one go, or readers would wait. False if this one is not great. What was read before
+// something was forgotten is of no use.
+bool engine::core::compact_in_steps(collection& c) {
+    auto& m = c.compacting;
     frame_writer snapshot;
     {
-        std::lock_guard lock(c.state->mutex());
-        write_snapshot(c, snapshot, hold_of(c));
+        std::unique_lock lock(c.state->mutex());
+        if (m && m->steps.horizon != c.state->horizon()) m.reset();
+        if (!m) {
+            m = collection::compaction{begin_steps(c, c.state->context()), {}};
+            if (m->steps.left.empty()) return m.reset(), false;
+            begin_answer(m->answer, m->steps.horizon);
+        }
+        if (!m->steps.left.empty()) {
+            lock.unlock();
+            add_part(m->answer, next_step(c, m->steps));
+            wake(now);
+            return true;
+        }
+        add_part(m->answer, c.state->extract(c.state->context().minus(m->steps.until)));
     }
+    put_answer(snapshot, m->answer);
+    m.reset();
+    if (const auto hold = hold_of(c)) put_mark(snapshot, hold);
     store(c, snapshot);
     ++counters.compactions;
+    return true;
 }
 
 // The own dots after this one are held, as the log says.
@@ -255,20 +307,25 @@ std::optional<dot> engine::core::hold_of(const collection& c) const {
 void engine::core::write_snapshot(collection& c, frame_writer& snapshot, std::optional<dot> hold) {
     put_item(snapshot, c.state->whole());
     if (hold) put_mark(snapshot, hold);
-    c.snapshot_bytes = snapshot.close(frame_kind::snapshot, c.name_digest, c.fingerprint).size();
-    c.log_bytes = 0;
 }
 
 void engine::core::write_all(collection& c) {
     if (!logging) return;
     c.record.clear();
+    c.compacting.reset();
     frame_writer snapshot;
-    write_snapshot(c, snapshot, hold_of(c));
+    {
+        std::lock_guard lock(c.state->mutex());
+        write_snapshot(c, snapshot, hold_of(c));
+    }
     store(c, snapshot);
 }
 
 void engine::core::store(collection& c, frame_writer& snapshot) {
-    disk.compact(c.stored, snapshot.close(frame_kind::snapshot, c.name_digest, c.fingerprint));
+    const auto frame = snapshot.close(frame_kind::snapshot, c.name_digest, c.fingerprint);
+    disk.compact(c.stored, frame);
+    c.snapshot_bytes = frame.size();
+    c.log_bytes = 0;
 }
 
 // Peers that dial us hear what we broadcast. The others are sent the same, over one link each.

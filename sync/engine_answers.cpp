@@ -30,8 +30,7 @@ void engine::core::on_pull(link_id l, link& k, const joinery::pull& m) {
         return;
     }
     // While our own edits are held back, an answer would give them away.
-    if (c->held || !answers.has_room(options.limits.answers, options.limits.answer_bytes))
-        return refused(refusal::busy);
+    if (c->held || !answers.has_room(*k.peer, options.limits.answers)) return refused(refusal::busy);
 
     answer_book::answer a;
     a.peer = *k.peer;
@@ -52,20 +51,51 @@ void engine::core::on_pull(link_id l, link& k, const joinery::pull& m) {
         return;
     }
     std::lock_guard lock(c->state->mutex());
-    auto& steps = a.making.emplace();
-    steps.since = m.version;
-    steps.until = c->state->version();
-    steps.horizon = c->state->horizon();
-    steps.dots = first_step;
-    steps.told = now;
-    const bool complete = !steps.horizon.within(m.version);
+    const bool complete = !c->state->horizon().within(m.version);
     const auto wanted = complete ? c->state->context() : c->state->context().minus(m.version);
-    const bool great = !c->state->leaves_tombstones() && wanted.count() > first_step;
-    if (great) wanted.for_each([&](const dot_range& r) { steps.left.push_back(r); });
-    answers.begin(answers.add(std::move(a)), great && complete ? steps.horizon : version_vector());
+    const auto& steps = a.making.emplace(steps_of_answer{begin_steps(*c, wanted), m.version, now});
+    const auto horizon = complete && !steps.left.empty() ? steps.horizon : version_vector();
+    answers.begin(answers.add(std::move(a)), horizon);
 }
 
-// One step of each, so that neither readers nor peers have to wait for a great one.
+// ---- a state step by step ----
+
+steps_of_state engine::core::begin_steps(const collection& c, const causal_context& wanted) {
+    steps_of_state m;
+    m.until = c.state->version();
+    m.horizon = c.state->horizon();
+    m.dots = first_step;
+    if (!c.state->leaves_tombstones() && wanted.count() > first_step)
+        wanted.for_each([&](const dot_range& r) { m.left.push_back(r); });
+    return m;
+}
+
+std::vector<std::byte> engine::core::next_step(const collection& c, steps_of_state& m) {
+    causal_context part;
+    for (auto n = m.dots; n > 0 && !m.left.empty();) {
+        auto& r = m.left.back();
+        const auto first = r.last - std::min(n, r.last - r.first + 1) + 1;
+        part.add({r.replica, first, r.last});
+        n -= r.last - first + 1;
+        if (first == r.first)
+            m.left.pop_back();
+        else
+            r.last = first - 1;
+    }
+    std::vector<std::byte> delta;
+    {
+        std::lock_guard lock(c.state->mutex());
+        delta = c.state->extract(part);
+    }
+    m.made = true;
+    m.dots = delta.size() > greatest_step ? std::max<std::uint64_t>(m.dots / 2, 1) : std::min(2 * m.dots, first_step);
+    return delta;
+}
+
+// ---- answers ----
+
+// One step of each, so that neither readers nor peers have to wait for a great one. Who has to wait is told now and
+// then.
 void engine::core::make_answers() {
     for (auto at = answers.begin(); at != answers.end();) {
         auto& a = (at++)->second;
@@ -75,8 +105,16 @@ void engine::core::make_answers() {
             answers.erase(a.peer, a.request);
             continue;
         }
-        make_more(*c, a);
-        if (a.making) wake(now);
+        const bool goes_on = answers.may_grow(a, options.limits.answer_bytes);
+        if (goes_on) make_more(*c, a);
+        if (!a.making) continue;
+        const auto tell = a.making->told + options.timings.pull_timeout / 4;
+        wake(goes_on ? now : tell);
+        const auto k = links.find(a.link);
+        if (now < tell || k == links.end()) continue;
+        a.making->told = now;
+        a.expires = now + options.timings.answer_life;
+        k->second.out.add(credit{a.channel, a.request, 0, 0});
     }
 }
 
@@ -101,29 +139,7 @@ void engine::core::make_more(collection& c, answer_book::answer& a) {
         ++counters.answers_made;
         return;
     }
-    causal_context part;
-    for (auto n = m.dots; n > 0 && !m.left.empty();) {
-        auto& r = m.left.back();
-        const auto first = r.last - std::min(n, r.last - r.first + 1) + 1;
-        part.add({r.replica, first, r.last});
-        n -= r.last - first + 1;
-        if (first == r.first)
-            m.left.pop_back();
-        else
-            r.last = first - 1;
-    }
-    std::vector<std::byte> delta;
-    {
-        std::lock_guard lock(c.state->mutex());
-        delta = c.state->extract(part);
-    }
-    answers.grow(a, delta);
-    m.made = true;
-    m.dots = delta.size() > greatest_step ? std::max<std::uint64_t>(m.dots / 2, 1) : std::min(2 * m.dots, first_step);
-    if (now - m.told >= options.timings.pull_timeout / 4) { // it is not forgotten
-        m.told = now;
-        if (const auto k = links.find(a.link); k != links.end()) k->second.out.add(credit{a.channel, a.request, 0, 0});
-    }
+    answers.grow(a, next_step(c, m));
 }
 
 void engine::core::on_credit(link& k, const credit& m) {

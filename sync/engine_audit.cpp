@@ -55,12 +55,6 @@ void engine::core::audit(collection& c, replica_id from, view& v, const beacon::
     c.repair = {};
     c.repair.peer = from;
     c.repair.theirs = *b.digest;
-    // What is left of a removed element of a text depends on what was forgotten when: such states are not compared
-    // by their parts, and the greater digest decides.
-    if (c.state->leaves_tombstones()) {
-        if (*mine < *b.digest) start_repair(c, {});
-        return;
-    }
     std::uint64_t last = 1;
     for (const auto& [r, seq] : c.version) last = std::max(last, seq);
     c.repair.width = std::uint64_t{1} << (std::bit_width(last - 1) / 4 * 4);
@@ -114,7 +108,7 @@ void engine::core::on_comparison(link& k, const comparison& m) {
     if (!peer_of(k)) return;
     digests answer{m.channel, m.request, {}};
     auto* c = find(m.channel);
-    if (c && !c->held && !c->state->leaves_tombstones() && m.version == digest_of_version(c->version)) {
+    if (c && !c->held && m.version == digest_of_version(c->version)) {
         const auto blocks = blocks_of(m);
         std::uint64_t dots = 0;
         for (const auto& b : blocks) dots = std::min(dots + (b.last - b.first + 1), max_dots + 1);
@@ -191,8 +185,8 @@ void engine::core::finish_repair(link_id l, link& k, collection& c) {
         }
         const auto read = request.dots.empty() ? c.state->restore(id, bytes) : c.state->replace(bytes, request.dots);
         if (!read) return reject(l, k, read.error());
-        write_all(c);
     }
+    write_all(c);
     c.digest.reset();
     c.remote = true;
     audit_due = beacon_due = true;

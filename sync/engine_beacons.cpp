@@ -67,6 +67,7 @@ void engine::core::on_beacon(link& k, const beacon& m) {
 void engine::core::learn(collection& c, peer& p, const version_vector& version) {
     auto& v = p.views[c.number];
     v.version.join(version);
+    if (v.version.size() > options.limits.members) v.version = version; // of made-up replicas
     if (v.version.within(c.version)) {
         v.ahead_since = never;
     } else if (v.ahead_since == never) {

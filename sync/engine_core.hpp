@@ -162,7 +162,12 @@ struct engine::core {
 
         frame_writer record; // what is to be logged
         std::size_t log_bytes = 0, snapshot_bytes = 0;
-        bool local = false, remote = false; // changed since the last flush
+        struct compaction {
+            steps_of_state steps;
+            std::vector<std::byte> answer; // its bytes so far
+        };
+        std::optional<compaction> compacting; // step by step
+        bool local = false, remote = false;   // changed since the last flush
         version_history history;
         presence_board presence;
         sibling_counts siblings_before; // those that the storage brought
@@ -197,6 +202,7 @@ struct engine::core {
     std::map<channel, std::set<replica_id>> joined; // also of collections that are not attached
     std::set<replica_id> gone;
     std::set<replica_id> formers; // ids that this storage had, and that will not be used again
+    std::set<replica_id> passing; // peers that do not come back, or have nothing to lose
     bool left = false;
     frame_writer members_record; // what is to be logged of these two
     std::optional<std::uint32_t> members_stored;
@@ -210,6 +216,7 @@ struct engine::core {
     std::uint64_t next_request = 0;
 
     engine_time now{0};
+    engine_time started_at = never; // the first that was heard of the time
     engine_time deadline{0};
     engine_time beacon_at{0};
     engine_time audit_at{0};
@@ -229,12 +236,13 @@ struct engine::core {
     std::optional<dot> hold_of(const collection& c) const;
     void write_snapshot(collection& c, frame_writer& snapshot, std::optional<dot> hold);
     void store(collection& c, frame_writer& snapshot);
-    /// Everything that there is of it takes the place of what is stored. Requires: the state is locked.
+    /// Everything that there is of it takes the place of what is stored.
     void write_all(collection& c);
     void tick(engine_time t);
     void flush();
     void write_log();
     void compact(collection& c);
+    bool compact_in_steps(collection& c);
     void broadcast(message_batch& batch);
     /// As engine_output, and counts it for the peer.
     bool send(link_id l, std::span<const std::byte> frame);
@@ -309,8 +317,8 @@ struct engine::core {
     /// Own edits are held until a member has let us in.
     void join_anew(collection& c);
     bool may_publish(collection& c);
-    /// Requires: the state is locked.
-    void make_anew(collection& c);
+    /// True if everything has to be stored. Requires: the state is locked.
+    bool make_anew(collection& c);
     void evicted();
     void come_back();
     void doubt(link_id l, link& k);
@@ -328,11 +336,15 @@ struct engine::core {
     void publish(collection& c, const edit_batch::entry& e, std::span<const std::byte> delta);
     void log_item(collection& c, std::span<const std::byte> delta);
     void log_items(collection& c, std::span<const std::byte> deltas);
-    /// What snapshots and records consist of: states and deltas, and marks: the own dots after this one are held; or,
-    /// without one, none are.
+    void log_answer(collection& c, std::span<const std::byte> answer);
+    /// What snapshots and records consist of: states and deltas, answers of which all is joined at once, and marks: the
+    /// own dots after this one are held; or, without one, none are.
     static void put_item(frame_writer& to, std::span<const std::byte> bytes);
+    static void put_answer(frame_writer& to, std::span<const std::byte> answer);
     static void put_mark(frame_writer& to, std::optional<dot> after);
-    static std::optional<dot> read_mark(compact_input_archive& in);
+    /// Calls item(bytes), answer(bytes) or mark(after) for each; throws decode_failure.
+    template <class Item, class Answer, class Mark>
+    static void read_items(compact_input_archive& in, Item&& item, Answer&& answer, Mark&& mark);
     void log_hold(collection& c);
     void log_confirmed(collection& c);
     /// Requires: the state is locked. False if the bytes are bad.
@@ -371,6 +383,10 @@ struct engine::core {
     // ---- engine_answers.cpp ----
     void on_pull(link_id l, link& k, const joinery::pull& m);
     void make_answers();
+    /// Nothing is left if the state is not great, or of a type that cannot be read so. Requires: the state is locked.
+    static steps_of_state begin_steps(const collection& c, const causal_context& wanted);
+    /// The next part, encoded. Requires: something is left.
+    static std::vector<std::byte> next_step(const collection& c, steps_of_state& m);
     void make_more(collection& c, answer_book::answer& a);
     void on_credit(link& k, const credit& m);
     void send_chunks();

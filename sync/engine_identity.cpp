@@ -40,24 +40,28 @@ void engine::core::check_holds() {
         if (!may_publish(c)) continue;
         take_edits(c);
         log_confirmed(c);
-        std::lock_guard lock(c.state->mutex());
-        if (std::exchange(c.joining, false)) {
-            if (c.group && c.state->context().greatest(id) > c.opened_at) make_anew(c);
-            join_member(c.channel, id);
+        bool anew = false;
+        {
+            std::lock_guard lock(c.state->mutex());
+            if (std::exchange(c.joining, false)) {
+                anew = c.group && c.state->context().greatest(id) > c.opened_at && make_anew(c);
+                join_member(c.channel, id);
+            }
+            c.state->confirm();
+            c.held = false;
         }
-        c.state->confirm();
-        c.held = false;
+        if (anew) write_all(c);
         beacon_due = true; // what was held back is pulled
     }
 }
 
 // What others may have forgotten by the word of those that let us in, our edits may have been made on.
-void engine::core::make_anew(collection& c) {
-    if (!c.state->rejoin({}, c.opened_at, id)) return;
+bool engine::core::make_anew(collection& c) {
+    if (!c.state->rejoin({}, c.opened_at, id)) return false;
     c.state->pending().clear();
     c.version = c.state->version();
     c.local = true;
-    write_all(c);
+    return true;
 }
 
 // Who joins a group takes what a member has before it says anything. Where all that are left wait to be let in, the
@@ -203,11 +207,14 @@ template <class F> void engine::core::adopt(replica_id fresh, bool join_again, F
         c.history = {}; // dots that nobody will acknowledge
         c.local = true;
         c.record.clear();
+        c.compacting.reset();
         if (logging) {
             frame_writer snapshot;
             write_snapshot(c, snapshot, c.held ? std::optional(dot{fresh, 0}) : std::nullopt);
             const auto frame = snapshot.close(frame_kind::snapshot, c.name_digest, c.fingerprint);
             snapshots.emplace_back(c.stored, std::vector<std::byte>(frame.begin(), frame.end()));
+            c.snapshot_bytes = frame.size();
+            c.log_bytes = 0;
         }
         c.pull = {}; // its version may name dots that exist no more
         c.check_pull = true;

@@ -23,7 +23,7 @@ namespace {
 
 constexpr std::string_view members_name = "joinery.members";
 constexpr std::uint64_t members_fingerprint = 0x6a6f'696e'7331'0001u;
-enum class item : std::uint8_t { joined = 1, gone = 2, former = 3 };
+enum class item : std::uint8_t { joined = 1, gone = 2, former = 3, passing = 4 };
 constexpr std::size_t item_size = 17, most_records = 256;
 
 void put(frame_writer& to, item kind, channel c, replica_id who) {
@@ -67,6 +67,7 @@ bool engine::core::join_member(channel c, replica_id who) {
 bool engine::core::remove_member(replica_id who) {
     if (!gone.insert(who).second) return false;
     formers.erase(who);
+    passing.erase(who);
     if (logging) put(members_record, item::gone, {}, who);
     list_changed();
     answers.erase(who);
@@ -128,12 +129,16 @@ void engine::core::load_members(const stored_collection& was) {
             case item::joined: joined[c].insert(who); break;
             case item::gone: gone.insert(who); break;
             case item::former: formers.insert(who); break;
+            case item::passing: passing.insert(who); break;
             }
         }
     };
     if (!was.snapshot.empty()) read(was.snapshot, frame_kind::snapshot);
     for (const auto& r : was.records) read(r, frame_kind::record);
-    for (const auto who : gone) formers.erase(who);
+    for (const auto who : gone) {
+        formers.erase(who);
+        passing.erase(who);
+    }
     members_records = was.records.size();
 }
 
@@ -148,6 +153,7 @@ bool engine::core::write_members() {
             for (const auto who : ids) put(all, item::joined, c, who);
         for (const auto who : gone) put(all, item::gone, {}, who);
         for (const auto who : formers) put(all, item::former, {}, who);
+        for (const auto who : passing) put(all, item::passing, {}, who);
         disk.compact(*members_stored, all.close(frame_kind::snapshot, name, members_fingerprint));
         members_records = 0;
     } else {
@@ -165,9 +171,11 @@ void engine::core::write_list(collection& c, message_batch& to) const {
 void engine::core::on_membership(link_id l, link& k, const membership& m) {
     auto* c = find(m.channel);
     if (!c || !peer_of(k)) return;
-    if (joined[c->channel].size() + m.joined.size() > options.limits.members ||
-        gone.size() + m.gone.size() > options.limits.members)
-        return reject(l, k, decode_error::too_large);
+    const auto too_many = [&](const std::set<replica_id>& ours, const std::vector<replica_id>& theirs) {
+        const auto fresh = std::count_if(theirs.begin(), theirs.end(), [&](auto who) { return !ours.contains(who); });
+        return ours.size() + static_cast<std::size_t>(fresh) > options.limits.members;
+    };
+    if (too_many(joined[c->channel], m.joined) || too_many(gone, m.gone)) return reject(l, k, decode_error::too_large);
     const bool evicted_now = !next_id && std::binary_search(m.gone.begin(), m.gone.end(), id);
     for (const auto who : m.gone)
         if (who != id) remove_member(who);
@@ -268,14 +276,23 @@ void engine::core::prune() {
 }
 
 // A node whose storage does not last comes back under another id, and one that takes no writes has nothing to
-// lose: neither holds up the others for long.
+// lose: neither holds up the others for long. Who they are is known after a restart, too.
 void engine::core::forget_volatile() {
-    std::vector<replica_id> lost;
-    for (const auto& [who, p] : peers)
-        if (!p.up && (p.level == durability::none || p.role != node_role::leader) && !gone.contains(who) &&
-            now - p.last_heard >= options.timings.forget_volatile)
-            lost.push_back(who);
-    for (const auto who : lost) remove_member(who);
+    const auto member = [&](replica_id who) {
+        return std::any_of(collections.begin(), collections.end(), [&](const auto& c) { return is_member(c, who); });
+    };
+    for (const auto& [who, p] : peers) {
+        if (p.level != durability::none && p.role == node_role::leader)
+            passing.erase(who);
+        else if (member(who) && passing.insert(who).second && logging)
+            put(members_record, item::passing, {}, who);
+    }
+    const auto absent_for = [&](replica_id who) {
+        const auto p = peers.find(who);
+        return p == peers.end() ? now - started_at : p->second.up ? engine_time(0) : now - p->second.last_heard;
+    };
+    for (const auto who : std::set(passing))
+        if (absent_for(who) >= options.timings.forget_volatile) remove_member(who);
 }
 
 } // namespace joinery

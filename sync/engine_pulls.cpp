@@ -204,7 +204,7 @@ void engine::core::finish_pull(link_id l, link& k, collection& c) {
             if (parts->horizon.empty())
                 log_items(c, std::span(bytes).subspan(parts->header));
             else
-                write_all(c);
+                log_answer(c, bytes);
             came_late(c, c.pull.peer, covered, before);
             retry_buffer(c);
         }

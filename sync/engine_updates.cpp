@@ -47,6 +47,10 @@ void engine::core::log_items(collection& c, std::span<const std::byte> deltas) {
     if (logging) c.record.body().insert(c.record.body().end(), deltas.begin(), deltas.end());
 }
 
+void engine::core::log_answer(collection& c, std::span<const std::byte> answer) {
+    if (logging) put_answer(c.record, answer);
+}
+
 void engine::core::put_item(frame_writer& to, std::span<const std::byte> bytes) {
     compact_output_archive ar(to.body());
     ar.varint(bytes.size());
@@ -66,21 +70,23 @@ void engine::core::log_confirmed(collection& c) {
     confirmed = true;
 }
 
-// In place of a delta's length: 0, which none has. Then 0; or 1 + the sequence number, and the id's eight bytes.
+// In place of a delta's length stands 0, which none has, and what it is: 0 if nothing is held; 1, the sequence number
+// and the id's eight bytes; 2 and an answer.
 void engine::core::put_mark(frame_writer& to, std::optional<dot> after) {
     compact_output_archive ar(to.body());
     ar.varint(0);
-    ar.varint(after ? after->seq + 1 : 0);
-    for (unsigned i = 0; after && i < 8; ++i) ar.byte(static_cast<std::uint8_t>(after->replica.value() >> (8 * i)));
+    ar.varint(after ? 1 : 0);
+    if (!after) return;
+    ar.varint(after->seq);
+    for (unsigned i = 0; i < 8; ++i) ar.byte(static_cast<std::uint8_t>(after->replica.value() >> (8 * i)));
 }
 
-// What follows the length of 0.
-std::optional<dot> engine::core::read_mark(compact_input_archive& in) {
-    const auto seq = in.varint();
-    if (seq == 0) return std::nullopt;
-    std::uint64_t held_id = 0;
-    for (unsigned i = 0; i < 8; ++i) held_id |= std::uint64_t{in.byte()} << (8 * i);
-    return dot{replica_id{held_id}, seq - 1};
+void engine::core::put_answer(frame_writer& to, std::span<const std::byte> answer) {
+    compact_output_archive ar(to.body());
+    ar.varint(0);
+    ar.varint(2);
+    ar.varint(answer.size());
+    ar.raw(answer.data(), answer.size());
 }
 
 // ---- edits made elsewhere ----

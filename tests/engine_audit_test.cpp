@@ -22,6 +22,12 @@ struct item {
 };
 JOINERY_RECORD(item, (1, name), (2, sold))
 
+struct diary {
+    rga_text text;
+    or_set<std::string> tags;
+};
+JOINERY_RECORD(diary, (1, text), (2, tags))
+
 } // namespace audited
 
 namespace {
@@ -45,6 +51,19 @@ void tamper(replicated<set_of_strings>& s, dot d, const std::string& element) {
     set_of_strings::fragment f;
     f.push_back(d, element);
     const_cast<set_of_strings&>(*s).join(f, scope);
+}
+
+/// Makes the character with this dot and Lamport number another one, which lives.
+void alter(replicated<audited::diary>& s, dot d, std::uint64_t lamport, char to) {
+    std::lock_guard lock(s.mutex());
+    const removal_log none;
+    const causal_context seen, covered{d};
+    join_scope scope{seen, covered, none};
+    scope.repairing = true;
+    text_fragment f;
+    f.runs.push_back({d, {}, 1, lamport, false});
+    f.text = to;
+    const_cast<rga_text&>(s->text).join(f, scope);
 }
 
 void audit_often(router& r) {
@@ -170,7 +189,7 @@ TEST_CASE("engine: a repair goes round a ring, while edits are made") {
     }
 }
 
-TEST_CASE("engine: maps of records are repaired by their entries, texts by the complete state") {
+TEST_CASE("engine: maps of records and of texts are repaired by their entries") {
     router r;
     auto &a = r.add("a"), &b = r.add("b");
     audit_often(r);
@@ -203,21 +222,85 @@ TEST_CASE("engine: maps of records are repaired by their entries, texts by the c
     REQUIRE(notes[0].get().state() == notes[1].get().state());
 
     const auto intact = shops[0].get().state();
+    const auto intact_notes = notes[0].get().state();
     lose(shops[0], dot_range{a.engine->id(), 31, 40});
     lose(shops[1], dot_range{b.engine->id(), 45, 50});
     REQUIRE_FALSE(shops[0].get().state() == intact);
     lose(notes[1], dot_range{a.engine->id(), 3, 5});
+    lose(notes[0], dot_range{b.engine->id(), 4, 9});
     REQUIRE_FALSE(notes[0].get().state() == notes[1].get().state());
     r.run(8s);
     CHECK(shops[0].get().state() == intact);
     CHECK(shops[1].get().state() == intact);
-    CHECK(notes[0].get().state() == notes[1].get().state());
-    CHECK(notes[0].get().state().digest() == notes[1].get().state().digest());
+    for (const auto& n : notes) {
+        CHECK(n.get().state() == intact_notes);
+        CHECK(n.get().state().digest() == intact_notes.digest());
+    }
     CHECK((a.heard_of(event_kind::repaired) && b.heard_of(event_kind::repaired)));
     edit(notes[0], [&](auto& n, auto& tx) { n.at(tx, "a note")->insert(tx, 4, " more"); });
     edit(notes[1], [&](auto& n, auto& tx) { n.at(tx, "a note")->insert(tx, 9, " and more"); });
     r.run(2s);
     CHECK(notes[0].get().state() == notes[1].get().state());
+}
+
+TEST_CASE("engine: a text is repaired where it differs; what was deleted stays deleted") {
+    router r;
+    auto &a = r.add("a"), &b = r.add("b");
+    audit_often(r);
+    for (auto& n : r.nodes) n->start();
+    replicated<audited::diary> diaries[2];
+    for (std::size_t i = 0; i < 2; ++i) REQUIRE(r.nodes[i]->engine->attach("diary", diaries[i]) == 1);
+    r.link_all();
+    r.run(2s);
+    const auto edit = [&](std::size_t i, auto&& f) {
+        std::optional<dot_range> dots;
+        {
+            std::lock_guard lock(diaries[i].mutex());
+            dots = diaries[i].edit(f);
+        }
+        r.flush();
+        r.run(10ms);
+        return *dots;
+    };
+    const auto typed = edit(0, [](auto& d, auto& tx) { d.text.insert(tx, 0, std::string(5000, 'x') + "kept"); });
+    edit(1, [](auto& d, auto& tx) { d.tags.add(tx, "of b"); });
+    edit(1, [](auto& d, auto& tx) { d.text.insert(tx, 100, "between"); });
+    const auto erased = edit(1, [](auto& d, auto& tx) { d.text.erase(tx, 200, 3); });
+    const auto tagged = edit(0, [](auto& d, auto& tx) { d.tags.add(tx, "of a"); });
+    edit(0, [](auto& d, auto& tx) { d.text.insert(tx, 4000, "\xc3\xa4\xf0\x9f\x98\x80"); });
+    REQUIRE(erased.size() == 3);
+    const auto settle = [&] {
+        r.run(90s); // b's deletion is stable
+        return diaries[0].get().state();
+    };
+    const auto intact = settle();
+    REQUIRE(diaries[1].get().state() == intact);
+
+    // Characters and an entry that are gone for no reason, on either side; and one that is another.
+    lose(diaries[0], {typed.replica, 1000, 1002});
+    lose(diaries[0], tagged);
+    lose(diaries[1], {typed.replica, 3000, 3000});
+    alter(diaries[1], dot{typed.replica, 50}, 50, 'y');
+    const auto before = r.seen.size();
+    r.run(8s);
+    CHECK(diaries[0].get().state() == diaries[1].get().state());
+    CHECK(diaries[0].get().state().digest() == diaries[1].get().state().digest());
+    const auto text = diaries[0]->text.str();
+    CHECK((diaries[0].get().state() == intact || text.find('y') == 49));
+    CHECK(text.size() == intact->text.str().size());
+    CHECK(diaries[0]->tags.size() == 2);
+    CHECK(bytes_since(r, before) < 10'000); // the text alone has 5000
+    CHECK((a.heard_of(event_kind::repaired) && b.heard_of(event_kind::repaired)));
+
+    // A deletion that one side has missed.
+    const auto gone = edit(1, [](auto& d, auto& tx) { d.text.erase(tx, 0, 1); });
+    REQUIRE(gone.size() == 1);
+    const auto shorter = diaries[1].get().state();
+    alter(diaries[0], dot{typed.replica, 1}, 1, 'x');
+    REQUIRE(diaries[0]->text.size() == shorter->text.size() + 1);
+    r.run(8s);
+    CHECK(diaries[0].get().state() == shorter);
+    CHECK(diaries[1].get().state() == shorter);
 }
 
 TEST_CASE("engine: a repair that is cut off, or not answered, begins again with a later audit") {

@@ -289,6 +289,14 @@ TEST_CASE("engine: a list of members is bounded, and names that the engine uses 
         a.engine->received(1, greeting.close(frame_kind::direct));
     }
     CHECK(a.status().members.size() == 100);
+    membership same; // whoever has the same list may say so
+    same.channel = m.channel;
+    for (const auto who : a.status().members) same.joined.push_back(who);
+    message_batch again;
+    again.add(same);
+    const auto rejected = a.counters().frames_rejected;
+    a.engine->received(1, again.close(frame_kind::direct));
+    CHECK(a.counters().frames_rejected == rejected);
     replicated<set_of_strings> other;
     CHECK_THROWS_AS(b.engine->attach("joinery.members", other), std::invalid_argument);
 }

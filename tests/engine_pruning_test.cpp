@@ -145,6 +145,32 @@ TEST_CASE("engine: nodes whose storage does not last are forgotten after a while
     CHECK(std::find(members.begin(), members.end(), former) == members.end());
 }
 
+TEST_CASE("engine: that a node's storage does not last is not forgotten by a restart") {
+    router r;
+    r.add("a", durability::none);
+    r.add("b", durability::full);
+    r.add("c", durability::full);
+    r.start_all();
+    r.run(60s);
+    const auto former = r.nodes[0]->engine->id();
+    r.nodes[0]->crash(); // for good
+    for (std::size_t i : {1, 2}) {
+        r.nodes[i]->crash();
+        r.nodes[i]->start();
+    }
+    r.link(1, 2);
+    r.nodes[1]->add("x");
+    r.nodes[1]->remove("x");
+    r.run(300s);
+    CHECK(records(*r.nodes[1]) == 1);
+    r.run(600s);
+    for (std::size_t i : {1, 2}) {
+        const auto members = r.nodes[i]->status().members;
+        CHECK(std::find(members.begin(), members.end(), former) == members.end());
+        CHECK(records(*r.nodes[i]) == 0);
+    }
+}
+
 TEST_CASE("engine: what is kept for a member that is away is bounded, and it comes back to the complete state") {
     router r;
     start(r, {"a", "b", "c"});

@@ -61,7 +61,8 @@ public:
     /// A digest of the context and the live content: equal for equal states. O(n).
     std::uint64_t digest() const;
     /// One for each of these ranges: 0 if nothing of it lives, and `removed_digest` if it is a single dot of which a
-    /// record says that it was removed. Equal for equal states of types without tombstones. O(what lives there + log).
+    /// record or a tombstone says that it was removed. For ranges of more dots equal if equal entries live there.
+    /// O(what is there + log).
     std::vector<std::uint64_t> digests(std::span<const dot_range> parts) const;
 
     /// What this state has of these dots, as a delta. Of types without tombstones, the deltas of dots that together are
@@ -104,7 +105,7 @@ private:
 
     delta<T> extract_seen(causal_context covered) const;
     void replace(const delta<T>& other);
-    void merge(const delta<T>& d, hybrid_clock* clock, sibling_counts* siblings);
+    void merge(const delta<T>& d, hybrid_clock* clock, sibling_counts* siblings, bool repairing = false);
     void join_unknown(const delta<T>& d, join_scope scope);
     void pass_horizon();
     void trim_log();
@@ -119,10 +120,12 @@ template <crdt T> bool causal<T>::join(const delta<T>& d, hybrid_clock* clock, s
     return grows;
 }
 
-template <crdt T> void causal<T>::merge(const delta<T>& d, hybrid_clock* clock, sibling_counts* siblings) {
+template <crdt T>
+void causal<T>::merge(const delta<T>& d, hybrid_clock* clock, sibling_counts* siblings, bool repairing) {
     join_scope scope{context_, d.covered, log_, context_.intersects(d.covered), clock, &latest_};
     scope.unknown = &unknown_;
     scope.siblings = siblings;
+    scope.repairing = repairing;
     // New records first, so that arriving entries find them. An event that was seen before has had its effect.
     auto fresh = log_.add(d.removals, context_);
     if (scope.overlapping) // what the delta covers comes with it, if it is still there
@@ -232,6 +235,7 @@ template <crdt T> std::vector<std::uint64_t> causal<T>::digests(std::span<const 
     for (const auto& part : parts) {
         fragment_of<T> f;
         traits::extract(value_, context_.intersect(causal_context{part}), f);
+        traits::keep_live(f);
         if (f.empty() && part.first == part.last) gone.emplace_back(dot{part.replica, part.first}, all.size());
         all.push_back(f.empty() ? 0 : std::clamp<std::uint64_t>(joinery::digest(encode(f)), 1, removed_digest - 1));
     }
@@ -242,6 +246,12 @@ template <crdt T> std::vector<std::uint64_t> causal<T>::digests(std::span<const 
             std::lower_bound(gone.begin(), gone.end(), std::pair(dot{killed.replica, killed.first}, std::size_t{0}));
         for (; it != gone.end() && killed.contains(it->first); ++it) all[it->second] = removed_digest;
     };
+    if constexpr (traits::leaves_tombstones) {
+        causal_context asked, known;
+        for (const auto& [d, place] : gone) asked.add(d);
+        traits::known_removed(value_, asked, known);
+        known.for_each(removed);
+    }
     log_.for_each([&](dot, const kills& k) {
         for (const auto& dots : k.dots) removed(dots);
         for (const auto& run : k.runs) removed({run.start.replica, run.start.seq, run.last});
@@ -249,14 +259,13 @@ template <crdt T> std::vector<std::uint64_t> causal<T>::digests(std::span<const 
     return all;
 }
 
-// Not a join: both have seen these dots, and what the other has of them takes the place of what is here. For types
-// without tombstones.
+// Not a join: both have seen these dots, and what the other has of them takes the place of what is here.
 template <crdt T> void causal<T>::replace(const delta<T>& other) {
     delta<T> nothing;
     nothing.covered = other.covered;
-    merge(nothing, nullptr, nullptr);
+    merge(nothing, nullptr, nullptr, true);
     context_.subtract(other.covered);
-    merge(other, nullptr, nullptr);
+    merge(other, nullptr, nullptr, true);
 }
 
 // A delta joins another by way of a state, so that there is one join rule and not two.

@@ -23,6 +23,9 @@
 //     void prune(const version_vector& stable, std::span<const dot_range> settled, dot_sink* sink)
 //     void extract_rest(fragment& out) const           adds what no dot leads to (what outlives pruning) to the
 //                                                      rest of a complete state
+//     static void keep_live(fragment& f)               takes out what a removal left behind, and what rests on that
+//     void known_removed(const causal_context& dots, causal_context& out) const
+//                                                      adds those that left something behind for a known reason
 //     fragment live(const causal_context& all) const   what of it is live, for digests
 //     std::uint64_t digest(const causal_context& all) const
 // For types whose entries rest on others, which everybody else may have forgotten (replica<T>::rejoin):
@@ -90,6 +93,15 @@ template <crdt_members T> struct crdt_traits<T> {
     static bool vacant(const T& t) { return t.vacant(); }
     static void prune(T& t, const version_vector& stable, std::span<const dot_range> settled, dot_sink* sink) {
         if constexpr (leaves_tombstones) t.prune(stable, settled, sink);
+    }
+    /// What is left of removed entries, and where the others stood among them, differs from replica to replica: takes
+    /// that out of a fragment, and brings the rest into one order.
+    static void keep_live(fragment& f) {
+        if constexpr (requires { T::keep_live(f); }) T::keep_live(f);
+    }
+    /// Adds those of these dots whose entries left tombstones for a known reason.
+    static void known_removed(const T& t, const causal_context& dots, causal_context& out) {
+        if constexpr (requires { t.known_removed(dots, out); }) t.known_removed(dots, out);
     }
     /// True if unsent edits cannot always be kept as they are.
     static constexpr bool reissues =

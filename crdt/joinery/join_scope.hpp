@@ -51,6 +51,7 @@ struct join_scope {
     const path_step* path = nullptr;    ///< the way from the root to this value
     unknown_fields* unknown = nullptr;  ///< keeps the fields that this version does not know
     sibling_counts* siblings = nullptr; ///< counts conflicts in registers, if anybody wants to know
+    bool repairing = false;             ///< causal<T>::replace: tombstones keep their places, whatever comes alive
 
     /// True if an arriving entry with this dot enters. (Text and counters, whose killed entries leave
     /// something behind, ask `seen` and `log` themselves.)
@@ -72,10 +73,10 @@ struct join_scope {
     }
     /// The same join, as seen by a value inside a container, or one step further inside a record.
     join_scope inside(dot_sink& container, const path_step& step) const {
-        return {seen, covered, log, overlapping, clock, latest, &container, &step, unknown, siblings};
+        return {seen, covered, log, overlapping, clock, latest, &container, &step, unknown, siblings, repairing};
     }
     join_scope inside(const path_step& step) const {
-        return {seen, covered, log, overlapping, clock, latest, sink, &step, unknown, siblings};
+        return {seen, covered, log, overlapping, clock, latest, sink, &step, unknown, siblings, repairing};
     }
 };
 

@@ -93,6 +93,9 @@ public:
     void clear(transaction& tx, kills& out);
     void prune(const version_vector& stable, std::span<const dot_range> settled,
                dot_sink* sink) requires(crdt_traits<V>::leaves_tombstones);
+    static void keep_live(fragment& f) requires(crdt_traits<V>::leaves_tombstones);
+    void known_removed(const causal_context& dots, causal_context& out) const
+        requires(crdt_traits<V>::leaves_tombstones);
     static void drop_reissued(fragment& f, const causal_context& unsent) requires(crdt_traits<V>::reissues);
     void reissue(const or_map& before, const causal_context& unsent, const removal_log& log,
                  transaction& tx) requires(crdt_traits<V>::reissues);
@@ -431,6 +434,27 @@ void or_map<K, V>::prune(const version_vector& stable, std::span<const dot_range
             traits::prune(nodes_[i]->value, stable, settled_below[i], &below);
             sweep(i);
         }
+}
+
+// Items stand in the order of their first dots, tombstones' included: they are sorted by their keys.
+template <class K, crdt V> void or_map<K, V>::keep_live(fragment& f) requires(crdt_traits<V>::leaves_tombstones) {
+    std::vector<std::pair<std::vector<std::byte>, typename fragment::item>> live;
+    for (auto& item : f.items) {
+        traits::keep_live(item.value);
+        if (!item.value.empty()) live.emplace_back(encode(item.key), std::move(item));
+    }
+    std::sort(live.begin(), live.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+    f.items.clear();
+    for (auto& [key, item] : live) f.items.push_back(std::move(item));
+}
+
+template <class K, crdt V>
+void or_map<K, V>::known_removed(const causal_context& dots, causal_context& out) const
+    requires(crdt_traits<V>::leaves_tombstones) {
+    std::unordered_map<slot, causal_context> below;
+    dots.for_each(
+        [&](const dot_range& r) { dots_.visit(r, [&](const dot_range& part, slot i) { below[i].add(part); }); });
+    for (const auto& [i, part] : below) traits::known_removed(nodes_[i]->value, part, out);
 }
 
 template <class K, crdt V>

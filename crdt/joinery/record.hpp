@@ -163,6 +163,14 @@ template <record T> struct crdt_traits<T> {
     static void prune(T& t, const version_vector& stable, std::span<const dot_range> settled, dot_sink* sink) {
         each(t, [&](auto traits, auto& m) { traits.prune(m, stable, settled, sink); });
     }
+    static void keep_live(fragment& f) {
+        detail::for_each_field<T>([&](auto field, auto i) {
+            crdt_traits<detail::field_type<decltype(field)>>::keep_live(std::get<i>(f.fields));
+        });
+    }
+    static void known_removed(const T& t, const causal_context& dots, causal_context& out) {
+        each(t, [&](auto traits, auto& m) { traits.known_removed(m, dots, out); });
+    }
     static void drop_reissued(fragment& f, const causal_context& unsent) {
         detail::for_each_field<T>([&](auto field, auto i) {
             crdt_traits<detail::field_type<decltype(field)>>::drop_reissued(std::get<i>(f.fields), unsent);

@@ -65,8 +65,7 @@ public:
     void prune(const version_vector& stable, std::span<const replica_id> absent = {}) { state_.prune(stable, absent); }
 
     /// What another replica at the same version has of the dots that the delta covers takes the place of what is here:
-    /// the repair of states that differ although they must not. O(|delta| log n). Requires: the type leaves no
-    /// tombstones, the dots were seen.
+    /// the repair of states that differ although they must not. O(|delta| log n). Requires: the dots were seen.
     void replace(const delta<T>& other) { state_.replace(other); }
 
     void set_log_budget(std::optional<std::size_t> bytes) { state_.set_log_budget(bytes); }

@@ -102,6 +102,8 @@ public:
     /// remains is too, or there is none; and if no element that is not stable was inserted after it. `settled`: dots
     /// killed by removals that have become stable.
     void prune(const version_vector& stable, std::span<const dot_range> settled, dot_sink* sink);
+    static void keep_live(fragment& f);
+    void known_removed(const causal_context& dots, causal_context& out) const;
     static void drop_reissued(fragment& f, const causal_context& unsent);
     /// Insertions go behind the same character, or behind what is left of those before it.
     void reissue(const rga_text& before, const causal_context& unsent, const removal_log& log, transaction& tx);

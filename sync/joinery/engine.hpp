@@ -73,7 +73,7 @@ struct engine_limits {
     std::size_t buffer = std::size_t{16} << 20;        ///< bytes of updates that wait, per collection
     std::size_t staging = std::size_t{1} << 30;        ///< bytes of an incoming answer
     std::size_t answers = 64;                          ///< outgoing answers held at once
-    std::size_t answer_bytes = std::size_t{256} << 20; ///< of all of them; a single one may be greater
+    std::size_t answer_bytes = std::size_t{256} << 20; ///< of all of them, and one more, however great
     std::size_t links = 4096;
     std::size_t peers = 1024;
     std::size_t members = 65'536;                      ///< ids that ever joined a collection
