@@ -7,8 +7,11 @@
 #include <joinery/or_set.hpp>
 #include <joinery/zmq_transport.hpp>
 
+#include <unistd.h>
+
 #include <chrono>
 #include <deque>
+#include <filesystem>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -23,6 +26,17 @@ inline void require(bool ok, const char* what) {
     if (!ok) throw std::runtime_error(what);
 }
 
+/// A temporary folder, for storages.
+struct folder {
+    std::filesystem::path path =
+        std::filesystem::temp_directory_path() / ("joinery-bench-" + std::to_string(::getpid()));
+    folder() { std::filesystem::create_directories(path); }
+    ~folder() { std::filesystem::remove_all(path); }
+    folder(const folder&) = delete;
+    folder& operator=(const folder&) = delete;
+    std::string operator/(const std::string& name) const { return path / name; }
+};
+
 /// An element of 64 bytes, different for every i.
 inline std::string element(std::size_t i) {
     std::string s = std::to_string(i);
@@ -30,7 +44,8 @@ inline std::string element(std::size_t i) {
 }
 
 inline joinery::leader<set> start(const std::string& name, const std::vector<std::string>& peers = {},
-                                  std::unique_ptr<joinery::storage> disk = nullptr) {
+                                  std::unique_ptr<joinery::storage> disk = nullptr,
+                                  const joinery::engine_timings& timings = {}) {
     joinery::zmq_options sockets;
     sockets.listen = "tcp://127.0.0.1:*";
     sockets.peers = peers;
@@ -38,6 +53,7 @@ inline joinery::leader<set> start(const std::string& name, const std::vector<std
     options.name = name;
     options.transport = joinery::zmq_transport(sockets);
     options.storage = std::move(disk);
+    options.timings = timings;
     return joinery::leader<set>(std::move(options), "bench");
 }
 

@@ -9,8 +9,6 @@
 
 #include <sqlite3.h>
 
-#include <unistd.h>
-
 #include <filesystem>
 #include <string>
 #include <thread>
@@ -22,14 +20,6 @@ using clock_type = std::chrono::steady_clock;
 using bench::counter, bench::element, bench::require, bench::seconds_since, bench::set;
 
 namespace {
-
-struct folder {
-    std::filesystem::path path =
-        std::filesystem::temp_directory_path() / ("joinery-bench-" + std::to_string(::getpid()));
-    folder() { std::filesystem::create_directories(path); }
-    ~folder() { std::filesystem::remove_all(path); }
-    std::string operator/(const char* name) const { return path / name; }
-};
 
 /// Edits a second.
 double write_all(leader<set>& l, std::size_t writers, std::size_t edits, std::size_t& next) {
@@ -79,7 +69,7 @@ double sqlite_inserts(const std::string& path, bool full, std::size_t rows, std:
 
 int main(int argc, char** argv) {
     bench::report out("storage", argc, argv);
-    const folder files;
+    const bench::folder files;
     std::size_t next = 0;
     struct {
         const char* name;

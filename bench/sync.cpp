@@ -138,18 +138,46 @@ waiting read_until(const leader<bench::set>& l, const std::atomic<bool>& stop) {
     return {bench::median(samples), *std::max_element(samples.begin(), samples.end())};
 }
 
-void welcome(bench::report& out) {
-    auto a = bench::start("a");
-    for (std::size_t i = 0; i < keys; ++i) a.write([&](bench::set& s, auto& tx) { s.add(tx, bench::element(i)); });
-    auto b = bench::start("b");
+// With storages, the one that gives has forgotten what was removed, so that it sends the complete state.
+void welcome(bench::report& out, bool stored) {
+    const bench::folder files;
+    const auto disk = [&](const char* name) {
+        return stored ? sqlite_storage(files / name, durability::relaxed) : nullptr;
+    };
+    const engine_timings timings{.prune = 500ms};
+    auto a = bench::start("a", {}, disk("a"), timings);
+    std::optional<leader<bench::set>> member;
+    if (stored) {
+        member = bench::start("c", {a.address()}, nullptr, timings);
+        a.connect(member->address());
+    }
+    constexpr std::size_t together = 100;
+    for (std::size_t i = 0; i < keys; i += together)
+        a.write([&](bench::set& s, auto& tx) {
+            for (std::size_t k = 0; k < together; ++k) s.add(tx, bench::element(i + k));
+        });
+    if (stored) {
+        for (std::size_t i = 0; i < changed; ++i) {
+            a.write([&](bench::set& s, auto& tx) { s.add(tx, "removed " + std::to_string(i)); });
+            a.write([&](bench::set& s, auto& tx) { s.remove(tx, "removed " + std::to_string(i)); });
+        }
+        require(member->sync_to(a.version(), 120s), "the member has not got everything");
+        const auto horizon = [](const causal<bench::set>& s) { return s.horizon(); };
+        for (const auto begin = clock_type::now(); a.read(horizon) != a.version(); std::this_thread::yield())
+            require(seconds_since(begin) < 60, "what was removed is not forgotten");
+    }
+    auto b = bench::start("b", {}, disk("b"), timings);
     std::atomic<bool> stop{false};
     waiting at_a, at_b;
     std::size_t written = 0;
+    double slowest = 0; // of the writes
     std::thread reader_a([&] { at_a = read_until(a, stop); });
     std::thread reader_b([&] { at_b = read_until(b, stop); });
     std::thread writer([&] {
         for (; !stop; ++written) {
+            const auto begin = clock_type::now();
             a.write([&](bench::set& s, auto& tx) { s.add(tx, "meanwhile " + std::to_string(written)); });
+            slowest = std::max(slowest, seconds_since(begin));
             std::this_thread::sleep_for(1ms);
         }
     });
@@ -157,17 +185,22 @@ void welcome(bench::report& out) {
     const auto begin = clock_type::now();
     b.connect(a.address());
     a.connect(b.address());
-    const bool there = b.wait_until([](const bench::set& s) { return s.size() >= keys; }, 60s);
+    const bool there = b.wait_until([](const bench::set& s) { return s.size() >= keys; }, 120s);
     const auto seconds = seconds_since(begin);
     stop = true;
     for (auto* t : {&reader_a, &reader_b, &writer}) t->join();
-    require(there && b.sync_to(a.version(), 20s), "the newcomer has not got everything");
+    require(there && b.sync_to(a.version(), 60s), "the newcomer has not got everything");
     const auto digest = [](const causal<bench::set>& s) { return s.digest(); };
     require(a.read(digest) == b.read(digest), "the leaders differ");
-    out.add({"a newcomer takes 1,000,000 elements while writes go on", seconds, "s", 0, ""});
-    out.add({"readers where they come from, p50", at_a.p50, "us", 0, ""});
-    out.add({"readers where they come from, longest wait", at_a.greatest / 1e3, "ms", 0, ""});
-    out.add({"readers of the newcomer, longest wait", at_b.greatest / 1e3, "ms", 0, ""});
+    const auto forgotten = [](const causal<bench::set>& s) { return !s.horizon().empty(); };
+    require(b.read(forgotten) == stored, "it is not the complete state that was sent");
+    out.add({stored ? "the same with storages, of a group that has forgotten removals"
+                    : "a newcomer takes 1,000,000 elements while writes go on",
+             seconds, "s", 0, ""});
+    out.add({"  readers where they come from, p50", at_a.p50, "us", 0, ""});
+    out.add({"  readers where they come from, longest wait", at_a.greatest / 1e3, "ms", 0, ""});
+    out.add({"  readers of the newcomer, longest wait", at_b.greatest / 1e3, "ms", 0, ""});
+    out.add({"  writes where they come from, longest", slowest * 1e3, "ms", 0, ""});
 }
 
 } // namespace
@@ -175,5 +208,6 @@ void welcome(bench::report& out) {
 int main(int argc, char** argv) {
     bench::report out("leaders that were apart", argc, argv);
     meet_again(out);
-    welcome(out);
+    welcome(out, false);
+    welcome(out, true);
 }
