@@ -163,6 +163,7 @@ void causal_context::remove(const dot_range& r) {
     while (end != ranges_.end() && last_of(*end) <= last_of(r)) ++end;
     if (end != ranges_.end() && first_of(*end) <= last_of(r)) end->first = r.last + 1;
     ranges_.erase(it, end);
+    if (ranges_.capacity() > few * (ranges_.size() + few)) ranges_ = list(ranges_); // what a burst took
 }
 
 void causal_context::subtract(const causal_context& other) {
