@@ -176,6 +176,7 @@ void engine::core::tick(engine_time t) {
     }
     if (now >= audit_at) {
         audit_due = beacon_due = true;
+        for (auto& c : collections) c.digest = {}; // memory may have gone bad since
         audit_at = now + jitter(timings.audit);
     }
     if (now >= prune_at) {
@@ -211,8 +212,10 @@ void engine::core::flush() {
         k.relayed.drain([&, to = l](message_batch& batch) { send(to, batch.close(frame_kind::direct)); });
     for (auto& [l, k] : links) // before anything else that is said to them
         if (k.hello_due && k.doubt_until == never) write_hello(l, k);
-    for (auto& c : collections)
+    for (auto& c : collections) {
         if (c.check_pull) look_for_pull(c);
+        digest_more(c);
+    }
     for (auto& c : collections) {
         if (!std::exchange(c.list_due, false) || peers.empty()) continue;
         message_batch batch;

@@ -12,6 +12,8 @@ namespace {
 // What one comparison may make a peer look at while it holds the state.
 constexpr std::uint64_t max_dots = 65'536;
 constexpr std::uint64_t fan_out = 16;
+// The digest of a state with more dots is made of those of its blocks, one with each flush: readers do not wait for it.
+constexpr std::uint64_t most_at_once = 16'384, block = 4096;
 
 std::uint64_t digest_of_version(const version_vector& v) { return digest(encode(v)); }
 
@@ -29,13 +31,40 @@ bool engine::core::settled(const collection& c) {
     return c.state->context().gapless() && c.state->version() == c.version;
 }
 
+// None yet if it is made step by step: once it is there, a beacon has it.
 std::optional<std::uint64_t> engine::core::digest_of(collection& c) {
-    if (c.digest && c.digest_version == c.version) return c.digest;
+    auto& d = c.digest;
+    if (d.version == c.version && (d.whole || !d.left.empty())) return d.whole;
+    d = {c.version, digest_of_version(c.version), {}, {}};
+    std::uint64_t dots = 0;
+    for (const auto& [r, seq] : c.version) dots += seq;
+    if (dots > most_at_once && !c.state->leaves_tombstones()) { // where elements stand counts, too
+        for (const auto& [r, seq] : c.version) d.left.push_back({r, 1, seq});
+        return std::nullopt;
+    }
     std::lock_guard lock(c.state->mutex());
-    if (!settled(c)) return std::nullopt;
-    c.digest = c.state->digest();
-    c.digest_version = c.version;
-    return c.digest;
+    if (settled(c)) d.whole = c.state->digest();
+    return d.whole;
+}
+
+void engine::core::digest_more(collection& c) {
+    auto& d = c.digest;
+    if (d.left.empty()) return;
+    auto& r = d.left.back();
+    const dot_range next{r.replica, r.first, std::min(r.last, r.first + block - 1)};
+    {
+        std::lock_guard lock(c.state->mutex());
+        if (d.version != c.version || !settled(c)) return d.left.clear();
+        d.sum = combine(d.sum, c.state->digests({&next, 1}).front());
+    }
+    if (next.last == r.last)
+        d.left.pop_back();
+    else
+        r.first = next.last + 1;
+    wake(now);
+    if (!d.left.empty()) return;
+    d.whole = d.sum;
+    audit_due = beacon_due = true;
 }
 
 void engine::core::audit(collection& c, replica_id from, view& v, const beacon::collection& b) {
@@ -187,7 +216,7 @@ void engine::core::finish_repair(link_id l, link& k, collection& c) {
         if (!read) return reject(l, k, read.error());
     }
     write_all(c);
-    c.digest.reset();
+    c.digest = {};
     c.remote = true;
     audit_due = beacon_due = true;
     const auto dots = request.dots.count();

@@ -25,10 +25,7 @@ void engine::core::write_beacons(std::optional<link_id> to) {
     };
     for (auto& c : collections) {
         beacon::collection item{c.channel, public_version(c), c.held ? 0 : c.list, std::nullopt};
-        if (audit && !c.held) {
-            c.digest.reset(); // memory may have gone bad since
-            item.digest = digest_of(c);
-        }
+        if (audit && !c.held) item.digest = digest_of(c);
         const std::size_t cost = 32 + 20 * item.version.size();
         if (size > 0 && size + cost > options.limits.max_frame - message_overhead) send();
         size += cost;

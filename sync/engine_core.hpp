@@ -177,8 +177,12 @@ struct engine::core {
         pulling pull;
         repairing repair;
         bool check_pull = false;
-        version_vector digest_version;
-        std::optional<std::uint64_t> digest; // at digest_version
+        struct {
+            version_vector version;
+            std::uint64_t sum = 0;       // of the blocks so far
+            std::vector<dot_range> left; // which are to come
+            std::optional<std::uint64_t> whole;
+        } digest; // of the state at that version
     };
 
     core(engine_options o, storage& d, engine_output& out);
@@ -335,8 +339,7 @@ struct engine::core {
     void log_taken(collection& c);
     void publish(collection& c, const edit_batch::entry& e, std::span<const std::byte> delta);
     void log_item(collection& c, std::span<const std::byte> delta);
-    void log_items(collection& c, std::span<const std::byte> deltas);
-    void log_answer(collection& c, std::span<const std::byte> answer);
+    void log_answer(collection& c, std::span<const std::byte> answer, const answer_parts& parts);
     /// What snapshots and records consist of: states and deltas, answers of which all is joined at once, and marks: the
     /// own dots after this one are held; or, without one, none are.
     static void put_item(frame_writer& to, std::span<const std::byte> bytes);
@@ -395,6 +398,7 @@ struct engine::core {
     /// Requires: the state is locked. It is at exactly the version that is logged, and has nothing beyond it.
     static bool settled(const collection& c);
     std::optional<std::uint64_t> digest_of(collection& c);
+    void digest_more(collection& c);
     void audit(collection& c, replica_id from, view& v, const beacon::collection& b);
     void compare_next(collection& c, link& k);
     static bool differs(std::uint64_t mine, std::uint64_t theirs, std::uint64_t width);

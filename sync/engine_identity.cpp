@@ -203,7 +203,7 @@ template <class F> void engine::core::adopt(replica_id fresh, bool join_again, F
         c.version = c.state->version();
         c.opened_at = 0;
         c.held = c.joining = c.hold_logged = join_again && c.state->leaves_tombstones();
-        c.digest.reset();
+        c.digest = {};
         c.history = {}; // dots that nobody will acknowledge
         c.local = true;
         c.record.clear();

@@ -189,6 +189,7 @@ void engine::core::finish_pull(link_id l, link& k, collection& c) {
         return;
     }
     bool grew = false;
+    version_vector joined;
     {
         std::lock_guard lock(c.state->mutex());
         const auto taken_in = c.state->join(**answer);
@@ -197,17 +198,16 @@ void engine::core::finish_pull(link_id l, link& k, collection& c) {
             return fail_pull(c);
         }
         grew = *taken_in;
-        if (grew) {
-            const std::uint64_t own = c.version[id]; // more of ours may wait to be taken
-            const auto before = std::exchange(c.version, c.state->version());
-            c.version.set(id, own);
-            if (parts->horizon.empty())
-                log_items(c, std::span(bytes).subspan(parts->header));
-            else
-                log_answer(c, bytes);
-            came_late(c, c.pull.peer, covered, before);
-            retry_buffer(c);
-        }
+        joined = c.state->version();
+    }
+    if (grew) {
+        const std::uint64_t own = c.version[id]; // more of ours may wait to be taken
+        const auto before = std::exchange(c.version, std::move(joined));
+        c.version.set(id, own);
+        log_answer(c, bytes, *parts);
+        came_late(c, c.pull.peer, covered, before);
+        std::lock_guard lock(c.state->mutex());
+        retry_buffer(c);
     }
     auto& v = peers.at(c.pull.peer).views[c.number];
     if (!grew && !v.version.within(c.version)) return fail_pull(c); // it does not have what it says

@@ -42,13 +42,14 @@ void engine::core::log_item(collection& c, std::span<const std::byte> delta) {
     if (logging) put_item(c.record, delta);
 }
 
-// As an answer has them.
-void engine::core::log_items(collection& c, std::span<const std::byte> deltas) {
-    if (logging) c.record.body().insert(c.record.body().end(), deltas.begin(), deltas.end());
-}
-
-void engine::core::log_answer(collection& c, std::span<const std::byte> answer) {
-    if (logging) put_answer(c.record, answer);
+// With room for what has waited for an answer: while that is joined, readers wait.
+void engine::core::log_answer(collection& c, std::span<const std::byte> answer, const answer_parts& parts) {
+    if (!logging) return;
+    auto& body = c.record.body();
+    body.reserve(body.size() + answer.size() + (std::size_t{1} << 20));
+    if (!parts.horizon.empty()) return put_answer(c.record, answer);
+    const auto deltas = answer.subspan(parts.header);
+    body.insert(body.end(), deltas.begin(), deltas.end());
 }
 
 void engine::core::put_item(frame_writer& to, std::span<const std::byte> bytes) {
