@@ -146,6 +146,36 @@ TEST_CASE("engine: of what differs everything that lives is kept, on both sides,
     check_converged(r);
 }
 
+TEST_CASE("engine: what was written between the counts of a removed counter is not taken for removed") {
+    router r;
+    auto &a = r.add("a"), &b = r.add("b");
+    audit_often(r);
+    for (auto& n : r.nodes) n->start();
+    replicated<shop> shops[2];
+    for (std::size_t i = 0; i < 2; ++i) REQUIRE(r.nodes[i]->engine->attach("shop", shops[i]) == 1);
+    r.link_all();
+    r.run(2s);
+    const auto edit = [&](auto&& f) {
+        {
+            std::lock_guard lock(shops[0].mutex());
+            shops[0].edit(f);
+        }
+        r.flush();
+    };
+    edit([](auto& s, auto& tx) { s.at(tx, "removed")->sold.increment(tx, 1); });
+    edit([](auto& s, auto& tx) { s.at(tx, "kept")->name.set(tx, "a name"); });
+    edit([](auto& s, auto& tx) { s.at(tx, "removed")->sold.increment(tx, 2); });
+    edit([](auto& s, auto& tx) { s.erase(tx, "removed"); });
+    r.run(2s);
+    const auto intact = shops[0].get().state();
+    lose(shops[1], dot_range{a.engine->id(), 2, 2});
+    REQUIRE_FALSE(shops[1].get().state() == intact);
+    r.run(4s);
+    CHECK(b.heard_of(event_kind::repaired));
+    CHECK_FALSE(a.heard_of(event_kind::repaired));
+    for (const auto& s : shops) CHECK(s.get().state() == intact);
+}
+
 TEST_CASE("engine: a repair is stored") {
     router r;
     auto &a = r.add("a"), &b = r.add("b");

@@ -254,7 +254,8 @@ template <crdt T> std::vector<std::uint64_t> causal<T>::digests(std::span<const 
     }
     log_.for_each([&](dot, const kills& k) {
         for (const auto& dots : k.dots) removed(dots);
-        for (const auto& run : k.runs) removed({run.start.replica, run.start.seq, run.last});
+        // What lives of a run has its last dot; those before it may be of other fields.
+        for (const auto& run : k.runs) removed({run.start.replica, run.last, run.last});
     });
     return all;
 }
