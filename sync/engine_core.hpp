@@ -325,6 +325,7 @@ struct engine::core {
     bool make_anew(collection& c);
     void evicted();
     void come_back();
+    void come_back_without_answer();
     void doubt(link_id l, link& k);
     void contest(link_id l, link& k);
     void settle_doubts(replica_id who);

@@ -27,7 +27,8 @@ void engine::core::answered(link& k) {
 }
 
 void engine::core::check_holds() {
-    if (!conflicts.empty() || next_id) return;
+    if (next_id) return come_back_without_answer();
+    if (!conflicts.empty()) return;
     const bool waiting =
         std::any_of(links.begin(), links.end(), [](const auto& l) { return !l.second.ignored && !l.second.answered; });
     for (auto& c : collections) {
@@ -292,12 +293,25 @@ void engine::core::evicted() {
     }
 }
 
-// Once there is an answer for every collection that somebody shares.
+void engine::core::come_back_without_answer() {
+    const bool shared = std::any_of(collections.begin(), collections.end(), [&](const collection& c) {
+        return !c.fetched && std::any_of(peers.begin(), peers.end(),
+                                         [&](const auto& p) { return p.second.up && p.second.views[c.number].shares; });
+    });
+    if (shared) come_back();
+}
+
+// Once there is an answer for every collection that somebody shares. Those who wait to be let in themselves cannot give
+// one, and may wait for us.
 void engine::core::come_back() {
+    const auto patience_ends = evicted_at + 3 * options.timings.hello_grace;
     for (const auto& c : collections) {
         if (c.fetched) continue;
-        for (const auto& [who, p] : peers)
-            if (p.up && p.views[c.number].shares) return;
+        for (const auto& [who, p] : peers) {
+            if (!p.up || !p.views[c.number].shares) continue;
+            if (p.views[c.number].member) return;
+            if (now < patience_ends) return wake(patience_ends);
+        }
     }
     const auto fresh = *next_id;
     const auto old = id;

@@ -106,6 +106,33 @@ TEST_CASE("engine: who was evicted asks the one that has most of its edits, and 
     p.check_equal();
 }
 
+TEST_CASE("engine: who was evicted, and who waits to be let in, do not wait for each other") {
+    for (const unsigned seed : {1, 2, 3, 4}) { // either may have the lesser id
+        CAPTURE(seed);
+        router r;
+        r.random.seed(seed);
+        r.add("a", durability::relaxed).start();
+        r.add("b").start();
+        pages p(r);
+        r.link_all();
+        r.run(2s);
+        p.type(0, 0, "one two");
+        r.run(2s);
+        r.cut(0, 1);
+        r.nodes[0]->engine->evict(r.nodes[1]->engine->id());
+        r.flush();
+        p.type(1, 7, " three");
+        r.run(1s);
+        p.restart(0); // under a new id; its old one was the only other member
+        r.link(0, 1);
+        r.run(30s);
+        CHECK_FALSE(p.held(0));
+        CHECK_FALSE(p.held(1));
+        CHECK(p.text(0) == "one two three");
+        p.check_equal();
+    }
+}
+
 TEST_CASE("engine: a newcomer that is left alone by the member that it met waits for it") {
     router r;
     start(r, {"a", "b"});
