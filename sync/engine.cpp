@@ -85,6 +85,8 @@ collection_id engine::core::attach(std::string_view name, replicated_state& stat
     c.hold_logged = hold.has_value();
     c.opened_at = c.joining ? 0 : hold ? hold->seq : state.context().greatest(id);
     if (c.held) state.hold_from(c.opened_at);
+    // Edits that an earlier process held may be older than what another instance has acknowledged since.
+    if (hold && state.leaves_tombstones() && state.context().greatest(id) > c.opened_at) c.joining = true;
     c.siblings_before = state.siblings();
     if (!c.version.empty()) c.history.reached(now, c.version);
 

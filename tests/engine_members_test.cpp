@@ -229,6 +229,39 @@ TEST_CASE("engine: a storage that fell back behind what it had acknowledged is l
     CHECK(p.text(0) == "one- three");
 }
 
+TEST_CASE("engine: what was held in a conflict is made anew, also after a restart that knows of none") {
+    router r;
+    start(r, {"a", "b"});
+    pages p(r);
+    r.link_all();
+    r.run(2s);
+    p.type(0, 0, "one two three");
+    r.run(2s);
+    auto& copy = r.add("copy");
+    copy.disk = r.nodes[1]->disk.copy();
+    copy.start();
+    p.open(2);
+    p.type(2, 5, "-");
+    p.erase(0, 3, 4);
+    r.link(0, 2);
+    r.link(1, 2);
+    r.run(500ms);
+    CHECK_FALSE(copy.engine->writable());
+    REQUIRE(p.text(2) == "one- three"); // it has seen that
+    p.restart(2);
+    r.run(60s); // b has acknowledged it under their id, and both have forgotten it
+    CHECK(p.horizon(0) == p.all[0]->version());
+    r.nodes[1]->engine->take_new_id();
+    r.flush();
+    r.run(2s);
+    r.link(0, 2);
+    r.link(1, 2);
+    r.run(10s);
+    CHECK_FALSE(p.held(2));
+    CHECK(p.text(0) == "one- three");
+    p.check_equal();
+}
+
 TEST_CASE("engine: who leaves in good order is not waited for, and comes back as another") {
     router r;
     start_chain(r, 3);
