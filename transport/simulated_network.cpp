@@ -92,12 +92,19 @@ void simulated_network::dial(node from, node to) {
 template <class F> void simulated_network::for_links(node a, node b, F&& f) {
     for (std::size_t l = 0; l < links_.size(); ++l)
         for (std::size_t end : {0, 1}) // f(link, the end that is b)
-            if (links_[l].ends[1 - end] == a && links_[l].ends[end] == b) f(l, end);
+            if (!links_[l].ended && links_[l].ends[1 - end] == a && links_[l].ends[end] == b) f(l, end);
+}
+
+void simulated_network::hang_up(node a, node b) {
+    for_links(a, b, [&](std::size_t l, std::size_t) {
+        links_[l].ended = true;
+        if (links_[l].up) take_down(l);
+    });
 }
 
 bool simulated_network::linked(node a, node b) const {
     return std::any_of(links_.begin(), links_.end(), [&](const link& l) {
-        return (l.ends[0] == a && l.ends[1] == b) || (l.ends[0] == b && l.ends[1] == a);
+        return !l.ended && ((l.ends[0] == a && l.ends[1] == b) || (l.ends[0] == b && l.ends[1] == a));
     });
 }
 
@@ -153,7 +160,7 @@ void simulated_network::heal() {
 
 void simulated_network::try_connect(std::size_t l) {
     auto& k = links_[l];
-    if (k.up || k.connecting) return;
+    if (k.up || k.connecting || k.ended) return;
     k.connecting = true;
     const auto handshake = 2 * std::max(k.to[0].conditions.delay, k.to[1].conditions.delay);
     put({now_ + handshake + time(draw(5)), 0, kind::connect, 0, l, 0, nullptr});
@@ -164,7 +171,7 @@ void simulated_network::connect_now(std::size_t l) {
     k.connecting = false;
     const auto& a = nodes_[k.ends[0]];
     const auto& b = nodes_[k.ends[1]];
-    if (k.up || k.down_by_cut || k.to[0].blocked || k.to[1].blocked || !a.process || !b.process) return;
+    if (k.up || k.ended || k.down_by_cut || k.to[0].blocked || k.to[1].blocked || !a.process || !b.process) return;
     if (a.paused || b.paused) { // it does not answer: try again
         k.connecting = true;
         put({now_ + time(50), 0, kind::connect, 0, l, 0, nullptr});

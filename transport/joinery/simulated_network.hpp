@@ -86,11 +86,15 @@ public:
 
     // ---- links ----
 
-    /// `from` dials `to`, for good. A link connects again by itself whenever it can.
+    /// `from` dials `to`. The link connects again by itself whenever it can, until one of them hangs up.
     void dial(node from, node to);
+    /// Ends all links between the two for good; both ends are told, and frames under way are lost.
+    void hang_up(node a, node b);
     bool linked(node a, node b) const;
     /// Linked, and the link is up.
     bool connected(node a, node b) const;
+    /// Who is there, as seen from the end that knows the link by this id.
+    node other_end(link_id id) const { return links_[static_cast<std::size_t>((id - 1) / 2)].ends[id % 2]; }
     /// Of all frames from here to there, from now on.
     void set(node from, node to, const link_conditions& c);
     void set_all(const link_conditions& c);
@@ -153,7 +157,7 @@ private:
     struct link { // end 0 has dialled end 1
         node ends[2];
         direction to[2]; // towards end 0, end 1
-        bool up = false, down_by_cut = false, connecting = false;
+        bool up = false, down_by_cut = false, connecting = false, ended = false;
         std::uint32_t generation = 0;
     };
     struct occurrence {
