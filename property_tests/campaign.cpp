@@ -38,6 +38,11 @@ campaign run_campaign(std::uint64_t first, std::uint64_t schedules, unsigned thr
     return all;
 }
 
+double campaign::average(std::string_view what) const {
+    const auto at = counts.find(what);
+    return at == counts.end() || schedules == 0 ? 0 : static_cast<double>(at->second) / static_cast<double>(schedules);
+}
+
 std::string report(const campaign& c, planted_bug bug) {
     std::string out;
     for (const auto& [what, n] : c.counts) {
@@ -45,6 +50,8 @@ std::string report(const campaign& c, planted_bug bug) {
         number.insert(0, number.size() < 12 ? 12 - number.size() : 0, ' ');
         out += number + "  " + what + "\n";
     }
+    out += std::to_string(c.average("edits")) + " edits and " + std::to_string(c.average("faults")) +
+           " faults a schedule" + (c.busy() ? "\n" : ": TOO FEW\n");
     out += "slowest convergence after the last fault: " + std::to_string(c.slowest_convergence.count()) + " ms\n";
     for (const auto& f : c.failures) out += "FAILED: seed " + std::to_string(f.seed) + ": " + f.violation + "\n";
     if (!c.failures.empty()) {

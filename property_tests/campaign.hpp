@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace joinery::simulation {
@@ -22,7 +23,11 @@ struct campaign {
     simulated_network::time slowest_convergence{0};
     std::vector<failure> failures;
 
-    bool passed() const { return failures.empty() && never_seen(counts).empty(); }
+    /// How many there were in a schedule on average: edits, faults.
+    double average(std::string_view what) const;
+    /// True if there were at least 50 edits and 3 faults a schedule.
+    bool busy() const { return average("edits") >= 50 && average("faults") >= 3; }
+    bool passed() const { return failures.empty() && busy() && never_seen(counts).empty(); }
 };
 
 /// Runs the schedules of the seeds first, first + 1, ...; ends early after `most_failures`. `progress` is told

@@ -45,8 +45,7 @@ TEST_CASE("engine: under every kind of fault nothing acknowledged is lost, and a
     CHECK(c.failures.empty());
     if (schedules < 10'000) return;
     CHECK(never_seen(c.counts).empty());
-    CHECK(c.counts.at("edits") >= 50 * schedules);
-    CHECK(c.counts.at("faults") >= 3 * schedules);
+    CHECK(c.busy());
 }
 
 TEST_CASE("engine: the campaign finds planted errors") {
@@ -62,12 +61,13 @@ TEST_CASE("engine: the campaign finds planted errors") {
 
 TEST_CASE("engine: schedules in which a soak once found an error") {
     // 20314361: news of an identity conflict that was over came late, and was taken for a new conflict.
-    // 20324820: held edits, renamed and published, came back after a power cut at level relaxed. The others were
-    // errors of the simulation.
-    for (const std::uint64_t seed : {5001892, 5022723, 20314361, 20324820, 20336989, 20337260, 20360082}) {
+    // 20324820: held edits, renamed and published, came back after a power cut at level relaxed. The others up to
+    // 20360082 were errors of the simulation.
+    for (const std::uint64_t seed : {5001892, 5022723, 20314361, 20324820, 20336989, 20337260, 20360082, 20461958,
+                                     20404068, 20570217, 20345287, 20579131}) {
         CAPTURE(seed);
-        auto s = random_schedule(seed);
-        s.bridges = s.followers = false; // there were none then
+        auto s = plain_schedule(seed);                         // there were no others then
+        if (seed <= 20360082) s.bridges = s.followers = false; // nor these
         CHECK(run(s).violation == "");
     }
 }

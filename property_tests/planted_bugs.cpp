@@ -7,20 +7,17 @@ namespace joinery::simulation {
 
 namespace {
 
-template <class M> bool change(planted_bug, M&, bool) { return true; }
-bool change(planted_bug bug, beacon& m, bool forgot) {
+template <class M> void change(planted_bug, M&, bool) {}
+void change(planted_bug bug, beacon& m, bool forgot) {
     if (bug == planted_bug::dots_reused && forgot)
         for (auto& c : m.collections) c.version = {};
-    return bug != planted_bug::no_beacons;
 }
-bool change(planted_bug bug, hello& m, bool forgot) {
+void change(planted_bug bug, hello& m, bool forgot) {
     if (bug == planted_bug::dots_reused && forgot)
         for (auto& c : m.collections) c.version = {};
-    return true;
 }
-bool change(planted_bug bug, update& m, bool) {
+void change(planted_bug bug, update& m, bool) {
     if (bug == planted_bug::no_dependencies) m.dependencies = {};
-    return true;
 }
 
 class passing_storage : public storage {
@@ -77,7 +74,7 @@ private:
 // What the engine sees. The typed side is the inner one, from which machine::edit brings the edits.
 class passing_state : public replicated_state {
 public:
-    explicit passing_state(replicated<document>& inner) : inner_(inner) {}
+    explicit passing_state(replicated_state& inner) : inner_(inner) {}
     std::uint64_t fingerprint() const override { return inner_.fingerprint(); }
     replica_id id() const override { return inner_.id(); }
     const causal_context& context() const override { return inner_.context(); }
@@ -118,16 +115,19 @@ public:
     }
 
 protected:
-    replicated<document>& inner_;
+    replicated_state& inner_;
 };
 
-struct full_context final : passing_state {
-    using passing_state::passing_state;
+template <class D> struct full_context final : passing_state {
+    explicit full_context(replicated<D>& inner) : passing_state(inner), typed_(inner) {}
     std::vector<std::byte> delta_since(const version_vector& peer) const override {
-        auto d = inner_.get().delta_since(peer);
-        d.covered = inner_.context();
+        auto d = typed_.get().delta_since(peer);
+        d.covered = typed_.context();
         return encode(d);
     }
+
+private:
+    replicated<D>& typed_;
 };
 
 struct pruning_early final : passing_state {
@@ -144,10 +144,39 @@ struct pruning_early final : passing_state {
     }
 };
 
+struct pruning_plainly final : passing_state {
+    using passing_state::passing_state;
+    void prune(const version_vector& stable, std::span<const replica_id> absent) override {
+        const simulated_text::plain_stability plainly(inner_.context());
+        inner_.prune(stable, absent);
+    }
+};
+
+template <class D> std::unique_ptr<replicated_state> tampered(planted_bug bug, replicated<D>& inner) {
+    switch (bug) {
+    case planted_bug::full_context: return std::make_unique<full_context<D>>(inner);
+    case planted_bug::pruned_early: return std::make_unique<pruning_early>(inner);
+    case planted_bug::plain_stability: return std::make_unique<pruning_plainly>(inner);
+    default: return nullptr;
+    }
+}
+
 } // namespace
 
+// The one before is repeated instead, so that the node does not seem to be down.
+void last_beacon::keep_back(beacon& m) {
+    for (auto& c : m.collections) {
+        auto& [before, last] = own_[{c.channel, m.replica}];
+        const auto own = c.version[m.replica];
+        if (own > last) before = std::exchange(last, own);
+        if (own <= before) continue;
+        c.version.set(m.replica, before);
+        c.digest.reset(); // it is of the other version
+    }
+}
+
 std::vector<std::byte> tampered_frame(planted_bug bug, std::span<const std::byte> frame, replica_id sender,
-                                      bool somebody_forgot) {
+                                      bool somebody_forgot, last_beacon& last) {
     const auto opened = open_frame(frame);
     if (!opened) return {frame.begin(), frame.end()};
     message_batch batch;
@@ -165,10 +194,12 @@ std::vector<std::byte> tampered_frame(planted_bug bug, std::span<const std::byte
                         if (!renamed.empty()) x.delta = renamed;
                     }
                 }
-                if (change(bug, x, somebody_forgot)) batch.add(x);
+                if constexpr (std::is_same_v<std::decay_t<decltype(x)>, beacon>)
+                    if (bug == planted_bug::last_beacon) last.keep_back(x);
+                change(bug, x, somebody_forgot);
+                batch.add(x);
             },
             m);
-    if (batch.empty()) return {};
     const auto out = batch.close(opened->kind);
     return {out.begin(), out.end()};
 }
@@ -180,9 +211,10 @@ std::unique_ptr<storage> forgetful_storage(std::unique_ptr<storage> inner, bool&
     return std::make_unique<forgetful>(std::move(inner), forgot);
 }
 std::unique_ptr<replicated_state> tampered_state(planted_bug bug, replicated<document>& inner) {
-    if (bug == planted_bug::full_context) return std::make_unique<full_context>(inner);
-    if (bug == planted_bug::pruned_early) return std::make_unique<pruning_early>(inner);
-    return nullptr;
+    return tampered(bug, inner);
+}
+std::unique_ptr<replicated_state> tampered_state(planted_bug bug, replicated<ledger>& inner) {
+    return tampered(bug, inner);
 }
 
 } // namespace joinery::simulation

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "simulated_document.hpp"
+#include "planted_bugs.hpp"
 
 #include <algorithm>
 #include <map>
@@ -68,12 +69,13 @@ std::string to_string(const operation& o) {
     }
 }
 
-std::vector<operation> draw_operations(testing::random_source& random, const document& d, char32_t& next_character) {
+std::vector<operation> draw_operations(testing::random_source& random, const simulated_text* text,
+                                       char32_t& next_character, bool mostly_text) {
     std::vector<operation> out;
     bool fields[5] = {};
     const std::size_t wanted = random.chance(70) ? 1 : random.between(2, 3);
     while (out.size() < wanted) {
-        const std::size_t field = random.below(5);
+        const std::size_t field = mostly_text && out.empty() && random.chance(70) ? 4 : random.below(text ? 5 : 4);
         if (std::exchange(fields[field], true)) continue;
         operation o;
         o.key = static_cast<std::uint32_t>(random.below(field == 1 ? 3 : 6));
@@ -87,15 +89,15 @@ std::vector<operation> draw_operations(testing::random_source& random, const doc
         case 2: o.what = random.chance(85) ? kind::set_title : kind::reset_title; break;
         case 3: o.what = random.chance(85) ? kind::set_labels : kind::reset_labels; break;
         default:
-            if (d.text.size() > 0 && random.chance(35)) {
+            if (text->size() > 0 && random.chance(mostly_text ? 45 : 35)) {
                 o.what = kind::erase;
-                const std::size_t at = random.below(d.text.size());
-                const std::size_t n = random.between(1, std::min<std::size_t>(d.text.size() - at, 3));
+                const std::size_t at = random.below(text->size());
+                const std::size_t n = random.between(1, std::min<std::size_t>(text->size() - at, 3));
                 o.key = static_cast<std::uint32_t>(at);
-                o.text = characters(d.text.substr(at, n));
+                o.text = characters(text->substr(at, n));
             } else {
                 o.what = kind::type;
-                o.key = static_cast<std::uint32_t>(random.below(d.text.size() + 1));
+                o.key = static_cast<std::uint32_t>(random.below(text->size() + 1));
                 for (std::size_t n = random.chance(3) ? 300 : random.between(1, 4); n > 0; --n)
                     o.text += next_character++;
             }
@@ -107,7 +109,15 @@ std::vector<operation> draw_operations(testing::random_source& random, const doc
     return out;
 }
 
-void apply(const operation& o, document& d, transaction& tx) {
+namespace {
+
+template <class D> constexpr bool has_text = requires(D d) { d.text; };
+
+template <class D> void apply(const operation& o, D& d, transaction& tx) {
+    if constexpr (has_text<D>) {
+        if (o.what == kind::type) return d.text.insert(tx, o.key, utf8(o.text));
+        if (o.what == kind::erase) return d.text.erase(tx, o.key, o.text.size());
+    }
     switch (o.what) {
     case kind::add: d.tags.add(tx, o.key); break;
     case kind::remove: d.tags.remove(tx, o.key); break;
@@ -124,21 +134,121 @@ void apply(const operation& o, document& d, transaction& tx) {
     case kind::reset_title: d.title.reset(tx); break;
     case kind::set_labels: d.labels.set(tx, o.key); break;
     case kind::reset_labels: d.labels.reset(tx); break;
-    case kind::type: d.text.insert(tx, o.key, utf8(o.text)); break;
-    case kind::erase: d.text.erase(tx, o.key, o.text.size()); break;
+    default: break;
     }
 }
 
-std::string show(const document& d) {
+template <class D> std::string show(const D& d) {
     view v;
     v.tags.insert(d.tags.begin(), d.tags.end());
     for (const auto& [k, counter] : d.counts) v.counts[k] = counter.value();
     v.titles = d.title.siblings();
     v.labels = d.labels.values();
-    const auto text = characters(d.text.str());
-    v.text.insert(text.begin(), text.end());
-    if (v.text.size() != text.size()) return "a character stands twice in the text";
+    if constexpr (has_text<D>) {
+        const auto text = characters(d.text.str());
+        v.text.insert(text.begin(), text.end());
+        if (v.text.size() != text.size()) return "a character stands twice in the text";
+    }
     return v.str();
+}
+
+template <class D> class opened final : public opened_collection {
+public:
+    opened(wall_clock wall, planted_bug bug) : state_(std::move(wall)), tampered_(tampered_state(bug, state_)) {}
+
+    replicated_state& state() override { return state_; }
+    replicated_state& seen_by_engine() override { return tampered_ ? *tampered_ : state_; }
+    const simulated_text* text() const override {
+        if constexpr (has_text<D>)
+            return &state_->text;
+        else
+            return nullptr;
+    }
+    std::optional<dot_range> edit(const std::vector<operation>& operations, bool acknowledge) override {
+        const auto dots = state_.edit(
+            [&](D& d, transaction& tx) {
+                for (const auto& o : operations) apply(o, d, tx);
+            },
+            acknowledge);
+        if (tampered_ && dots) std::swap(tampered_->pending(), state_.pending());
+        return dots;
+    }
+    std::string show() const override { return simulation::show(*state_); }
+    bool equals(const opened_collection& other) const override {
+        const auto& theirs = static_cast<const opened&>(other).state_;
+        if constexpr (has_text<D>)
+            if (state_->text.str() != theirs->text.str()) return false;
+        return state_.get().state() == theirs.get().state();
+    }
+    bool damage(testing::random_source& random) override {
+        if constexpr (crdt_traits<D>::leaves_tombstones)
+            return lose_field(random);
+        else
+            return lose_dot(random);
+    }
+
+private:
+    replicated<D> state_;
+    std::unique_ptr<replicated_state> tampered_;
+
+    // Of complete states, the one with the greater digest stays: so it must not be this one.
+    bool lose_field(testing::random_source& random) {
+        const auto before = state_.digest();
+        for (std::size_t first = random.below(4), i = 0; i < 4; ++i) {
+            auto less = state_.get().state().whole();
+            switch ((first + i) % 4) {
+            case 0: std::get<0>(less.fragment.fields) = {}; break;
+            case 1: std::get<1>(less.fragment.fields) = {}; break;
+            case 2: std::get<2>(less.fragment.fields) = {}; break;
+            default: std::get<3>(less.fragment.fields) = {};
+            }
+            causal<D> would_be;
+            would_be.join(less);
+            if (would_be.digest() >= before) continue;
+            return state_.restore(state_.id(), encode(less)).has_value();
+        }
+        return false;
+    }
+    bool lose_dot(testing::random_source& random) {
+        std::vector<dot_range> live;
+        state_.context().for_each([&](const dot_range& r) {
+            for (auto seq = r.first; seq <= r.last; ++seq) live.push_back({r.replica, seq, seq});
+        });
+        const auto digests = state_.digests(live);
+        for (std::size_t i = live.size(); i-- > 0;)
+            if (digests[i] == 0 || digests[i] == removed_digest)
+                live.erase(live.begin() + static_cast<std::ptrdiff_t>(i));
+        if (live.empty()) return false;
+        delta<D> nothing;
+        nothing.covered.add(live[random.below(live.size())]);
+        return state_.replace(encode(nothing), nothing.covered).has_value();
+    }
+};
+
+thread_local const causal_context* pruned_plainly = nullptr;
+
+} // namespace
+
+simulated_text::plain_stability::plain_stability(const causal_context& all) { pruned_plainly = &all; }
+simulated_text::plain_stability::~plain_stability() { pruned_plainly = nullptr; }
+
+// To the rule for sequences as much seems to be stable as can be without another deletion seeming so.
+void simulated_text::prune(const version_vector& stable, std::span<const dot_range> settled, dot_sink* sink) {
+    rga_text::prune(stable, settled, sink);
+    if (!pruned_plainly) return;
+    text_fragment rest;
+    extract(*pruned_plainly, rest);
+    auto seeming = pruned_plainly->version();
+    for (const auto& d : rest.deletions)
+        seeming.set(d.first.replica, std::min(seeming[d.first.replica], d.first.seq - 1));
+    rga_text::prune(seeming, {}, sink);
+}
+
+std::unique_ptr<opened_collection> open_document(wall_clock wall, planted_bug bug) {
+    return std::make_unique<opened<document>>(std::move(wall), bug);
+}
+std::unique_ptr<opened_collection> open_ledger(wall_clock wall, planted_bug bug) {
+    return std::make_unique<opened<ledger>>(std::move(wall), bug);
 }
 
 std::string specified(const std::vector<const edit_record*>& seen) {

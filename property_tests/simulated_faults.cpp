@@ -22,13 +22,26 @@ void world::do_step(const step& s) {
     }
     case step_kind::look:
         if (!m.running()) break;
-        for (std::size_t c = 0; c < names.size(); ++c) m.compare_with_specification(c);
+        for (std::size_t c = 0; c < m.opens; ++c) m.compare_with_specification(c);
         break;
     case step_kind::keep_copy:
         if (!m.running() || !m.unpublished.empty() || m.held()) break;
         m.copy = machine::saved_copy{m.disk.copy(), m.durable, m.id};
         trace(&m, "its storage is copied");
         break;
+    case step_kind::say:
+        if (m.running() && !network.paused(m.place)) m.say(s.draw);
+        break;
+    case step_kind::fall_silent:
+        if (m.running() && !network.paused(m.place)) m.fall_silent();
+        break;
+    case step_kind::newcomer: {
+        auto& last = *machines[plan.nodes - 1];
+        if (last.running() || last.id != replica_id{}) break;
+        count("newcomers");
+        last.start();
+        break;
+    }
     default:
         if (guarded.empty()) do_fault(s, m, draw);
     }
@@ -54,6 +67,9 @@ void world::do_fault(const step& s, machine& m, testing::random_source& draw) {
         m.skew += static_cast<std::int64_t>(draw.below(7200)) * 1000 - 3'600'000;
         trace(&m, "its clock jumps; it is off by ", std::to_string(m.skew), " ms");
         return;
+    case step_kind::add_link: return add_link(m, draw);
+    case step_kind::remove_link: return remove_link(m, draw);
+    case step_kind::long_absence: return long_absence(m, draw);
     default: break;
     }
     if (!m.running() || network.paused(m.place)) return;
@@ -91,6 +107,7 @@ void world::do_fault(const step& s, machine& m, testing::random_source& draw) {
     case step_kind::set_back: return set_back(m, draw);
     case step_kind::clone: return clone(m, draw);
     case step_kind::evict: return evict(m, draw);
+    case step_kind::leave: return leave(m, draw);
     case step_kind::pause:
         fault("pause");
         trace(&m, "pauses");
@@ -150,21 +167,102 @@ void world::partition(testing::random_source& draw, bool one_way) {
     const auto duration = time(100 + draw.below(4000));
     std::size_t bridge = machines.size();
     if (plan.bridges && plan.nodes > 2 && draw.chance(50)) bridge = draw.below(plan.nodes);
-    fault(bridge < machines.size() ? "bridged partition" : one_way ? "one-way partition" : "partition");
     std::vector<std::pair<std::size_t, std::size_t>> where;
+    bool cuts = false;
     std::string text;
     for (std::size_t a = 0; a < left.size(); ++a)
         for (std::size_t b = 0; b < left.size(); ++b)
             if (left[a] != left[b] && (!one_way || left[a]) && a != bridge && b != bridge) {
                 where.emplace_back(a, b);
                 text += " " + machines[a]->name + "-/->" + machines[b]->name;
+                cuts |= network.linked(a, b) && machines[a]->exists && machines[b]->exists;
             }
+    if (cuts) fault(bridge < machines.size() ? "bridged partition" : one_way ? "one-way partition" : "partition");
     trace(nullptr, "partition:", text);
     for (auto [a, b] : where) network.block(a, b);
     network.schedule(network.now() + duration, [this, where] {
         trace(nullptr, "partition over");
         for (auto [a, b] : where) network.unblock(a, b);
     });
+}
+
+// Links that come while others are cut off may lead around that, like any other way.
+void world::dial(std::size_t a, std::size_t b) {
+    if (random.chance(50)) std::swap(a, b);
+    trace(machines[a].get(), "dials ", machines[b]->name);
+    network.dial(a, b);
+    if (random.chance(30)) network.dial(b, a);
+    for (auto [from, to] : {std::pair(a, b), std::pair(b, a)})
+        network.set(from, to, {.delay = time(1 + random.below(10)), .jitter = time(random.below(10))});
+}
+
+void world::add_link(machine& m, testing::random_source& draw) {
+    std::vector<std::size_t> others;
+    for (std::size_t n = 0; n < plan.nodes; ++n)
+        if (m.place < plan.nodes && n != m.place && !network.linked(m.place, n)) others.push_back(n);
+    if (others.empty()) return;
+    count("link added");
+    dial(m.place, others[draw.below(others.size())]);
+}
+
+void world::remove_link(machine& m, testing::random_source& draw) {
+    std::vector<std::size_t> others;
+    for (std::size_t n = 0; n < plan.nodes; ++n)
+        if (m.place < plan.nodes && n != m.place && network.linked(m.place, n)) others.push_back(n);
+    if (others.empty()) return;
+    const auto other = others[draw.below(others.size())];
+    fault("link removed");
+    trace(&m, "its link to ", machines[other]->name, " is removed");
+    network.hang_up(m.place, other);
+    if (!whole()) join_parts_later();
+}
+
+void world::join_parts_later() {
+    network.schedule(network.now() + time(20 + random.below(1500)), [this] {
+        if (guarded.empty())
+            join_parts();
+        else
+            join_parts_later();
+    });
+}
+
+// What was one network is one again, for every collection.
+void world::join_parts() {
+    for (std::size_t c = 0; c < names.size(); ++c) {
+        for (auto p = parts_of(c); !p.rest.empty(); p = parts_of(c)) {
+            count("network in one piece again");
+            dial(p.first[random.below(p.first.size())], p.rest[random.below(p.rest.size())]);
+        }
+    }
+}
+
+world::parts world::parts_of(std::size_t collection, bool connected_only, std::size_t without) const {
+    parts found;
+    for (std::size_t n = 0; n < plan.nodes; ++n)
+        if (n != without && machines[n]->opens > collection) found.rest.push_back(n);
+    const auto reached = [&](std::size_t n) {
+        return found.first.empty() || std::any_of(found.first.begin(), found.first.end(), [&](std::size_t a) {
+                   return network.linked(a, n) && (!connected_only || network.connected(a, n));
+               });
+    };
+    for (;;) {
+        const auto next = std::find_if(found.rest.begin(), found.rest.end(), reached);
+        if (next == found.rest.end()) return found;
+        found.first.push_back(*next);
+        found.rest.erase(next);
+    }
+}
+
+bool world::whole() const {
+    for (std::size_t c = 0; c < names.size(); ++c)
+        if (!parts_of(c).rest.empty()) return false;
+    return true;
+}
+
+bool world::connected_without(std::size_t place) const {
+    for (std::size_t c = 0; c < names.size(); ++c)
+        if (!parts_of(c, true, place).rest.empty()) return false;
+    return true;
 }
 
 // ---- machines ----
@@ -191,17 +289,60 @@ void world::crash_in_step(machine& m, testing::random_source& draw) {
 void world::lose_storage(machine& m, testing::random_source& draw) {
     const bool goes_on = std::any_of(machines.begin(), machines.end(), [&](const auto& other) {
         return other.get() != &m && other->running() && !network.paused(other->place) && !other->held() &&
-               other->disk.level() != durability::none && network.linked(m.place, other->place);
+               other->disk.level() != durability::none && network.linked(m.place, other->place) &&
+               other->opens >= m.opens;
     });
     if (!goes_on) return;
     fault("storage lost");
     m.die("crashes, and its storage is lost", draw.chance(60));
+    empty_disk(m);
+    restart_later(m, draw.next());
+}
+
+void world::empty_disk(machine& m) {
     storage_lost(m, std::vector<version_vector>(names.size()));
     forget_unpublished(m);
     m.disk = memory_disk(m.disk.level());
     m.lineage = next_lineage++;
     m.copy.reset();
+}
+
+// What it had is with somebody who stays; a newcomer comes to its place.
+void world::leave(machine& m, testing::random_source& draw) {
+    if (m.place >= plan.nodes || m.held() || !m.unpublished.empty() || !m.engine_->writable()) return;
+    const bool handed_over = std::any_of(machines.begin(), machines.end(), [&](const auto& other) {
+        if (other.get() == &m || !other->running() || network.paused(other->place) || other->held()) return false;
+        if (other->disk.level() != durability::full || !network.linked(m.place, other->place)) return false;
+        if (other->opens < m.opens) return false;
+        for (collection_id c = 0; c < m.opens; ++c)
+            if (!m.engine_->version(c).within(other->engine_->version(c))) return false;
+        return true;
+    });
+    if (!handed_over) return;
+    fault("leave");
+    m.leave();
+    empty_disk(m);
     restart_later(m, draw.next());
+}
+
+// Who comes back after it was given up has nothing of its own that others lack.
+void world::long_absence(machine& m, testing::random_source& draw) {
+    machine* who = nullptr;
+    for (std::size_t i = 0; i < plan.nodes && !who; ++i) {
+        auto& n = *machines[(m.place + i) % plan.nodes];
+        if (n.running() && (n.role != node_role::leader || n.disk.level() == durability::none)) who = &n;
+    }
+    if (!who) return;
+    fault("long absence");
+    who->die("goes away for long", draw.chance(60));
+    const auto& t = options.timings;
+    network.schedule(network.now() + t.forget_volatile + t.peer_timeout + time(300 + draw.below(1000)),
+                     [who] { who->start(); });
+}
+
+void world::count_given_up(replica_id who) {
+    for (const auto& m : machines)
+        if (m->id == who && !m->running()) count("given up for its silence");
 }
 
 // The promise holds if somebody who has all that the lost storage had published is there when it comes back.
@@ -212,9 +353,9 @@ void world::set_back(machine& m, testing::random_source& draw) {
     for (auto& other : machines) {
         if (other.get() != &m && other->exists && other->id == owner) return; // a clone lives under it
         if (other.get() == &m || !other->running() || network.paused(other->place) || other->held()) continue;
-        if (!network.linked(m.place, other->place)) continue;
+        if (!network.linked(m.place, other->place) || other->opens < m.opens) continue;
         bool has_all = true;
-        for (collection_id c = 0; c < names.size(); ++c)
+        for (collection_id c = 0; c < m.opens; ++c)
             has_all &= m.engine_->version(c)[owner] <= other->engine_->version(c)[owner];
         if (has_all) witness = other.get();
     }
@@ -246,9 +387,9 @@ void world::watch_set_back(machine& m, machine& witness) {
 }
 
 bool world::all_at_work() const {
-    return std::all_of(machines.begin(), machines.end(), [&](const auto& m) {
-        return !m->exists || (m->running() && !network.paused(m->place) && !m->held());
-    });
+    return whole() && std::all_of(machines.begin(), machines.end(), [&](const auto& m) {
+               return !m->exists || (m->running() && !network.paused(m->place) && !m->held());
+           });
 }
 
 // Nothing else goes wrong until this is over.
@@ -262,27 +403,12 @@ void world::guard_all() {
     network.heal();
 }
 
-bool world::connected_without(std::size_t place) const {
-    std::set<std::size_t> reached;
-    std::vector<std::size_t> next;
-    for (std::size_t n = 0; n < plan.nodes && next.empty(); ++n)
-        if (n != place) next.push_back(n);
-    while (!next.empty()) {
-        const auto at = next.back();
-        next.pop_back();
-        if (!reached.insert(at).second) continue;
-        for (std::size_t n = 0; n < plan.nodes; ++n)
-            if (n != place && n != at && network.linked(at, n) && network.connected(at, n)) next.push_back(n);
-    }
-    return reached.size() + 1 == plan.nodes;
-}
-
 // What was sent before the node was cut off has reached all of the others, or none, when it comes back.
 void world::evict(machine& m, testing::random_source& draw) {
     if (machines.back()->exists || m.disk.level() != durability::full || m.held()) return;
     if (!all_at_work()) return;
     for (std::size_t n = 0; n < plan.nodes; ++n) // what only it has of others, these might depend on
-        for (collection_id c = 0; c < names.size(); ++c)
+        for (collection_id c = 0; c < std::min(m.opens, machines[n]->opens); ++c)
             if (n != m.place && !m.engine_->version(c).within(machines[n]->engine_->version(c))) return;
     if (!connected_without(m.place)) return;
     fault("eviction");
@@ -327,6 +453,7 @@ void world::clone(machine& m, testing::random_source& draw) {
     guard_all();
     const bool old = m.copy && draw.chance(50);
     second.disk = old ? m.copy->disk.copy() : m.disk.copy();
+    second.opens = m.opens;
     second.lineage = next_lineage++;
     second.must_keep = false;
     second.exists = true;

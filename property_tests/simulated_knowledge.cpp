@@ -13,7 +13,7 @@ std::size_t world::collection_of(channel c) const {
 }
 
 // Everything that leaves is read: it must be durable, and no dot may mean two things.
-void machine::look_at_frame(std::span<const std::byte> frame) {
+void machine::look_at_frame(std::span<const std::byte> frame, std::optional<link_id> to) {
     const auto opened = open_frame(frame);
     if (!opened) return;
     if (engine_->id() != id) identity_changed();
@@ -34,6 +34,10 @@ void machine::look_at_frame(std::span<const std::byte> frame) {
             for (std::size_t c = 0; c < world_.names.size(); ++c)
                 for (const auto& theirs : h->collections)
                     if (theirs.name == name_digest(world_.names[c])) said(c, theirs.version);
+            for (const auto& mine : h->collections) {
+                if (!mine.member) world_.count("hellos of who waits to be let in");
+                if (mine.fallen_back) world_.count("hellos to who once had more");
+            }
         } else if (const auto* b = std::get_if<beacon>(&m)) {
             for (const auto& mine : b->collections) said(world_.collection_of(mine.channel), mine.version);
         } else if (const auto* u = std::get_if<update>(&m)) {
@@ -52,6 +56,19 @@ void machine::look_at_frame(std::span<const std::byte> frame) {
             if (e == unpublished.end()) continue;
             publish(**e);
             unpublished.erase(e);
+        } else if (const auto* w = std::get_if<relaying>(&m)) {
+            static constexpr std::string_view wishes[] = {"", "relays unwanted", "relays wanted", "relays cut off"};
+            world_.count(wishes[static_cast<std::size_t>(w->wish)]);
+        } else if (const auto* r = std::get_if<refuse>(&m)) {
+            world_.count("refusal: " + std::string(joinery::to_string(r->reason)));
+        } else if (const auto* p = std::get_if<pull>(&m)) { // who is below the horizon gets a complete state
+            const auto c = world_.collection_of(p->channel);
+            const auto& asked = *world_.machines[world_.network.other_end(*to)];
+            if (!p->repair && c < asked.documents.size() && !asked.documents[c]->state().horizon().within(p->version))
+                world_.below_horizon.insert(p->request);
+        } else if (const auto* k = std::get_if<chunk>(&m)) {
+            if (k->offset + k->bytes.size() == k->total && world_.below_horizon.erase(k->request) > 0)
+                world_.count("complete states for who was below the horizon");
         }
     }
 }
@@ -63,11 +80,12 @@ void machine::take_counters() {
     engine_->counters().for_each(
         [&](std::string_view what, std::uint64_t n) { world_.count("engine: " + std::string(what), n - before[i++]); });
     counted = engine_->counters();
+    for (const auto& d : documents) world_.count("clocks not believed", d->state().clock().rejected());
 }
 
 // The edits that are in its document.
 std::vector<const edit_record*> machine::visible(std::size_t collection) const {
-    const auto version = documents[collection]->version();
+    const auto version = documents[collection]->state().version();
     std::uint64_t own_from = UINT64_MAX;
     std::vector<const edit_record*> out;
     for (const auto* e : unpublished) {
@@ -87,11 +105,12 @@ void machine::compare_with_specification(std::size_t collection) {
     const auto seen = visible(collection);
     std::uint64_t dots = 0, had = 0;
     for (const auto* e : seen) dots += e->dots.size();
-    for (const auto& [replica, last] : documents[collection]->version()) had += last;
+    const auto version = documents[collection]->state().version();
+    for (const auto& [replica, last] : version) had += last;
     if (dots != had)
         world_.fail(this, "its edits have " + std::to_string(dots) + " dots, but its version says " +
-                              joinery::to_string(documents[collection]->version()));
-    const auto shown = show(**documents[collection]);
+                              joinery::to_string(version));
+    const auto shown = documents[collection]->show();
     const auto wanted = specified(seen);
     if (shown != wanted)
         world_.fail(this,

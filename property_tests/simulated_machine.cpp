@@ -11,6 +11,7 @@ machine::machine(world& w, std::size_t p, durability level)
       place(p),
       disk(level),
       lineage(w.next_lineage++),
+      opens(w.names.size()),
       durable(w.names.size()),
       told(w.names.size()),
       checked(w.names.size()),
@@ -30,22 +31,19 @@ void machine::start() {
         forgetful = false;
         storage_ = open_disk();
         documents.clear();
-        tampered.clear();
         auto options = world_.options;
         options.name = name;
         options.role = role;
         options.expected_peers = world_.neighbours(place);
         engine_.emplace(options, *storage_, *this);
         engine_->tick(world_.network.now());
-        for (const auto& collection : world_.names) {
+        for (std::size_t c = 0; c < opens; ++c) {
             auto wall = [this] {
                 return static_cast<std::uint64_t>(1'700'000'000'000 + world_.network.now().count() + skew);
             };
-            auto& d = *documents.emplace_back(std::make_unique<replicated<document>>(wall));
-            if (auto seen = tampered_state(world_.bug, d))
-                engine_->attach(collection, *tampered.emplace_back(std::move(seen)));
-            else
-                engine_->attach(collection, d);
+            const auto open = world_.is_ledger(c) ? open_ledger : open_document;
+            auto& d = *documents.emplace_back(open(wall, world_.bug));
+            engine_->attach(world_.names[c], d.seen_by_engine());
         }
     } catch (const storage_crash&) {
         world_.fault("crash in a starting process");
@@ -57,6 +55,7 @@ void machine::start() {
         return world_.restart_later(*this, world_.random.next());
     }
     counted = {};
+    says.assign(opens, {});
     world_.trace(this, first ? "starts as " : "starts again as ", joinery::to_string(engine_->id()));
     world_.count(first ? "first starts" : "restarts");
     look_at_start();
@@ -74,8 +73,8 @@ void machine::die(std::string_view why, bool notice) {
     if (engine_) take_counters();
     world_.trace(this, why);
     engine_.reset();
-    tampered.clear();
     documents.clear();
+    says.clear();
     disk.crash();
     storage_.reset();
     world_.network.stop(place, notice);
@@ -92,6 +91,42 @@ void machine::stop_cleanly() {
     die("stops in good order", true);
 }
 
+void machine::leave() {
+    try {
+        engine_->leave();
+        engine_->close();
+        flushed();
+    } catch (const storage_crash&) {
+    } catch (const storage_error&) {
+    }
+    die("leaves", true);
+}
+
+void machine::say(std::uint64_t seed) {
+    testing::random_source draw(seed);
+    const auto c = static_cast<collection_id>(draw.below(opens));
+    std::vector<std::byte> bytes(draw.between(1, 12));
+    for (auto& b : bytes) b = static_cast<std::byte>(draw.below(256));
+    world_.trace(this, "says ", std::to_string(bytes.size()), " bytes of itself in ", world_.names[c]);
+    world_.count("presence said");
+    input([&] {
+        engine_->set_presence(c, bytes, time(300 + draw.below(1500)));
+        says[c] = std::move(bytes);
+    });
+}
+
+void machine::fall_silent() {
+    for (collection_id c = 0; c < opens; ++c) {
+        if (says[c].empty()) continue;
+        world_.trace(this, "says no more in ", world_.names[c]);
+        world_.count("presence ended");
+        return input([&] {
+            engine_->clear_presence(c);
+            says[c].clear();
+        });
+    }
+}
+
 void machine::edit(std::uint64_t seed) {
     if (!engine_) return;
     testing::random_source draw(seed);
@@ -103,18 +138,14 @@ void machine::edit(std::uint64_t seed) {
     e.lineage = lineage;
     std::optional<dot_range> dots;
     {
-        std::lock_guard lock(d.mutex());
-        e.operations = draw_operations(draw, *d, world_.next_character);
-        e.seen = d.version();
-        dots = d.edit(
-            [&](document& doc, transaction& tx) {
-                for (const auto& o : e.operations) apply(o, doc, tx);
-            },
-            draw.chance(20));
+        std::lock_guard lock(d.state().mutex());
+        e.operations = draw_operations(draw, d.text(), world_.next_character, world_.plan.wordy && d.text());
+        e.seen = d.state().version();
+        dots = d.edit(e.operations, draw.chance(20));
     }
     if (!dots) return;
     e.dots = *dots;
-    e.written = d.clock().latest();
+    e.written = d.state().clock().latest();
     if (world_.tracing) {
         std::string text = "edits " + world_.names[c] + " ";
         for (const auto& o : e.operations) text += to_string(o) + ", ";
@@ -124,8 +155,7 @@ void machine::edit(std::uint64_t seed) {
     if (engine_->status(c).held) world_.count("edits held back");
     world_.edits.push_back(std::move(e));
     unpublished.push_back(&world_.edits.back());
-    if (!tampered.empty()) std::swap(tampered[c]->pending(), d.pending());
-    if (!tampered.empty() || draw.chance(80)) input([] {});
+    if (&d.seen_by_engine() != &d.state() || draw.chance(80)) input([] {});
 }
 
 // ---- the network and the engine ----
@@ -148,19 +178,19 @@ void machine::alarm() {
 
 void machine::broadcast(std::span<const std::byte> frame) {
     const auto out = tamper(frame);
-    look_at_frame(out);
-    if (!out.empty()) world_.network.broadcast(place, out);
+    look_at_frame(out, std::nullopt);
+    world_.network.broadcast(place, out);
 }
 bool machine::send(link_id link, std::span<const std::byte> frame) {
     const auto out = tamper(frame);
-    look_at_frame(out);
-    return out.empty() || world_.network.send(place, link, out);
+    look_at_frame(out, link);
+    return world_.network.send(place, link, out);
 }
 std::span<const std::byte> machine::tamper(std::span<const std::byte> frame) {
     if (world_.bug == planted_bug::none) return frame;
     bool forgetting = false;
     for (const auto& m : world_.machines) forgetting |= m->forgetful;
-    tampered_frame_ = tampered_frame(world_.bug, frame, id, forgetting);
+    tampered_frame_ = tampered_frame(world_.bug, frame, id, forgetting, last_beacon_);
     return tampered_frame_;
 }
 
@@ -173,7 +203,10 @@ void machine::notify(const event& e) {
     world_.count("event: " + what);
     evicted |= e.kind == event_kind::evicted;
     if (e.kind != event_kind::changed) world_.trace(this, "event: ", what, " ", e.text);
-    if (e.kind == event_kind::divergence || e.kind == event_kind::lost_edits || e.kind == event_kind::incompatible_peer)
+    if (e.kind == event_kind::member_gone && world_.plan.forgets) world_.count_given_up(e.peer);
+    if (world_.gone_bad && (e.kind == event_kind::divergence || e.kind == event_kind::repaired)) return;
+    if (e.kind == event_kind::divergence || e.kind == event_kind::lost_edits ||
+        e.kind == event_kind::incompatible_peer || e.kind == event_kind::repaired)
         world_.fail(this, "event: " + what + ": " + e.text);
 }
 
@@ -238,7 +271,7 @@ void machine::identity_changed() {
     }
     world_.count("edits renamed", renamed);
     for (std::size_t c = 0; c < documents.size(); ++c) {
-        version_vector had = documents[c]->version();
+        version_vector had = documents[c]->state().version();
         had.set(id, 0);
         checked[c].meet(had);
     }
@@ -257,12 +290,12 @@ void machine::take_back(replica_id old) {
     std::erase_if(all, [](const auto* e) { return !e->published; });
     std::sort(unpublished.begin(), unpublished.end(), [](const auto* a, const auto* b) { return a->dots < b->dots; });
     for (std::size_t c = 0; c < documents.size(); ++c)
-        told[c].set(old, std::min(told[c][old], documents[c]->version()[old]));
+        told[c].set(old, std::min(told[c][old], documents[c]->state().version()[old]));
 }
 
 void machine::find_reissued(replica_id who) {
     for (std::size_t c = 0; c < documents.size(); ++c) {
-        const auto last = documents[c]->context().greatest(who);
+        const auto last = documents[c]->state().context().greatest(who);
         std::uint64_t known = 0;
         for (const auto* e : unpublished)
             if (e->collection == c && e->dots.replica == who) known = std::max(known, e->dots.last);
@@ -276,7 +309,7 @@ void machine::find_reissued(replica_id who) {
         again.collection = c;
         again.lineage = lineage;
         again.dots = {who, known + 1, last};
-        again.seen = documents[c]->version();
+        again.seen = documents[c]->state().version();
         again.seen.set(who, known);
         again.acknowledged = true;
         operation typed{.what = operation::kind::type};
@@ -306,7 +339,7 @@ void machine::renamed_unheard(replica_id old) {
     for (const auto* e : unpublished) {
         if (!held_before[e->collection] || e->dots.replica != old) continue;
         replica_id to{};
-        for (const auto& [replica, seq] : documents[e->collection]->version())
+        for (const auto& [replica, seq] : documents[e->collection]->state().version())
             if (replica != old && !world_.by_replica.contains(replica)) to = replica;
         if (to == replica_id{}) continue; // they are as they were
         const auto at = found.try_emplace(e->collection, moved{e->dots.first - 1, to}).first;
@@ -330,8 +363,8 @@ void machine::look_at_start() {
     const auto now = engine_->id();
     const replica_id old = std::exchange(id, now);
     for (std::size_t c = 0; c < documents.size(); ++c) {
-        const auto version = documents[c]->version();
-        if (!documents[c]->context().gapless()) world_.fail(this, "a restored state has gaps");
+        const auto version = documents[c]->state().version();
+        if (!documents[c]->state().context().gapless()) world_.fail(this, "a restored state has gaps");
         if (must_keep && !forgetful && !told[c].within(version))
             world_.fail(this, "after a restart it has " + joinery::to_string(version) + " of " + world_.names[c] +
                                   ", but has told others of " + joinery::to_string(told[c]));
@@ -343,7 +376,7 @@ void machine::look_at_start() {
     }
     find_reissued(now);
     std::erase_if(unpublished, [&](edit_record* e) {
-        if (documents[e->collection]->context().contains(e->dots)) return false;
+        if (documents[e->collection]->state().context().contains(e->dots)) return false;
         if (e->acknowledged && must_keep && !forgetful)
             world_.fail(this, "an acknowledged edit is not there after a restart: " +
                                   joinery::to_string(dot{e->dots.replica, e->dots.first}));
@@ -353,7 +386,7 @@ void machine::look_at_start() {
     if (!must_keep)
         for (auto& t : told) t = {};
     must_keep = disk.level() != durability::none;
-    for (std::size_t c = 0; c < documents.size(); ++c) durable[c] = documents[c]->version();
+    for (std::size_t c = 0; c < documents.size(); ++c) durable[c] = documents[c]->state().version();
     for (auto* e : unpublished) e->acknowledged = true;
     for (collection_id c = 0; c < documents.size(); ++c) held_before[c] = engine_->status(c).held;
 }
@@ -361,7 +394,7 @@ void machine::look_at_start() {
 // Only what came in since the last time is looked at.
 void machine::check_closed() {
     for (std::size_t c = 0; c < documents.size(); ++c) {
-        const auto& context = documents[c]->context();
+        const auto& context = documents[c]->state().context();
         auto version = context.version();
         if (version == checked[c]) continue;
         if (!context.gapless()) world_.fail(this, "the state of " + world_.names[c] + " has gaps");

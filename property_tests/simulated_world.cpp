@@ -24,6 +24,7 @@ engine_options options_for(const schedule& s, testing::random_source& random) {
                  .hello_grace = time(400),
                  .peer_timeout = time(1500),
                  .answer_life = time(1500)};
+    if (s.forgets) o.timings.forget_volatile = time(800 + random.below(800));
     if (!s.small_limits) return o;
     auto& l = o.limits;
     l.batch = 200 + random.below(400);
@@ -42,7 +43,9 @@ world::world(const schedule& s, planted_bug b, bool trace)
     : plan(s), bug(b), tracing(trace), random(s.seed), network(random.next()), options(options_for(s, random)) {
     for (std::size_t c = 0; c < s.collections; ++c) {
         names.push_back(c == 0 ? "notes" : "plans");
-        channels.push_back(channel_of(name_digest(names.back()), fingerprint<document>()));
+        const bool has_text = !s.ledger || c + 1 < s.collections;
+        channels.push_back(
+            channel_of(name_digest(names.back()), has_text ? fingerprint<document>() : fingerprint<ledger>()));
     }
     options.random = [this] { return random.next(); };
     testing::random_source roles(s.seed + 1);
@@ -53,6 +56,10 @@ world::world(const schedule& s, planted_bug b, bool trace)
         auto& m = *machines.emplace_back(std::make_unique<machine>(*this, n, level));
         m.name = std::string(1, static_cast<char>('A' + n));
         m.exists = n < s.nodes;
+        if (s.partial && n + 1 == s.nodes) {
+            m.opens = 1;
+            count("nodes with some collections only");
+        }
         m.role = roles.chance(60) || n == 0 || !s.followers ? node_role::leader
                  : roles.chance(50)                         ? node_role::follower
                                                             : node_role::hub;
@@ -106,7 +113,13 @@ void world::make_links() {
             break;
         case 1: link(a, (a + 1) % n); break; // a ring
         case 2: link(a, 0); break;           // a star
-        default:                             // everybody with everybody
+        case 5:                              // a tree
+        case 6:                              // any graph
+            if (a > 0) link(a, random.below(a));
+            for (std::size_t b = 0; b < a && plan.topology / 2 == 6; ++b)
+                if (random.chance(30)) link(a, b);
+            break;
+        default: // everybody with everybody
             for (std::size_t b = a + 1; b < n; ++b) link(a, b);
         }
         link(a, n); // a clone knows everybody
@@ -114,34 +127,53 @@ void world::make_links() {
     const link_conditions usual{.delay = time(1 + random.below(10)), .jitter = time(random.below(10))};
     network.set_all(usual);
     machines.back()->name += "'"; // the clone
+    count(shape());
+}
+
+// What it is, however it was drawn: small graphs are of several kinds.
+std::string_view world::shape() const {
+    std::size_t links = 0, most = 0;
+    for (std::size_t a = 0; a < plan.nodes; ++a) {
+        links += neighbours(a);
+        most = std::max(most, neighbours(a));
+    }
+    links /= 2;
+    if (plan.nodes == 2) return "topology: pair";
+    if (links + 1 == plan.nodes)
+        return most == 2 ? "topology: line" : most + 1 == plan.nodes ? "topology: star" : "topology: tree";
+    if (most == 2) return "topology: ring";
+    return links == plan.nodes * (plan.nodes - 1) / 2 ? "topology: complete" : "topology: any graph";
 }
 
 void world::run() {
     try {
         for (auto& m : machines)
-            if (m->exists) m->start();
+            if (m->exists && !(plan.late && m->place + 1 == plan.nodes)) m->start();
         for (const auto& s : plan.steps) network.schedule(s.at, [this, &s] { do_step(s); });
         const time end = plan.steps.empty() ? time(0) : plan.steps.back().at;
         network.run_until(end + time(500));
         for (int i = 0; !guarded.empty() && i < 200; ++i) network.run_until(network.now() + time(50));
         heal();
         const time healed = network.now();
-        while (!converged()) {
-            if (network.now() - healed > longest_convergence) {
+        wait_until(
+            longest_convergence, [this] { return converged(); },
+            [this] {
                 std::string all;
                 for (const auto& m : machines)
-                    for (collection_id c = 0; m->engine_ && c < names.size(); ++c)
+                    for (collection_id c = 0; m->engine_ && c < m->opens; ++c)
                         all += "\n    " + m->name + " " + names[c] + " " + joinery::to_string(m->engine_->version(c)) +
                                (m->engine_->status(c).held ? " held" : "") +
                                (m->engine_->writable() ? "" : " conflict");
-                fail(nullptr, "the nodes have not become equal: " + all);
-            }
-            network.run_until(network.now() + time(50));
-        }
+                return "the nodes have not become equal: " + all;
+            });
         result.converged_after = network.now() - healed;
         check_end();
         network.run_until(network.now() + time(1600)); // an audit
         check_end();
+        wait_until(
+            time(10'000), [this] { return presence_agreed(); },
+            [] { return "not everybody shows what the others say of themselves"; });
+        if (plan.goes_bad) go_bad();
         for (auto& m : machines)
             if (m->running()) m->take_counters();
     } catch (const violation& v) {
@@ -163,6 +195,7 @@ void world::run() {
 void world::heal() {
     trace(nullptr, "everything is healed");
     network.heal();
+    join_parts();
     for (auto& m : machines) {
         if (!m->exists) continue;
         m->disk.crash_at(0);
@@ -173,26 +206,71 @@ void world::heal() {
 }
 
 bool world::converged() const {
-    const machine* first = nullptr;
     for (const auto& m : machines) {
         if (!m->exists) continue;
         if (!m->running() || !m->engine_->writable() || m->held()) return false;
-        if (!first) first = m.get();
-        for (collection_id c = 0; c < names.size(); ++c)
-            if (m->engine_->version(c) != first->engine_->version(c)) return false;
+        for (collection_id c = 0; c < m->opens; ++c)
+            if (m->engine_->version(c) != machines.front()->engine_->version(c)) return false;
     }
     return true;
 }
 
+template <class Done, class Failure> void world::wait_until(time longest, Done&& done, Failure&& failure) {
+    for (const auto from = network.now(); !done(); network.run_until(network.now() + time(50)))
+        if (network.now() - from > longest) fail(nullptr, failure());
+}
+
+bool world::presence_agreed() const {
+    for (const auto& m : machines) {
+        if (!m->running()) continue;
+        for (collection_id c = 0; c < m->opens; ++c) {
+            std::map<replica_id, std::vector<std::byte>> said, shown;
+            for (const auto& other : machines)
+                if (other != m && other->running() && c < other->opens && !other->says[c].empty())
+                    said.emplace(other->id, other->says[c]);
+            for (auto& p : m->engine_->presence(c)) shown.emplace(p.replica, std::move(p.bytes));
+            if (said != shown) return false;
+        }
+    }
+    return true;
+}
+
+// Memory goes bad: the node is told by its peers, and takes what they have.
+void world::go_bad() {
+    const auto c = plan.ledger && random.chance(70) ? names.size() - 1 : random.below(names.size());
+    std::vector<machine*> all;
+    for (auto& m : machines)
+        if (m->running() && m->opens > c) all.push_back(m.get());
+    auto& m = *all[random.below(all.size())];
+    auto& d = *m.documents[c];
+    gone_bad = true;
+    {
+        std::lock_guard lock(d.state().mutex());
+        if (all.size() < 2 || !d.damage(random)) return;
+    }
+    fault("state gone bad");
+    trace(&m, "something of ", names[c], " is gone");
+    wait_until(
+        time(20'000),
+        [&] {
+            return std::all_of(all.begin(), all.end(), [&](const auto* other) {
+                return other->documents[c]->state().digest() == all.front()->documents[c]->state().digest();
+            });
+        },
+        [] { return "a state that has gone bad is not mended"; });
+    count(is_ledger(c) ? "mended dot by dot" : "mended as a whole");
+    check_end();
+}
+
 void world::check_end() {
-    const machine* first = nullptr;
     for (auto& m : machines) {
         if (!m->running()) continue;
         m->check_closed();
-        for (collection_id c = 0; c < names.size(); ++c) {
-            const auto& state = m->documents[c]->get().state();
+        const auto& first = *machines.front(); // it opens everything
+        for (collection_id c = 0; c < m->opens; ++c) {
+            const auto& state = m->documents[c]->state();
             if (m->engine_->version(c) != state.version()) fail(m.get(), "the engine's version is not the state's");
-            if (!first) {
+            if (m.get() == &first) {
                 m->compare_with_specification(c);
                 for (const auto& e : edits)
                     if (e.collection == c && e.acknowledged && !e.excused && !e.gone &&
@@ -201,13 +279,11 @@ void world::check_end() {
                              "an acknowledged edit is lost: " + joinery::to_string(dot{e.dots.replica, e.dots.first}));
                 continue;
             }
-            const auto& other = first->documents[c]->get().state();
-            if (!(state == other) || state.digest() != other.digest())
-                fail(m.get(), "equal versions of " + names[c] + ", but not the same as " + first->name + ":\n    " +
-                                  show(*state) + "\n    " + show(*other));
-            if (state->text.str() != other->text.str()) fail(m.get(), "the texts differ");
+            const auto& other = *first.documents[c];
+            if (!m->documents[c]->equals(other) || state.digest() != other.state().digest())
+                fail(m.get(), "equal versions of " + names[c] + ", but not the same as " + first.name + ":\n    " +
+                                  m->documents[c]->show() + "\n    " + other.show());
         }
-        if (!first) first = m.get();
     }
 }
 

@@ -3,6 +3,7 @@
 
 // The inside of a schedule: machines (a disk, a clock, a process with an engine) and what is known of all.
 
+#include "planted_bugs.hpp"
 #include "simulated_document.hpp"
 #include "simulation.hpp"
 
@@ -16,8 +17,6 @@
 #include <stdexcept>
 
 namespace joinery::simulation {
-
-using time = simulated_network::time;
 
 /// A broken invariant: ends the schedule.
 struct violation : std::runtime_error {
@@ -39,6 +38,9 @@ public:
     /// The process ends, without a word.
     void die(std::string_view why, bool notice);
     void stop_cleanly();
+    void leave();
+    void say(std::uint64_t seed);
+    void fall_silent();
     bool held() const;
 
     // ---- what the network and the engine call ----
@@ -58,13 +60,13 @@ public:
     std::int64_t skew = 0; ///< of its wall clock, in milliseconds
     node_role role = node_role::leader;
     std::size_t lineage;    ///< of what is on the disk
+    std::size_t opens;      ///< the first of the collections, so many
     bool exists = true;     ///< false for the place of a clone that was not made
     bool evicted = false;   ///< it was told so, and has the same id still
     bool forgetful = false; ///< planted: the last start forgot edits
 
     std::unique_ptr<storage> storage_;
-    std::vector<std::unique_ptr<replicated<document>>> documents;
-    std::vector<std::unique_ptr<replicated_state>> tampered; ///< planted: what the engine sees of them
+    std::vector<std::unique_ptr<opened_collection>> documents;
     std::optional<engine> engine_;
     replica_id id;
     engine_counters counted; ///< of this process, when it was last looked at
@@ -75,7 +77,8 @@ public:
     std::vector<version_vector> checked;   ///< its state up to here is causally closed
     std::vector<edit_record*> unpublished; ///< edits of this lineage that nobody else can have
     std::vector<bool> held_before;
-    bool must_keep = true; ///< the disk was not touched since the last process
+    std::vector<std::vector<std::byte>> says; ///< of itself for the moment; empty: nothing
+    bool must_keep = true;                    ///< the disk was not touched since the last process
 
     struct saved_copy {
         memory_disk disk;
@@ -94,13 +97,15 @@ public:
     void look_at_start();
     void check_closed();
     void publish(edit_record& e);
-    void look_at_frame(std::span<const std::byte> frame);
+    /// To one, or to all who hear it.
+    void look_at_frame(std::span<const std::byte> frame, std::optional<link_id> to);
     void take_counters();
     std::vector<const edit_record*> visible(std::size_t collection) const;
     void compare_with_specification(std::size_t collection);
     void set_alarm();
 
 private:
+    last_beacon last_beacon_;
     std::vector<std::byte> tampered_frame_;
     std::span<const std::byte> tamper(std::span<const std::byte> frame);
     std::unique_ptr<storage> open_disk();
@@ -129,6 +134,8 @@ public:
     std::map<std::pair<std::uint64_t, dot>, content> published; ///< by channel and first dot
     outcome result;
     engine_options options;
+    std::set<std::uint64_t> below_horizon; ///< pulls by their request
+    bool gone_bad = false;                 ///< a divergence is to be expected
 
     /// Somebody must not be disturbed until this is over: see set_back, clone.
     std::set<std::size_t> guarded;
@@ -152,8 +159,10 @@ public:
     }
     [[noreturn]] void fail(const machine* m, const std::string& what);
     std::size_t collection_of(channel c) const;
+    bool is_ledger(std::size_t collection) const { return plan.ledger && collection + 1 == names.size(); }
     /// Of all that are there from the beginning.
     std::size_t neighbours(std::size_t place) const;
+    void count_given_up(replica_id who);
 
     /// A machine's storage has now only this: what nobody else has is excused.
     void storage_lost(machine& m, const std::vector<version_vector>& kept);
@@ -174,14 +183,34 @@ private:
     void clone(machine& m, testing::random_source& draw);
     void evict(machine& m, testing::random_source& draw);
     void watch_evicted(machine& m, replica_id former);
+    void leave(machine& m, testing::random_source& draw);
+    void long_absence(machine& m, testing::random_source& draw);
+    void add_link(machine& m, testing::random_source& draw);
+    void remove_link(machine& m, testing::random_source& draw);
+    void join_parts();
+    void join_parts_later();
+    void dial(std::size_t a, std::size_t b);
+    void empty_disk(machine& m);
     bool all_at_work() const;
     void guard_all();
+    /// A collection's nodes: those that its first one can reach by way of others of them, and the rest. Some links
+    /// and one node may be left out.
+    struct parts {
+        std::vector<std::size_t> first, rest;
+    };
+    parts parts_of(std::size_t collection, bool connected_only = false, std::size_t without = SIZE_MAX) const;
+    bool whole() const;
     bool connected_without(std::size_t place) const;
     void watch_set_back(machine& m, machine& witness);
     void watch_clone(machine& original, machine& copy, std::uint64_t draw, time patience);
     void make_links();
+    std::string_view shape() const;
     void heal();
     bool converged() const;
+    template <class Done, class Failure> void wait_until(time longest, Done&& done, Failure&& failure);
+    bool presence_agreed() const;
+    bool equal() const;
+    void go_bad();
     void check_end();
 };
 

@@ -11,6 +11,8 @@
 // 5. A node's state is causally closed at all times: with an edit it has all that the edit had seen.
 // 6. What a node has told others that it has durably, it has after a crash.
 // 7. Buffers stay within their caps, and nothing throws but a storage.
+// 8. Everybody shows what the others say of themselves, and nothing else.
+// 9. A state that has gone bad by itself is found by its peers, and mended.
 //
 // A schedule is data, so one that fails can be shrunk by leaving steps out.
 
@@ -23,6 +25,8 @@
 #include <vector>
 
 namespace joinery::simulation {
+
+using time = simulated_network::time;
 
 enum class step_kind : std::uint8_t {
     edit,
@@ -42,12 +46,20 @@ enum class step_kind : std::uint8_t {
     evict,    ///< a node that is cut off is evicted by the others, and comes back
     clock_jump,
     pause,
+    // those that wide schedules have, too
+    add_link,
+    remove_link,
+    newcomer, ///< the node that was not there yet starts
+    leave,    ///< a node leaves for good, and another comes to its place
+    long_absence,
+    say, ///< what a node says of itself for the moment
+    fall_silent,
     count_
 };
 std::string_view name(step_kind k);
 
 struct step {
-    simulated_network::time at{0};
+    time at{0};
     step_kind what{};
     std::size_t who = 0;
     std::uint64_t draw = 0; ///< the seed of everything else about it
@@ -61,19 +73,29 @@ struct schedule {
     unsigned topology = 0;
     bool bridges = false;   ///< some partitions leave one node that both sides reach
     bool followers = false; ///< some nodes take no writes
+    // What follows is false, and the topology below 10, in plain schedules.
+    bool ledger = false;   ///< the last collection has no text
+    bool wordy = false;    ///< most edits are of texts
+    bool partial = false;  ///< the last node opens the first collection only
+    bool late = false;     ///< the last node starts in the middle
+    bool forgets = false;  ///< nodes that have nothing to lose are soon given up
+    bool goes_bad = false; ///< in the end a state changes by itself
     std::vector<step> steps;
 };
 schedule random_schedule(std::uint64_t seed);
+/// Two to four nodes with fixed links, all of which have everything; what random_schedule goes on from.
+schedule plain_schedule(std::uint64_t seed);
 
 /// Errors planted to see that they are found.
 enum class planted_bug : std::uint8_t {
     none,
-    no_beacons,        ///< the loss of a last message is never noticed
+    last_beacon,       ///< who becomes quiet does not send the last beacon
     acknowledge_early, ///< a sync returns before anything is synced
     dots_reused,       ///< a restarted node has forgotten its last edits, and is told nothing by its peers
     no_dependencies,   ///< updates do not say what they depend on
     full_context,      ///< answers cover all dots, and carry only the missing ones
     pruned_early,      ///< what a node has seen itself is taken for stable
+    plain_stability,   ///< tombstones of texts go as soon as their deletions are stable
     wrong_origin,      ///< a relay passes edits on as its own
     count_
 };
@@ -89,8 +111,8 @@ struct outcome {
     std::string violation; ///< empty if there is none
     tally counts;
     std::size_t edits = 0, faults = 0;
-    simulated_network::time converged_after{0}; ///< since the last fault was healed
-    std::vector<std::string> trace;             ///< if asked for
+    time converged_after{0};        ///< since the last fault was healed
+    std::vector<std::string> trace; ///< if asked for
 };
 outcome run(const schedule& s, planted_bug bug = planted_bug::none, bool trace = false);
 
