@@ -58,8 +58,17 @@ impl Peer for Document {
     }
 
     fn apply(&mut self, update: &[u8]) {
-        let change = Change::try_from(update).expect("an update");
-        self.doc.apply_changes([change]).expect("an update");
+        self.apply_all(&[update]);
+    }
+
+    fn apply_all(&mut self, updates: &[&[u8]]) {
+        let change = |update: &&[u8]| Change::try_from(*update).expect("an update");
+        let changes: Vec<Change> = updates.iter().map(change).collect();
+        self.doc.apply_changes(changes).expect("updates");
+    }
+
+    fn fork(&mut self, agent: u32) -> Option<Self> {
+        Some(Document::with(self.doc.fork().with_actor(actor(agent))))
     }
 
     fn history(&mut self) -> Vec<u8> {

@@ -63,13 +63,22 @@ impl Peer for Document {
         for edit in codec().deserialize::<Vec<Edit>>(update).expect("an update") {
             match edit {
                 Edit::Insert(insertion, _) => {
-                    self.0.integrate_insertion(&insertion);
+                    let _ = self.0.integrate_insertion(&insertion);
                 }
                 Edit::Delete(deletion) => {
-                    self.0.integrate_deletion(&deletion);
+                    let _ = self.0.integrate_deletion(&deletion);
                 }
             }
         }
+    }
+
+    fn apply_all(&mut self, updates: &[&[u8]]) {
+        updates.iter().for_each(|update| self.apply(update));
+    }
+
+    /// A fork counts its agent's edits from zero.
+    fn fork(&mut self, _: u32) -> Option<Self> {
+        None
     }
 
     /// The encoded replica is the only form its history has.

@@ -1,16 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The columns that are measured on editing traces.
 
+use std::collections::HashMap;
 use std::slice::from_ref;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::measure::{heap_kib, Deadline, Report};
 use crate::peer::{Content, Peer};
 use crate::traces::{unseen, Patch, Txn};
 
 const WRITER: u32 = 0;
-const READER: u32 = 1;
+const READER: u32 = u32::MAX - 1; // not an agent of a trace
 const ZSTD_LEVEL: i32 = 3;
+/// One run that takes longer is given up.
+const LIMIT: Duration = Duration::from_secs(60);
+/// The same for the history of several writers, which is made once.
+const HISTORY_LIMIT: Duration = Duration::from_secs(180);
+/// A writer that has missed more transactions than this catches up by a fork of another's replica.
+const FEW: usize = 16;
 
 /// Panics unless the replica holds `text`.
 pub fn check<P: Peer>(replica: &P, text: &str) {
@@ -39,7 +46,7 @@ pub fn sequential<P: Peer>(report: &Report, patches: &[Patch], end: &str) {
         let heap = heap_kib(|| replayed::<P>(patches));
         report.figure("heap_local", "", Some(heap), "KiB", 1);
     }
-    let keystrokes = ["local_delta", "bytes_per_keystroke", "remote", "heap_remote"];
+    let keystrokes = ["local_delta", "bytes_per_keystroke", "remote", "remote_batch", "heap_remote"];
     if !report.wants_any(&keystrokes) && !report.wants_any(&WHOLE) {
         return;
     }
@@ -47,7 +54,7 @@ pub fn sequential<P: Peer>(report: &Report, patches: &[Patch], end: &str) {
     // A document with the history of one edit for each patch, and its updates.
     let mut updates = Vec::with_capacity(patches.len());
     let mut writer = P::new(WRITER);
-    if Deadline::start().each(patches, |patch| updates.push(writer.edit(from_ref(patch)))).is_none() {
+    if Deadline::of(LIMIT).each(patches, |patch| updates.push(writer.edit(from_ref(patch)))).is_none() {
         report.skip("an edit for each keystroke takes too long, nothing else is measured");
         for column in keystrokes {
             report.figure(column, "", None, "", 0);
@@ -62,7 +69,7 @@ pub fn sequential<P: Peer>(report: &Report, patches: &[Patch], end: &str) {
     report.time("local_delta", "", "ms", 1.0, || {
         sent.clear();
         let mut replica = P::new(WRITER);
-        let clock = Deadline::start();
+        let clock = Deadline::of(LIMIT);
         clock.each(patches, |patch| sent.push(replica.edit(from_ref(patch))))?;
         let time = clock.elapsed();
         check(&replica, end);
@@ -70,21 +77,29 @@ pub fn sequential<P: Peer>(report: &Report, patches: &[Patch], end: &str) {
     });
     drop(sent);
 
-    let mut in_time = true;
-    report.time("remote", "", "ms", 1.0, || {
+    let in_time = report.time("remote", "", "ms", 1.0, || {
         let mut replica = P::new(READER);
-        let clock = Deadline::start();
-        let done = clock.each(&updates, |update| replica.apply(update));
-        in_time = done.is_some();
-        done?;
+        let clock = Deadline::of(LIMIT);
+        clock.each(&updates, |update| replica.apply(update))?;
         let time = clock.elapsed();
         check(&replica, end);
         Some(time)
     });
+    let at_once: Vec<&[u8]> = updates.iter().map(Vec::as_slice).collect();
+    report.time("remote_batch", "", "ms", 1.0, || {
+        let mut replica = P::new(READER);
+        let start = Instant::now();
+        replica.apply_all(&at_once);
+        let time = start.elapsed();
+        check(&replica, end);
+        Some(time)
+    });
+    drop(at_once);
     if report.wants("heap_remote") && in_time {
         let heap = heap_kib(|| {
             let mut replica = P::new(READER);
-            Deadline::start().each(&updates, |update| replica.apply(update)).map(|_| replica)
+            updates.iter().for_each(|update| replica.apply(update));
+            replica
         });
         report.figure("heap_remote", "", Some(heap), "KiB", 1);
     }
@@ -97,26 +112,36 @@ pub fn concurrent<P: Peer>(report: &Report, txns: &[Txn], end: &str) {
     if !report.wants_any(&WHOLE) {
         return;
     }
-    let mut replicas: Vec<Option<P>> = Vec::new();
+    let mut replicas: HashMap<u32, (P, usize)> = HashMap::new(); // of each agent, with its last transaction
     let mut updates: Vec<Vec<u8>> = Vec::with_capacity(txns.len());
-    let mut all = P::new(u32::MAX - 1);
-    let clock = Deadline::start();
-    let built = clock.each(txns.iter().zip(unseen(txns)), |(txn, missing)| {
-        let agent = txn.agent as usize;
-        replicas.resize_with(replicas.len().max(agent + 1), || None);
-        let replica = replicas[agent].get_or_insert_with(|| P::new(txn.agent));
-        for earlier in missing {
-            replica.apply(&updates[earlier]);
+    let clock = Deadline::of(HISTORY_LIMIT);
+    let built = clock.each(txns.iter().zip(unseen(txns)).enumerate(), |(i, (txn, missing))| {
+        let mut replica = replicas.remove(&txn.agent).map_or_else(|| P::new(txn.agent), |(replica, _)| replica);
+        if !missing.is_empty() {
+            let forked = match txn.parents[..] {
+                [parent] if missing.len() > FEW => {
+                    replicas.get_mut(&txns[parent].agent).filter(|(_, last)| *last == parent)
+                }
+                _ => None,
+            };
+            match forked.and_then(|(other, _)| other.fork(txn.agent)) {
+                Some(fork) => replica = fork,
+                None => {
+                    let missing: Vec<&[u8]> = missing.iter().map(|&earlier| updates[earlier].as_slice()).collect();
+                    replica.apply_all(&missing);
+                }
+            }
         }
-        let update = replica.edit(&txn.patches);
-        all.apply(&update);
-        updates.push(update);
+        updates.push(replica.edit(&txn.patches));
+        replicas.insert(txn.agent, (replica, i));
     });
     if built.is_none() {
         report.skip("takes too long to make the history");
         return;
     }
     drop(replicas);
+    let mut all = P::new(READER);
+    all.apply_all(&updates.iter().map(Vec::as_slice).collect::<Vec<_>>());
     check(&all, end);
     whole(report, all, end);
 }

@@ -46,6 +46,18 @@ impl Peer for Document {
         self.list.merge_data_and_ff(update).expect("an update");
     }
 
+    fn apply_all(&mut self, updates: &[&[u8]]) {
+        let ListCRDT { branch, oplog } = &mut self.list;
+        for update in updates {
+            oplog.decode_and_add(update).expect("an update");
+        }
+        branch.merge(oplog, oplog.local_version_ref());
+    }
+
+    fn fork(&mut self, agent: u32) -> Option<Self> {
+        Some(Document::with(self.list.clone(), agent))
+    }
+
     fn history(&mut self) -> Vec<u8> {
         self.list.oplog.encode(ENCODE_FULL)
     }

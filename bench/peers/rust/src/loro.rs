@@ -60,6 +60,15 @@ impl Peer for Document {
         self.doc.import(update).expect("an update");
     }
 
+    fn apply_all(&mut self, updates: &[&[u8]]) {
+        let updates: Vec<Vec<u8>> = updates.iter().map(|update| update.to_vec()).collect();
+        self.doc.import_batch(&updates).expect("updates");
+    }
+
+    fn fork(&mut self, agent: u32) -> Option<Self> {
+        Some(Document::with(self.doc.fork(), agent))
+    }
+
     fn history(&mut self) -> Vec<u8> {
         self.save("updates")
     }

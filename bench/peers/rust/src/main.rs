@@ -63,6 +63,14 @@ fn load(options: &Options, folder: &Path) -> Vec<(&'static str, Input)> {
     inputs
 }
 
+/// Goes through the sizes of a shape until one takes too long.
+fn grow(options: &Options, sizes: &[(&'static str, usize)], measure: impl Fn(&'static str, usize) -> bool) {
+    let mut wanted = sizes.iter().filter(|(name, _)| options.wants_trace(name));
+    if !wanted.all(|&(name, size)| measure(name, size)) {
+        wanted.for_each(|(name, _)| eprintln!("{name}: skipped, the one before takes too long already"));
+    }
+}
+
 fn measure<P: Peer>(options: &Options, inputs: &[(&'static str, Input)]) {
     if !options.wants_peer(P::NAME) {
         return;
@@ -82,10 +90,8 @@ fn measure<P: Peer>(options: &Options, inputs: &[(&'static str, Input)]) {
     shapes::B1.iter().filter(wanted).for_each(|name| shapes::b1::<P>(&on(name)));
     shapes::B2.iter().filter(wanted).for_each(|name| shapes::b2::<P>(&on(name)));
     ["b3"].iter().filter(wanted).for_each(|name| shapes::b3::<P>(&on(name)));
-    for (name, n) in shapes::PREPEND.iter().filter(|(name, _)| options.wants_trace(name)) {
-        shapes::prepend::<P>(&on(name), *n);
-    }
-    shapes::RANDOM_INSERT.iter().filter(wanted).for_each(|name| shapes::random_insert::<P>(&on(name)));
+    grow(options, &shapes::PREPEND, |name, n| shapes::prepend::<P>(&on(name), n));
+    grow(options, &shapes::RANDOM_INSERT, |name, before| shapes::random_insert::<P>(&on(name), before));
 }
 
 fn usage() -> ! {

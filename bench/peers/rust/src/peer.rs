@@ -19,14 +19,23 @@ pub trait Peer: Sized {
     /// An empty replica. `agent` is not used by any other replica of the same document.
     fn new(agent: u32) -> Self;
 
-    /// Makes local edits in one transaction.
+    /// Makes local edits, in one transaction if that is fastest. Nobody wants an update.
     fn replay(&mut self, patches: &[Patch]);
 
-    /// The same, and encodes them as an update for other replicas.
+    /// Makes local edits in one transaction, and encodes them as an update for other replicas.
     fn edit(&mut self, patches: &[Patch]) -> Vec<u8>;
 
     /// Applies what `edit` has encoded at another replica.
     fn apply(&mut self, update: &[u8]);
+
+    /// Applies several updates at once, in the order of their making.
+    fn apply_all(&mut self, updates: &[&[u8]]);
+
+    /// A replica for `agent` that has merged what this one has. None where an agent which has edited before cannot go on
+    /// in such a replica.
+    fn fork(&mut self, agent: u32) -> Option<Self> {
+        Some(Self::merge(agent, &self.history()))
+    }
 
     /// Encodes the whole history as one update.
     fn history(&mut self) -> Vec<u8>;

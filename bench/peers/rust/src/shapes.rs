@@ -3,12 +3,15 @@
 //! document, and two writers who prepend.
 
 use std::slice::from_ref;
+use std::time::Duration;
 
 use crate::measure::{Deadline, Report};
 use crate::peer::{Content, Peer};
 use crate::traces::{Patch, Random};
 
 const N: usize = 6000;
+/// One run that takes longer is given up.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// Two replicas hold the same.
 fn check_same<P: Peer>(a: &P, b: &P) {
@@ -66,7 +69,7 @@ pub fn b1<P: Peer>(report: &Report) {
     report.time("time", "", "ms", 1.0, || {
         let (mut writer, mut reader) = (P::new(0), P::new(1));
         let mut updates = Vec::with_capacity(patches.len());
-        let clock = Deadline::start();
+        let clock = Deadline::of(LIMIT);
         clock.each(&patches, |patch| updates.push(writer.edit(from_ref(patch))))?;
         clock.each(&updates, |update| reader.apply(update))?;
         let time = clock.elapsed();
@@ -75,8 +78,10 @@ pub fn b1<P: Peer>(report: &Report) {
         saved = writer.save(P::FORMATS[0]).len();
         Some(time)
     });
-    report.figure("bytes_per_update", "", Some(bytes as f64 / patches.len() as f64), "bytes", 1);
-    report.figure("bytes", P::FORMATS[0], Some(saved as f64), "bytes", 1);
+    if bytes > 0 {
+        report.figure("bytes_per_update", "", Some(bytes as f64 / patches.len() as f64), "bytes", 1);
+        report.figure("bytes", P::FORMATS[0], Some(saved as f64), "bytes", 1);
+    }
 }
 
 /// B2: two writers of a document with 100 characters edit it side by side, a transaction each, and exchange the updates.
@@ -98,7 +103,7 @@ pub fn b2<P: Peer>(report: &Report) {
     report.time("time", "", "ms", 1.0, || {
         let (mut a, mut b) = (P::new(0), P::new(1));
         b.apply(&a.edit(from_ref(&start)));
-        let clock = Deadline::start();
+        let clock = Deadline::of(LIMIT);
         let (from_a, from_b) = (a.edit(&left), b.edit(&right));
         a.apply(&from_b);
         b.apply(&from_a);
@@ -107,7 +112,9 @@ pub fn b2<P: Peer>(report: &Report) {
         bytes = from_a.len() + from_b.len();
         Some(time)
     });
-    report.figure("bytes_of_updates", "", Some(bytes as f64), "bytes", 1);
+    if bytes > 0 {
+        report.figure("bytes_of_updates", "", Some(bytes as f64), "bytes", 1);
+    }
 }
 
 /// B3: 20 * sqrt(N) writers insert a number at the start of an empty document, and one of them gets all updates.
@@ -119,62 +126,72 @@ pub fn b3<P: Peer>(report: &Report) {
         let edit = |(i, replica): (usize, &mut P)| replica.edit(&[Patch::insert(0, i.to_string())]);
         let updates: Vec<_> = replicas.iter_mut().enumerate().map(edit).collect();
         let (first, others) = replicas.split_first_mut().expect("many writers");
-        let clock = Deadline::start();
+        bytes = updates.iter().map(Vec::len).sum();
+        let clock = Deadline::of(LIMIT);
         clock.each(&updates[1..], |update| first.apply(update))?;
         let time = clock.elapsed();
         let last = others.last_mut().expect("many writers");
-        clock.each(updates.iter().rev().skip(1), |update| last.apply(update))?;
+        last.apply_all(&updates.iter().rev().skip(1).map(Vec::as_slice).collect::<Vec<_>>());
         check_same(first, last);
-        bytes = updates.iter().map(Vec::len).sum();
         Some(time)
     });
-    report.figure("bytes_of_updates", "", Some(bytes as f64), "bytes", 1);
+    if bytes > 0 {
+        report.figure("bytes_of_updates", "", Some(bytes as f64), "bytes", 1);
+    }
 }
 
 /// Single characters at random places of a document of ten millions, which is one insertion or already in pieces.
-pub const RANDOM_INSERT: [&str; 2] = ["random-insert", "random-insert-in-pieces"];
+pub const RANDOM_INSERT: [(&str, usize); 2] = [("random-insert", 0), ("random-insert-in-pieces", 1_000_000)];
 
-pub fn random_insert<P: Peer>(report: &Report) {
+/// With so many inserts before those that are measured. Returns whether the time could be had.
+pub fn random_insert<P: Peer>(report: &Report, before: usize) -> bool {
     if !report.wants("time") {
-        return;
+        return true;
     }
     const LENGTH: usize = 10_000_000;
     const INSERTS: usize = 100_000;
     const IN_ONE_TRANSACTION: usize = 1000;
-    let before = if report.trace == RANDOM_INSERT[0] { 0 } else { 1_000_000 };
     let mut random = Random::new();
     let all: Vec<Patch> = (0..before + INSERTS).map(|i| Patch::insert(random.below(LENGTH + i + 1), "x")).collect();
     let start = Patch::insert(0, "a".repeat(LENGTH));
     report.time("time", "", "ns", INSERTS as f64, || {
-        let clock = Deadline::start();
+        let clock = Deadline::of(LIMIT);
         let mut replica = P::new(0);
         replica.replay(from_ref(&start));
         clock.each(all[..before].chunks(IN_ONE_TRANSACTION), |patches| replica.replay(patches))?;
         let prepared = clock.elapsed();
         clock.each(all[before..].chunks(IN_ONE_TRANSACTION), |patches| replica.replay(patches))?;
         Some(clock.elapsed() - prepared)
-    });
+    })
 }
 
-/// Two writers who know nothing of each other prepend single characters, and then exchange their updates one by one.
+/// Two writers who know nothing of each other prepend single characters, and then exchange their updates: one by one, and
+/// all at once. Returns whether the first time could be had.
 pub const PREPEND: [(&str, usize); 2] = [("prepend-2000", 2000), ("prepend-20000", 20_000)];
 
-pub fn prepend<P: Peer>(report: &Report, n: usize) {
+pub fn prepend<P: Peer>(report: &Report, n: usize) -> bool {
     let patch = Patch::insert(0, "x");
-    report.time("time", "", "us", 2.0 * n as f64, || {
+    let run = |at_once: bool| {
         let (mut a, mut b) = (P::new(0), P::new(1));
         let (mut from_a, mut from_b) = (Vec::with_capacity(n), Vec::with_capacity(n));
-        let clock = Deadline::start();
+        let clock = Deadline::of(LIMIT);
         clock.each(0..n, |_| {
             from_a.push(a.edit(from_ref(&patch)));
             from_b.push(b.edit(from_ref(&patch)));
         })?;
-        clock.each(from_a.iter().zip(&from_b), |(for_b, for_a)| {
-            a.apply(for_a);
-            b.apply(for_b);
-        })?;
+        if at_once {
+            a.apply_all(&from_b.iter().map(Vec::as_slice).collect::<Vec<_>>());
+            b.apply_all(&from_a.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        } else {
+            clock.each(from_a.iter().zip(&from_b), |(for_b, for_a)| {
+                a.apply(for_a);
+                b.apply(for_b);
+            })?;
+        }
         let time = clock.elapsed();
         check_same(&a, &b);
         Some(time)
-    });
+    };
+    let edits = 2.0 * n as f64;
+    report.time("time_batch", "", "us", edits, || run(true)) && report.time("time", "", "us", edits, || run(false))
 }

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+use std::slice::from_ref;
+
 use ::yrs::updates::decoder::Decode;
 use ::yrs::{
-    ClientID, Doc, GetString, OffsetKind, Options, ReadTxn, StateVector, Text, TextRef, Transact, TransactionMut, Update,
+    ClientID, Doc, GetString, OffsetKind, Options, ReadTxn, StateVector, Text, TextRef, Transact, TransactionMut,
+    Update,
 };
 
 use crate::peer::{Content, Peer};
@@ -43,8 +46,11 @@ impl Peer for Document {
         Document { doc, text }
     }
 
+    /// A transaction for each: items are merged when one ends, and with few items it is much faster.
     fn replay(&mut self, patches: &[Patch]) {
-        make(&self.text, &mut self.doc.transact_mut(), patches);
+        for patch in patches {
+            make(&self.text, &mut self.doc.transact_mut(), from_ref(patch));
+        }
     }
 
     fn edit(&mut self, patches: &[Patch]) -> Vec<u8> {
@@ -56,6 +62,13 @@ impl Peer for Document {
 
     fn apply(&mut self, update: &[u8]) {
         self.apply_decoded(Update::decode_v1(update).expect("an update"));
+    }
+
+    fn apply_all(&mut self, updates: &[&[u8]]) {
+        let mut txn = self.doc.transact_mut();
+        for update in updates {
+            txn.apply_update(Update::decode_v1(update).expect("an update")).expect("an update");
+        }
     }
 
     fn history(&mut self) -> Vec<u8> {

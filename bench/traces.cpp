@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "traces.hpp"
+
+#include <joinery/codec.hpp>
+
+#include <rapidjson/document.h>
+#include <zlib.h>
+
+#include <map>
+#include <memory>
+#include <stdexcept>
+#include <utility>
+
+namespace bench {
+
+using joinery::replica_id;
+
+namespace {
+
+std::optional<std::string> unzipped(const std::string& path) {
+    const std::unique_ptr<gzFile_s, int (*)(gzFile_s*)> file(gzopen(path.c_str(), "rb"), gzclose);
+    if (!file) return std::nullopt;
+    std::string all;
+    char part[1 << 16];
+    int n = 0;
+    while ((n = gzread(file.get(), part, sizeof part)) > 0) all.append(part, static_cast<std::size_t>(n));
+    if (n < 0) throw std::runtime_error(path + " cannot be read");
+    return all;
+}
+
+// A branch of the history: who writes on it, and what the text is there.
+using branch = std::shared_ptr<text_replica>;
+
+} // namespace
+
+std::size_t trace::patches() const {
+    std::size_t n = 0;
+    for (const auto& t : transactions) n += t.patches.size();
+    return n;
+}
+
+std::optional<trace> read_trace(const std::string& folder, const std::string& name) {
+    const auto json = unzipped(folder + "/" + name + ".json.gz");
+    if (!json) return std::nullopt;
+    rapidjson::Document doc;
+    doc.Parse(json->data(), json->size());
+    if (doc.HasParseError()) throw std::runtime_error(name + " is not JSON");
+    trace out;
+    out.name = name;
+    const auto string_of = [](const auto& v) { return std::string(v.GetString(), v.GetStringLength()); };
+    out.end = string_of(doc["endContent"]);
+    const bool graph = doc.HasMember("kind") && string_of(doc["kind"]) == "concurrent";
+    for (const auto& t : doc["txns"].GetArray()) {
+        auto& to = out.transactions.emplace_back();
+        const auto before = static_cast<std::uint32_t>(out.transactions.size()) - 2;
+        if (graph) {
+            for (const auto& p : t["parents"].GetArray()) to.parents.push_back(p.GetUint());
+            to.agent = t["agent"].GetUint();
+            const bool follows = out.transactions.size() == 1 ? to.parents.empty() : to.parents == std::vector{before};
+            out.concurrent |= !follows;
+        } else if (out.transactions.size() > 1) {
+            to.parents.push_back(before);
+        }
+        for (const auto& p : t["patches"].GetArray())
+            to.patches.push_back({p[0].GetUint(), p[1].GetUint(), string_of(p[2])});
+    }
+    return out;
+}
+
+replayed replay(const trace& t) {
+    replayed out;
+    std::vector<std::size_t> children(t.transactions.size());
+    for (const auto& x : t.transactions)
+        for (const auto p : x.parents) ++children[p];
+    std::vector<branch> after(t.transactions.size()); // while somebody goes on from there
+    std::map<replica_id, std::uint64_t> last;         // its last edit
+    std::uint64_t next_id = 1;
+    std::map<std::uint32_t, replica_id> ids; // of agents
+    for (std::size_t i = 0; i < t.transactions.size(); ++i) {
+        const auto& x = t.transactions[i];
+        branch here;
+        for (const auto p : x.parents) {
+            auto parent = --children[p] == 0 ? std::exchange(after[p], nullptr)
+                                             : std::make_shared<text_replica>(replica_id{}, after[p]->state());
+            if (here)
+                here->join(parent->state());
+            else
+                here = std::move(parent);
+        }
+        if (!here) here = std::make_shared<text_replica>(replica_id{});
+        auto& id = ids[x.agent];
+        if (id == replica_id{} || here->version()[id] != last[id]) id = replica_id{0x9e3779b97f4a7c15 * next_id++};
+        if (here->id() != id)
+            here = std::make_shared<text_replica>(id, joinery::causal<joinery::rga_text>(here->state()));
+        for (const auto& p : x.patches)
+            out.deltas.push_back(
+                encode(here->edit([&](joinery::rga_text& text, joinery::transaction& tx) { apply(p, text, tx); })));
+        last[id] = here->version()[id];
+        if (children[i] == 0)
+            out.merged.join(here->state());
+        else
+            after[i] = std::move(here);
+    }
+    return out;
+}
+
+trace flattened(const trace& t, const replayed& r) {
+    trace out;
+    out.name = t.name + "-flat";
+    out.end = t.end;
+    text_replica reader{replica_id{}};
+    std::u32string was, now;
+    const auto points = [](const std::string& utf8, std::u32string& to) {
+        to.clear();
+        for (std::size_t i = 0; i < utf8.size();) {
+            const auto lead = static_cast<unsigned char>(utf8[i]);
+            const int n = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+            char32_t c = n == 1 ? lead : lead & (0xff >> (n + 1));
+            for (int k = 1; k < n; ++k)
+                c = (c << 6) | (static_cast<unsigned char>(utf8[i + static_cast<std::size_t>(k)]) & 0x3f);
+            to.push_back(c);
+            i += static_cast<std::size_t>(n);
+        }
+    };
+    for (const auto& bytes : r.deltas) {
+        reader.join(*joinery::decode<text_delta>(bytes));
+        points(reader->str(), now);
+        std::size_t front = 0, back = 0;
+        const auto least = std::min(was.size(), now.size());
+        while (front < least && was[front] == now[front]) ++front;
+        while (back < least - front && was[was.size() - 1 - back] == now[now.size() - 1 - back]) ++back;
+        patch p{static_cast<std::uint32_t>(front), static_cast<std::uint32_t>(was.size() - back - front), {}};
+        p.inserted = reader->substr(front, now.size() - back - front);
+        auto& x = out.transactions.emplace_back();
+        if (out.transactions.size() > 1) x.parents.push_back(static_cast<std::uint32_t>(out.transactions.size() - 2));
+        x.patches.push_back(std::move(p));
+        std::swap(was, now);
+    }
+    return out;
+}
+
+} // namespace bench
