@@ -198,7 +198,8 @@ TEST_CASE("rga_text: a text that was mostly deleted gives its memory back, and s
     writer b{id_b};
     std::mt19937 random(5);
     a.edit([&](auto& n, auto& tx) {
-        for (int i = 0; i < 20'000; ++i) n.text.insert(tx, random() % (n.text.size() + 1), i % 1000 == 0 ? "kept" : "x");
+        for (int i = 0; i < 20'000; ++i)
+            n.text.insert(tx, random() % (n.text.size() + 1), i % 1000 == 0 ? "kept" : "x");
     });
     b.join(a.state());
     const auto full = a->text.memory();

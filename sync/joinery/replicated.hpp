@@ -301,8 +301,7 @@ template <class T>
 result<bool, decode_error> replicated<T>::replace(std::span<const std::byte> bytes, const causal_context& wanted) {
     const auto d = decode<delta<T>>(bytes);
     if (!d) return failure<decode_error>(d.error());
-    if (!d->since.empty() || !d->horizon.empty() || !wanted.contains(d->covered) ||
-        !context().contains(d->covered))
+    if (!d->since.empty() || !d->horizon.empty() || !wanted.contains(d->covered) || !context().contains(d->covered))
         return failure<decode_error>(decode_error::invalid_value);
     replica_.replace(*d);
     grew();
