@@ -91,6 +91,7 @@ void sort_by_time(std::vector<step>& steps) {
 schedule random_schedule(std::uint64_t seed) {
     auto s = plain_schedule(seed);
     testing::random_source random(seed ^ 0x71de'71de'71de'71deu);
+    s.wide = true;
     if (random.chance(12)) s.nodes = random.between(5, 6);
     if (random.chance(40)) s.topology = static_cast<unsigned>(random.between(10, 13)); // trees, and any graphs
     s.ledger = random.chance(s.collections > 1 ? 50 : 10);

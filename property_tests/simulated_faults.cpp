@@ -35,13 +35,7 @@ void world::do_step(const step& s) {
     case step_kind::fall_silent:
         if (m.running() && !network.paused(m.place)) m.fall_silent();
         break;
-    case step_kind::newcomer: {
-        auto& last = *machines[plan.nodes - 1];
-        if (last.running() || last.id != replica_id{}) break;
-        count("newcomers");
-        last.start();
-        break;
-    }
+    case step_kind::newcomer: start_newcomer(); break;
     default:
         if (guarded.empty()) do_fault(s, m, draw);
     }
@@ -292,7 +286,7 @@ void world::lose_storage(machine& m, testing::random_source& draw) {
                other->disk.level() != durability::none && network.linked(m.place, other->place) &&
                other->opens >= m.opens;
     });
-    if (!goes_on) return;
+    if (!goes_on || somebody_is_new()) return;
     fault("storage lost");
     m.die("crashes, and its storage is lost", draw.chance(60));
     empty_disk(m);
@@ -305,6 +299,23 @@ void world::empty_disk(machine& m) {
     m.disk = memory_disk(m.disk.level());
     m.lineage = next_lineage++;
     m.copy.reset();
+    m.is_new = true;
+}
+
+// Two of them who met while the others are away would begin a second group.
+bool world::somebody_is_new() const {
+    return plan.wide && std::any_of(machines.begin(), machines.end(), [](const auto& m) { return m->is_new; });
+}
+
+// It may be the only way for who is new, so it does not wait for ever.
+void world::start_newcomer(int patience) {
+    auto& m = *machines[plan.nodes - 1];
+    if (m.running() || m.id != replica_id{}) return;
+    if (somebody_is_new() && patience > 0)
+        return network.schedule(network.now() + time(50), [this, patience] { start_newcomer(patience - 1); });
+    count("newcomers");
+    m.is_new = true;
+    m.start();
 }
 
 // What it had is with somebody who stays; a newcomer comes to its place.
@@ -318,7 +329,7 @@ void world::leave(machine& m, testing::random_source& draw) {
             if (!m.engine_->version(c).within(other->engine_->version(c))) return false;
         return true;
     });
-    if (!handed_over) return;
+    if (!handed_over || somebody_is_new()) return;
     fault("leave");
     m.leave();
     empty_disk(m);
@@ -332,7 +343,7 @@ void world::long_absence(machine& m, testing::random_source& draw) {
         auto& n = *machines[(m.place + i) % plan.nodes];
         if (n.running() && (n.role != node_role::leader || n.disk.level() == durability::none)) who = &n;
     }
-    if (!who) return;
+    if (!who || somebody_is_new()) return;
     fault("long absence");
     who->die("goes away for long", draw.chance(60));
     const auto& t = options.timings;

@@ -78,7 +78,9 @@ void machine::die(std::string_view why, bool notice) {
     disk.crash();
     storage_.reset();
     world_.network.stop(place, notice);
-    if (disk.level() == durability::none) world_.storage_lost(*this, std::vector<version_vector>(durable.size()));
+    if (disk.level() != durability::none) return;
+    is_new = true;
+    world_.storage_lost(*this, std::vector<version_vector>(durable.size()));
 }
 
 void machine::stop_cleanly() {
@@ -242,7 +244,9 @@ void machine::flushed() {
         if (status.buffered_bytes > world_.options.limits.buffer)
             world_.fail(this, "more bytes wait than the cap allows: " + std::to_string(status.buffered_bytes));
     }
-    forgetful = forgetful && held();
+    const bool waits = held();
+    is_new = is_new && waits;
+    forgetful = forgetful && waits;
     set_alarm();
 }
 

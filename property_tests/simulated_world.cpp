@@ -201,7 +201,10 @@ void world::heal() {
         m->disk.crash_at(0);
         m->disk.fail_at(0);
         if (network.paused(m->place)) network.resume(m->place);
-        if (!m->running()) m->start();
+        if (plan.late && m->place + 1 == plan.nodes && m->id == replica_id{})
+            start_newcomer();
+        else if (!m->running())
+            m->start();
     }
 }
 

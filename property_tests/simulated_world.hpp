@@ -62,6 +62,7 @@ public:
     std::size_t lineage;    ///< of what is on the disk
     std::size_t opens;      ///< the first of the collections, so many
     bool exists = true;     ///< false for the place of a clone that was not made
+    bool is_new = false;    ///< its storage is empty, and it has to be let in by the others
     bool evicted = false;   ///< it was told so, and has the same id still
     bool forgetful = false; ///< planted: the last start forgot edits
 
@@ -184,6 +185,8 @@ private:
     void evict(machine& m, testing::random_source& draw);
     void watch_evicted(machine& m, replica_id former);
     void leave(machine& m, testing::random_source& draw);
+    void start_newcomer(int patience = 100);
+    bool somebody_is_new() const;
     void long_absence(machine& m, testing::random_source& draw);
     void add_link(machine& m, testing::random_source& draw);
     void remove_link(machine& m, testing::random_source& draw);

@@ -74,6 +74,7 @@ struct schedule {
     bool bridges = false;   ///< some partitions leave one node that both sides reach
     bool followers = false; ///< some nodes take no writes
     // What follows is false, and the topology below 10, in plain schedules.
+    bool wide = false;     ///< it is not a plain one
     bool ledger = false;   ///< the last collection has no text
     bool wordy = false;    ///< most edits are of texts
     bool partial = false;  ///< the last node opens the first collection only
