@@ -177,6 +177,57 @@ void write_messages(const std::filesystem::path& corpus) {
     write_repairs(to, set);
 }
 
+// What a node with the id 100 stores (stored.cpp).
+void write_stored(const std::filesystem::path& corpus) {
+    const folder to(corpus, "stored");
+    replica<or_set<std::string>> r{replica_id{100}}, other{replica_id{7}};
+    const auto first = encode(r.edit([](auto& s, auto& tx) { s.add(tx, "one"); }));
+    const auto second = encode(r.edit([](auto& s, auto& tx) { s.add(tx, "two"); }));
+    const auto third = encode(other.edit([](auto& s, auto& tx) { s.add(tx, "three"); }));
+    const auto item = [](const bytes& b) {
+        bytes out;
+        compact_output_archive ar(out);
+        ar.varint(b.size());
+        ar.raw(b.data(), b.size());
+        return out;
+    };
+    const auto joined = [](std::initializer_list<bytes> all) {
+        bytes out;
+        for (const auto& b : all) out.insert(out.end(), b.begin(), b.end());
+        return out;
+    };
+    const auto kind = [](std::uint8_t n) { return bytes{std::byte{0}, std::byte{n}}; };
+    const auto held = [&](std::uint64_t who) {
+        bytes out = joined({kind(1), {std::byte{1}}});
+        for (unsigned i = 0; i < 8; ++i) out.push_back(static_cast<std::byte>(who >> (8 * i)));
+        return out;
+    };
+    const auto answer = [&](const version_vector& horizon) {
+        bytes all;
+        compact_output_archive(all).write(horizon);
+        return joined({kind(2), item(joined({all, item(first), item(second), item(third)}))});
+    };
+    const version_vector pruned{{replica_id{100}, 1}};
+    to.write("snapshot", marked(0, item(encode(r.state().whole()))));
+    to.write("snapshot_in_parts", marked(0, answer({})));
+    to.write("snapshot_in_parts_pruned", marked(0, joined({answer(pruned), held(100)})));
+    to.write("snapshot_held_by_another", marked(0, joined({item(encode(other.state().whole())), held(7)})));
+    to.write("record", marked(1, joined({item(first), held(100), item(second), kind(0), item(third)})));
+    to.write("record_with_answer", marked(1, answer(pruned)));
+    to.write("record_horizon_beyond", marked(1, answer({{replica_id{100}, 9}})));
+    to.write("record_kind_unknown", marked(1, kind(3)));
+    to.write("record_after_snapshot", marked(2, joined({item(second), item(third)})));
+    bytes list;
+    for (const std::uint8_t what : {1, 2, 3, 4}) {
+        list.push_back(std::byte{what});
+        list.resize(list.size() + 15);
+        list.push_back(std::byte{what});
+    }
+    to.write("members", marked(3, list));
+    list.pop_back();
+    to.write("members_cut", marked(3, list));
+}
+
 } // namespace
 } // namespace joinery::fuzz
 
@@ -191,6 +242,7 @@ int main(int argc, char** argv) {
     write_values(corpus, "causal_context", causal_contexts());
     write_values(corpus, "containers", container_values());
     write_messages(corpus);
+    write_stored(corpus);
     write_histories<g_counters>(corpus, "g_counter");
     write_histories<pn_counters>(corpus, "pn_counter");
     write_histories<lww_registers>(corpus, "lww_register");
