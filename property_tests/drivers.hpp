@@ -217,7 +217,7 @@ template <class T, class E> void check(const joinery::testing::subject<T, E>& s,
     CHECK(report.ok());
     if (report.counts.histories() < 100 || !report.ok()) return;
     INFO(to_string(report.counts));
-    CHECK(report.counts.thin() == std::vector<std::string>{});
+    CHECK(report.counts.thin(1) == std::vector<std::string>{}); // with so few histories chance decides how often
     CHECK(report.counts.total(joinery::testing::occurrence::comparison) > report.counts.histories());
 }
 
