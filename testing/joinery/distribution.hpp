@@ -75,7 +75,7 @@ public:
         return out;
     }
     /// What every type's histories must contain if they are to say something.
-    std::vector<std::string> thin(std::uint64_t least_per_mille = 30) const {
+    std::vector<std::string> thin(std::uint64_t least_per_mille = 10) const {
         return thin(least_per_mille, {occurrence::multi_operation_edit, occurrence::failed_edit,
                                       occurrence::concurrent_edit, occurrence::duplicate, occurrence::refused,
                                       occurrence::group, occurrence::pull, occurrence::kept_state, occurrence::restart,
