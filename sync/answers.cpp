@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "answers.hpp"
 
+#include "stored_items.hpp"
+
 #include <algorithm>
 
 namespace joinery {
@@ -56,12 +58,6 @@ void begin_answer(std::vector<std::byte>& bytes, const version_vector& horizon) 
     compact_output_archive(bytes).write(horizon);
 }
 
-void add_part(std::vector<std::byte>& bytes, std::span<const std::byte> delta) {
-    compact_output_archive ar(bytes);
-    ar.varint(delta.size());
-    ar.raw(delta.data(), delta.size());
-}
-
 answer_book::answer* answer_book::find(replica_id peer, std::uint64_t request) {
     const auto at = answers_.find({peer, request});
     return at == answers_.end() ? nullptr : &at->second;
@@ -88,7 +84,7 @@ void answer_book::begin(answer& a, const version_vector& horizon) {
 
 void answer_book::grow(answer& a, std::span<const std::byte> delta) {
     bytes_ -= a.bytes.size();
-    add_part(a.bytes, delta);
+    put_item(a.bytes, delta);
     bytes_ += a.bytes.size();
 }
 

@@ -49,9 +49,8 @@ struct answer_parts {
 };
 result<answer_parts, decode_error> parts_of(std::span<const std::byte> answer);
 
-/// Makes the bytes of an answer; parts_of reads them.
+/// Begins the bytes of an answer; put_item (stored_items.hpp) adds its deltas.
 void begin_answer(std::vector<std::byte>& bytes, const version_vector& horizon);
-void add_part(std::vector<std::byte>& bytes, std::span<const std::byte> delta);
 
 /// A great state is read step by step, so that nobody has to wait for it; what happens meanwhile is the last part.
 struct steps_of_state {

@@ -103,28 +103,6 @@ collection_id engine::core::attach(std::string_view name, replicated_state& stat
     return c.number;
 }
 
-template <class Item, class Answer, class Mark>
-void engine::core::read_items(compact_input_archive& in, Item&& item, Answer&& answer, Mark&& mark) {
-    while (in.remaining() > 0) {
-        if (const auto length = in.varint(); length > 0) {
-            item(in.raw(length));
-            continue;
-        }
-        switch (in.varint()) {
-        case 0: mark(std::nullopt); break;
-        case 1: {
-            const auto seq = in.varint();
-            std::uint64_t who = 0;
-            for (unsigned i = 0; i < 8; ++i) who |= std::uint64_t{in.byte()} << (8 * i);
-            mark(dot{replica_id{who}, seq});
-            break;
-        }
-        case 2: answer(in.raw(in.varint())); break;
-        default: in.fail(decode_error::invalid_value);
-        }
-    }
-}
-
 std::optional<dot> engine::core::restore(collection& c, const stored_collection& was) {
     const auto check = [&](const auto& r, const char* what) {
         if (!r)
@@ -137,19 +115,24 @@ std::optional<dot> engine::core::restore(collection& c, const stored_collection&
         check(body, what);
         compact_input_archive items(*body);
         try {
-            read_items(
-                items,
-                [&](std::span<const std::byte> delta) {
-                    check(kind == frame_kind::snapshot ? c.state->restore(id, delta) : c.state->join(delta), what);
-                },
-                [&](std::span<const std::byte> answer) {
-                    const auto parts = parts_of(answer);
+            while (items.remaining() > 0) {
+                const auto item = read_item(items);
+                switch (item.is) {
+                case stored_item::kind::delta:
+                    check(kind == frame_kind::snapshot ? c.state->restore(id, item.bytes) : c.state->join(item.bytes),
+                          what);
+                    break;
+                case stored_item::kind::answer: {
+                    const auto parts = parts_of(item.bytes);
                     check(parts, what);
-                    const auto read = c.state->read_answer(parts->horizon, parts->deltas);
-                    check(read, what);
-                    check(c.state->join(**read), what);
-                },
-                [&](std::optional<dot> mark) { hold = mark; });
+                    const auto answer = c.state->read_answer(parts->horizon, parts->deltas);
+                    check(answer, what);
+                    check(c.state->join(**answer), what);
+                    break;
+                }
+                case stored_item::kind::mark: hold = item.held_after; break;
+                }
+            }
         } catch (const decode_failure& e) {
             check(result<bool, decode_error>(failure<decode_error>(e.reason)), what);
         }
@@ -289,15 +272,15 @@ bool engine::core::compact_in_steps(collection& c) {
         }
         if (!m->steps.left.empty()) {
             lock.unlock();
-            add_part(m->answer, next_step(c, m->steps));
+            put_item(m->answer, next_step(c, m->steps));
             wake(now);
             return true;
         }
-        add_part(m->answer, c.state->extract(c.state->context().minus(m->steps.until)));
+        put_item(m->answer, c.state->extract(c.state->context().minus(m->steps.until)));
     }
-    put_answer(snapshot, m->answer);
+    put_answer(snapshot.body(), m->answer);
     m.reset();
-    if (const auto hold = hold_of(c)) put_mark(snapshot, hold);
+    if (const auto hold = hold_of(c)) put_mark(snapshot.body(), hold);
     store(c, snapshot);
     ++counters.compactions;
     return true;
@@ -310,8 +293,8 @@ std::optional<dot> engine::core::hold_of(const collection& c) const {
 
 // Requires: the state is locked.
 void engine::core::write_snapshot(collection& c, frame_writer& snapshot, std::optional<dot> hold) {
-    put_item(snapshot, c.state->whole());
-    if (hold) put_mark(snapshot, hold);
+    put_item(snapshot.body(), c.state->whole());
+    if (hold) put_mark(snapshot.body(), hold);
 }
 
 void engine::core::write_all(collection& c) {

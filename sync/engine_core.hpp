@@ -19,6 +19,7 @@
 #include "batch_queue.hpp"
 #include "gap_buffer.hpp"
 #include "presence_board.hpp"
+#include "stored_items.hpp"
 #include "version_history.hpp"
 
 #include <joinery/engine.hpp>
@@ -341,14 +342,6 @@ struct engine::core {
     void publish(collection& c, const edit_batch::entry& e, std::span<const std::byte> delta);
     void log_item(collection& c, std::span<const std::byte> delta);
     void log_answer(collection& c, std::span<const std::byte> answer, const answer_parts& parts);
-    /// What snapshots and records consist of: states and deltas, answers of which all is joined at once, and marks: the
-    /// own dots after this one are held; or, without one, none are.
-    static void put_item(frame_writer& to, std::span<const std::byte> bytes);
-    static void put_answer(frame_writer& to, std::span<const std::byte> answer);
-    static void put_mark(frame_writer& to, std::optional<dot> after);
-    /// Calls item(bytes), answer(bytes) or mark(after) for each; throws decode_failure.
-    template <class Item, class Answer, class Mark>
-    static void read_items(compact_input_archive& in, Item&& item, Answer&& answer, Mark&& mark);
     void log_hold(collection& c);
     void log_confirmed(collection& c);
     /// Requires: the state is locked. False if the bytes are bad.

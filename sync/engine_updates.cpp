@@ -39,7 +39,7 @@ void engine::core::publish(collection& c, const edit_batch::entry& e, std::span<
 }
 
 void engine::core::log_item(collection& c, std::span<const std::byte> delta) {
-    if (logging) put_item(c.record, delta);
+    if (logging) put_item(c.record.body(), delta);
 }
 
 // With room for what has waited for an answer: while that is joined, readers wait.
@@ -47,47 +47,22 @@ void engine::core::log_answer(collection& c, std::span<const std::byte> answer, 
     if (!logging) return;
     auto& body = c.record.body();
     body.reserve(body.size() + answer.size() + (std::size_t{1} << 20));
-    if (!parts.horizon.empty()) return put_answer(c.record, answer);
+    if (!parts.horizon.empty()) return put_answer(body, answer);
     const auto deltas = answer.subspan(parts.header);
     body.insert(body.end(), deltas.begin(), deltas.end());
-}
-
-void engine::core::put_item(frame_writer& to, std::span<const std::byte> bytes) {
-    compact_output_archive ar(to.body());
-    ar.varint(bytes.size());
-    ar.raw(bytes.data(), bytes.size());
 }
 
 // Edits that are held when the process dies must be held again by the next: until they are confirmed, peers
 // may know other edits of the same name. That they are confirmed must outlive the machine's power even where edits need
 // not: a node that found them still held would issue them once more.
 void engine::core::log_hold(collection& c) {
-    if (logging && !std::exchange(c.hold_logged, true)) put_mark(c.record, dot{id, c.opened_at});
+    if (logging && !std::exchange(c.hold_logged, true)) put_mark(c.record.body(), dot{id, c.opened_at});
 }
 
 void engine::core::log_confirmed(collection& c) {
     if (!logging || !std::exchange(c.hold_logged, false)) return;
-    put_mark(c.record, std::nullopt);
+    put_mark(c.record.body(), std::nullopt);
     confirmed = true;
-}
-
-// In place of a delta's length stands 0, which none has, and what it is: 0 if nothing is held; 1, the sequence number
-// and the id's eight bytes; 2 and an answer.
-void engine::core::put_mark(frame_writer& to, std::optional<dot> after) {
-    compact_output_archive ar(to.body());
-    ar.varint(0);
-    ar.varint(after ? 1 : 0);
-    if (!after) return;
-    ar.varint(after->seq);
-    for (unsigned i = 0; i < 8; ++i) ar.byte(static_cast<std::uint8_t>(after->replica.value() >> (8 * i)));
-}
-
-void engine::core::put_answer(frame_writer& to, std::span<const std::byte> answer) {
-    compact_output_archive ar(to.body());
-    ar.varint(0);
-    ar.varint(2);
-    ar.varint(answer.size());
-    ar.raw(answer.data(), answer.size());
 }
 
 // ---- edits made elsewhere ----
