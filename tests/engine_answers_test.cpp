@@ -1,9 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
-// Great answers, which are made in steps while the state changes.
+// Answers: great ones, which are made in steps while the state changes, and how many there may be.
 #include "engine_router.hpp"
+
+#include <set>
+#include <string_view>
 
 using namespace joinery;
 using namespace std::chrono_literals;
+
+namespace {
+
+/// The peer on this link asks for all of a set, and takes next to nothing.
+void ask(test_engine& n, link_id from, std::string_view set, std::uint64_t request) {
+    joinery::pull m;
+    m.channel = channel_of(name_digest(set), fingerprint<set_of_strings>());
+    m.request = request;
+    m.until = 1;
+    message_batch batch;
+    batch.add(m);
+    n.engine->received(from, batch.close(frame_kind::direct));
+}
+
+} // namespace
 
 TEST_CASE("engine: a great answer is made in steps, and what is edited meanwhile is in it") {
     router r;
@@ -109,4 +127,54 @@ TEST_CASE("engine: a great answer to a peer that was away is joined on top of wh
     check_converged(r);
     CHECK((*a.set)->size() == 50'001);
     CHECK(b.counters().pulls_completed >= 1);
+}
+
+TEST_CASE("engine: answers to many peers are made within bounds, and all get theirs") {
+    router r;
+    auto& a = r.add("a");
+    a.options.limits.answer_bytes = 1;
+    a.start();
+    for (int i = 0; i < 3000; ++i) a.add_later(std::to_string(i));
+    a.engine->flush();
+    constexpr std::size_t others = 6;
+    for (std::size_t i = 1; i <= others; ++i) r.add("peer " + std::to_string(i)).start();
+    for (std::size_t i = 1; i <= others; ++i) r.link(0, i);
+    // Nobody says that anything came: one answer is under way until it is given up.
+    r.lose = [&](const router::envelope& e, const frame_content&) { return e.to == 0 && r.now < 3000ms; };
+    std::set<std::size_t> served;
+    r.run(100ms);
+    for (const auto& e : r.seen)
+        if (content_of(e.frame).has(is_chunk)) served.insert(e.to);
+    CHECK(served.size() <= 1);
+    r.run(60s);
+    check_converged(r);
+    CHECK((*r.nodes[others]->set)->size() == 3000);
+}
+
+TEST_CASE("engine: one peer does not take all places for answers") {
+    router r;
+    auto& a = r.add("a");
+    a.options.limits.answers = 8;
+    a.start();
+    auto &greedy = r.add("greedy"), &b = r.add("b");
+    std::deque<replicated<set_of_strings>> sets(20);
+    const auto open = [&](test_engine& n, std::size_t first) {
+        for (std::size_t i = 0; i < 10; ++i) n.engine->attach("set " + std::to_string(i), sets[first + i]);
+    };
+    open(a, 0);
+    greedy.start();
+    open(greedy, 10);
+    for (int i = 0; i < 100; ++i) a.add_later(std::to_string(i));
+    a.engine->flush();
+    r.link(0, 1);
+    r.run(1s);
+    for (std::uint64_t i = 0; i < 30; ++i) { // it asks ever again, and takes nothing
+        for (std::size_t n = 0; n < 10; ++n) ask(a, 1, "set " + std::to_string(n), 1000 + 10 * i + n);
+        a.engine->flush();
+    }
+    CHECK(a.counters().answers_refused > 0);
+    b.start();
+    r.link(0, 2);
+    r.run(1s);
+    CHECK((*b.set)->size() == 100);
 }

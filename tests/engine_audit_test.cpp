@@ -155,17 +155,10 @@ TEST_CASE("engine: what was written between the counts of a removed counter is n
     for (std::size_t i = 0; i < 2; ++i) REQUIRE(r.nodes[i]->engine->attach("shop", shops[i]) == 1);
     r.link_all();
     r.run(2s);
-    const auto edit = [&](auto&& f) {
-        {
-            std::lock_guard lock(shops[0].mutex());
-            shops[0].edit(f);
-        }
-        r.flush();
-    };
-    edit([](auto& s, auto& tx) { s.at(tx, "removed")->sold.increment(tx, 1); });
-    edit([](auto& s, auto& tx) { s.at(tx, "kept")->name.set(tx, "a name"); });
-    edit([](auto& s, auto& tx) { s.at(tx, "removed")->sold.increment(tx, 2); });
-    edit([](auto& s, auto& tx) { s.erase(tx, "removed"); });
+    edit(r, shops[0], [](auto& s, auto& tx) { s.at(tx, "removed")->sold.increment(tx, 1); });
+    edit(r, shops[0], [](auto& s, auto& tx) { s.at(tx, "kept")->name.set(tx, "a name"); });
+    edit(r, shops[0], [](auto& s, auto& tx) { s.at(tx, "removed")->sold.increment(tx, 2); });
+    edit(r, shops[0], [](auto& s, auto& tx) { s.erase(tx, "removed"); });
     r.run(2s);
     const auto intact = shops[0].get().state();
     lose(shops[1], dot_range{a.engine->id(), 2, 2});
@@ -232,21 +225,14 @@ TEST_CASE("engine: maps of records and of texts are repaired by their entries") 
     }
     r.link_all();
     r.run(2s);
-    const auto edit = [&](auto& state, auto&& f) {
-        {
-            std::lock_guard lock(state.mutex());
-            state.edit(f);
-        }
-        r.flush();
-    };
     for (int i = 0; i < 50; ++i)
-        edit(shops[static_cast<std::size_t>(i) % 2], [&](auto& s, auto& tx) {
+        edit(r, shops[static_cast<std::size_t>(i) % 2], [&](auto& s, auto& tx) {
             auto open = s.at(tx, "item " + std::to_string(i % 20));
             open->name.set(tx, "name " + std::to_string(i));
             open->sold.increment(tx, i);
         });
     for (std::size_t i = 0; i < 2; ++i)
-        edit(notes[i], [&](auto& n, auto& tx) { n.at(tx, "a note")->insert(tx, 0, "some text of this note"); });
+        edit(r, notes[i], [&](auto& n, auto& tx) { n.at(tx, "a note")->insert(tx, 0, "some text of this note"); });
     r.run(2s);
     REQUIRE(shops[0].get().state() == shops[1].get().state());
     REQUIRE(notes[0].get().state() == notes[1].get().state());
@@ -267,8 +253,8 @@ TEST_CASE("engine: maps of records and of texts are repaired by their entries") 
         CHECK(n.get().state().digest() == intact_notes.digest());
     }
     CHECK((a.heard_of(event_kind::repaired) && b.heard_of(event_kind::repaired)));
-    edit(notes[0], [&](auto& n, auto& tx) { n.at(tx, "a note")->insert(tx, 4, " more"); });
-    edit(notes[1], [&](auto& n, auto& tx) { n.at(tx, "a note")->insert(tx, 9, " and more"); });
+    edit(r, notes[0], [&](auto& n, auto& tx) { n.at(tx, "a note")->insert(tx, 4, " more"); });
+    edit(r, notes[1], [&](auto& n, auto& tx) { n.at(tx, "a note")->insert(tx, 9, " and more"); });
     r.run(2s);
     CHECK(notes[0].get().state() == notes[1].get().state());
 }
@@ -282,22 +268,17 @@ TEST_CASE("engine: a text is repaired where it differs; what was deleted stays d
     for (std::size_t i = 0; i < 2; ++i) REQUIRE(r.nodes[i]->engine->attach("diary", diaries[i]) == 1);
     r.link_all();
     r.run(2s);
-    const auto edit = [&](std::size_t i, auto&& f) {
-        std::optional<dot_range> dots;
-        {
-            std::lock_guard lock(diaries[i].mutex());
-            dots = diaries[i].edit(f);
-        }
-        r.flush();
+    const auto write = [&](std::size_t i, auto&& f) {
+        const auto dots = edit(r, diaries[i], f);
         r.run(10ms);
         return *dots;
     };
-    const auto typed = edit(0, [](auto& d, auto& tx) { d.text.insert(tx, 0, std::string(5000, 'x') + "kept"); });
-    edit(1, [](auto& d, auto& tx) { d.tags.add(tx, "of b"); });
-    edit(1, [](auto& d, auto& tx) { d.text.insert(tx, 100, "between"); });
-    const auto erased = edit(1, [](auto& d, auto& tx) { d.text.erase(tx, 200, 3); });
-    const auto tagged = edit(0, [](auto& d, auto& tx) { d.tags.add(tx, "of a"); });
-    edit(0, [](auto& d, auto& tx) { d.text.insert(tx, 4000, "\xc3\xa4\xf0\x9f\x98\x80"); });
+    const auto typed = write(0, [](auto& d, auto& tx) { d.text.insert(tx, 0, std::string(5000, 'x') + "kept"); });
+    write(1, [](auto& d, auto& tx) { d.tags.add(tx, "of b"); });
+    write(1, [](auto& d, auto& tx) { d.text.insert(tx, 100, "between"); });
+    const auto erased = write(1, [](auto& d, auto& tx) { d.text.erase(tx, 200, 3); });
+    const auto tagged = write(0, [](auto& d, auto& tx) { d.tags.add(tx, "of a"); });
+    write(0, [](auto& d, auto& tx) { d.text.insert(tx, 4000, "\xc3\xa4\xf0\x9f\x98\x80"); });
     REQUIRE(erased.size() == 3);
     const auto settle = [&] {
         r.run(90s); // b's deletion is stable
@@ -323,7 +304,7 @@ TEST_CASE("engine: a text is repaired where it differs; what was deleted stays d
     CHECK((a.heard_of(event_kind::repaired) && b.heard_of(event_kind::repaired)));
 
     // A deletion that one side has missed.
-    const auto gone = edit(1, [](auto& d, auto& tx) { d.text.erase(tx, 0, 1); });
+    const auto gone = write(1, [](auto& d, auto& tx) { d.text.erase(tx, 0, 1); });
     REQUIRE(gone.size() == 1);
     const auto shorter = diaries[1].get().state();
     alter(diaries[0], dot{typed.replica, 1}, 1, 'x');

@@ -9,18 +9,6 @@
 using namespace joinery;
 using namespace std::chrono_literals;
 
-namespace {
-
-template <class T, class F> void edit(router& r, replicated<T>& state, F&& f) {
-    {
-        std::lock_guard lock(state.mutex());
-        state.edit(f);
-    }
-    r.flush();
-}
-
-} // namespace
-
 // riak_kv#1040, harmony#79
 TEST_CASE("known failures: 9 an actor's dots are used again after a restart, or by a copied database") {
     router r;

@@ -11,10 +11,7 @@ TEST_CASE("engine: who was evicted comes back under a new id, and what nobody ha
     for (const bool restarted : {false, true}) {
         CAPTURE(restarted);
         router r;
-        start(r, {"a", "b", "c"});
-        pages p(r);
-        r.link_all();
-        r.run(2s);
+        auto p = start_pages(r, {"a", "b", "c"});
         p.type(2, 0, "hello world");
         p.vote(2, "yes", 5);
         r.nodes[2]->add("before");
@@ -67,10 +64,7 @@ TEST_CASE("engine: who was evicted comes back under a new id, and what nobody ha
 
 TEST_CASE("engine: an eviction reaches who is linked, and edits under way are neither lost nor doubled") {
     router r;
-    start(r, {"a", "b", "c"});
-    pages p(r);
-    r.link_all();
-    r.run(2s);
+    auto p = start_pages(r, {"a", "b", "c"});
     p.vote(2, "yes", 1);
     p.vote(2, "yes", 2); // on the wire
     r.nodes[0]->engine->evict(r.nodes[2]->engine->id());
@@ -85,10 +79,7 @@ TEST_CASE("engine: an eviction reaches who is linked, and edits under way are ne
 
 TEST_CASE("engine: who was evicted asks the one that has most of its edits, and none comes twice") {
     router r;
-    start(r, {"a", "b", "c"});
-    pages p(r);
-    r.link_all();
-    r.run(2s);
+    auto p = start_pages(r, {"a", "b", "c"});
     p.vote(2, "yes", 1);
     r.run(2s);
     r.cut(0, 1);
@@ -111,11 +102,8 @@ TEST_CASE("engine: who was evicted, and who waits to be let in, do not wait for 
         CAPTURE(seed);
         router r;
         r.random.seed(seed);
-        r.add("a", durability::relaxed).start();
-        r.add("b").start();
-        pages p(r);
-        r.link_all();
-        r.run(2s);
+        r.add("a", durability::relaxed);
+        auto p = start_pages(r, {"b"});
         p.type(0, 0, "one two");
         r.run(2s);
         r.cut(0, 1);
@@ -135,10 +123,7 @@ TEST_CASE("engine: who was evicted, and who waits to be let in, do not wait for 
 
 TEST_CASE("engine: a newcomer that is left alone by the member that it met waits for it") {
     router r;
-    start(r, {"a", "b"});
-    pages p(r);
-    r.link_all();
-    r.run(2s);
+    auto p = start_pages(r, {"a", "b"});
     p.type(0, 0, "one two three");
     r.run(60s);
     r.add("c").start();
@@ -206,10 +191,7 @@ TEST_CASE("engine: founders meet with their edits, and none is made anew") {
 
 TEST_CASE("engine: a storage that fell back behind what it had acknowledged is let in like a newcomer") {
     router r;
-    start(r, {"a", "b"});
-    pages p(r);
-    r.link_all();
-    r.run(2s);
+    auto p = start_pages(r, {"a", "b"});
     p.type(0, 0, "one two three");
     r.run(2s);
     auto copy = r.nodes[1]->disk.copy();
@@ -231,10 +213,7 @@ TEST_CASE("engine: a storage that fell back behind what it had acknowledged is l
 
 TEST_CASE("engine: what was held in a conflict is made anew, also after a restart that knows of none") {
     router r;
-    start(r, {"a", "b"});
-    pages p(r);
-    r.link_all();
-    r.run(2s);
+    auto p = start_pages(r, {"a", "b"});
     p.type(0, 0, "one two three");
     r.run(2s);
     auto& copy = r.add("copy");
@@ -294,17 +273,10 @@ TEST_CASE(
     for (std::size_t i = 0; i < 2; ++i) REQUIRE(r.nodes[i]->engine->attach("more", more[i]) == 1);
     r.link_all();
     r.run(1s);
-    const auto edit = [&](std::size_t i, auto&& what) {
-        {
-            std::lock_guard lock(more[i].mutex());
-            more[i].edit(what);
-        }
-        r.flush();
-    };
-    edit(0, [](auto& s, auto& tx) { s.add(tx, "x"); });
-    edit(0, [](auto& s, auto& tx) { s.add(tx, "y"); });
+    edit(r, more[0], [](auto& s, auto& tx) { s.add(tx, "x"); });
+    edit(r, more[0], [](auto& s, auto& tx) { s.add(tx, "y"); });
     r.run(1s);
-    edit(1, [](auto& s, auto& tx) { s.remove(tx, "x"); });
+    edit(r, more[1], [](auto& s, auto& tx) { s.remove(tx, "x"); });
     a.add("of the shared one");
     r.run(1min);
     CHECK(f.has("of the shared one"));

@@ -80,6 +80,16 @@ struct pages {
     }
 };
 
+/// Starts the nodes, these too, each with a page, and links them all.
+inline pages start_pages(router& r, std::initializer_list<const char*> names = {}) {
+    for (const char* name : names) r.add(name);
+    for (auto& n : r.nodes) n->start();
+    pages p(r);
+    r.link_all();
+    r.run(std::chrono::seconds(2));
+    return p;
+}
+
 inline std::size_t records(const test_engine& n) {
     std::size_t count = 0;
     n.set->get().state().removals().for_each([&](const auto&...) { ++count; });

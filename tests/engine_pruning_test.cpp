@@ -36,10 +36,7 @@ TEST_CASE("engine: what every member has seen is forgotten, also in a chain, and
 
 TEST_CASE("engine: many adds and removes leave next to nothing, in texts too") {
     router r;
-    start(r, {"a", "b", "c"});
-    pages p(r);
-    r.link_all();
-    r.run(2s);
+    auto p = start_pages(r, {"a", "b", "c"});
     for (int i = 0; i < 3000; ++i) {
         const auto who = static_cast<std::size_t>(i % 3);
         r.nodes[who]->add("e");
@@ -89,12 +86,7 @@ TEST_CASE("engine: a member that is away holds pruning up until it is evicted, w
 TEST_CASE("engine: what waits of an id that is gone does not join any more") {
     router r;
     r.add("a", durability::relaxed);
-    r.add("b");
-    r.add("c");
-    for (auto& n : r.nodes) n->start();
-    pages p(r);
-    r.link_all();
-    r.run(2s);
+    auto p = start_pages(r, {"b", "c"});
     p.type(0, 0, "one two");
     r.run(2s);
     const auto former = r.nodes[0]->engine->id();
@@ -231,10 +223,7 @@ TEST_CASE("engine: ids that ended with a crash are not waited for once their edi
     router r;
     r.add("a");
     r.add("b", durability::relaxed);
-    for (auto& n : r.nodes) n->start();
-    pages p(r);
-    r.link_all();
-    r.run(2s);
+    auto p = start_pages(r);
     p.type(0, 0, "one two");
     r.run(2s);
     std::set<replica_id> formers;

@@ -14,6 +14,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <random>
 #include <string>
@@ -257,6 +258,17 @@ inline bool test_engine::send(joinery::link_id link, std::span<const std::byte> 
 inline void fill(test_engine& n, int count) {
     for (int i = 0; i < count; ++i) n.add_later(n.name + " " + std::to_string(i));
     n.engine->flush();
+}
+
+/// Edits a state that is attached beside the sets, and flushes.
+template <class T, class F> std::optional<joinery::dot_range> edit(router& r, joinery::replicated<T>& state, F&& f) {
+    std::optional<joinery::dot_range> dots;
+    {
+        std::lock_guard lock(state.mutex());
+        dots = state.edit(f);
+    }
+    r.flush();
+    return dots;
 }
 
 inline void check_converged(const router& r) {

@@ -332,143 +332,6 @@ TEST_CASE("engine: a restart keeps everything, asks for nothing, and goes on und
     check_converged(r);
 }
 
-TEST_CASE("engine: compaction keeps the log short, and the state") {
-    router r;
-    auto& a = r.add("a");
-    a.options.limits.log_minimum = 1000;
-    a.start();
-    for (int i = 0; i < 100; ++i) a.add("element " + std::to_string(i));
-    CHECK(a.counters().compactions > 0);
-    CHECK(a.status().log_bytes < 3 * a.status().snapshot_bytes + 1000);
-    a.crash();
-    a.start();
-    CHECK(a.set->get()->size() == 100);
-    CHECK(a.add("more").seq == 101);
-}
-
-TEST_CASE("engine: a great state is compacted in steps, while edits are made and things are forgotten") {
-    router r;
-    auto &a = r.add("a"), &b = r.add("b");
-    a.options.limits.log_minimum = 1000;
-    a.options.timings.prune = b.options.timings.prune = 100ms;
-    r.start_all();
-    constexpr int count = 100'000;
-    for (int i = 0; i < count; ++i) a.add_later(std::to_string(i));
-    a.engine->flush();
-    a.remove("0");
-    r.deliver();
-    r.now += 1s; // both have acknowledged it by now, and it is forgotten
-    for (int i = 0; i < 2; ++i) {
-        for (auto* n : {&a, &b}) n->engine->tick(r.now);
-        r.deliver();
-    }
-    int steps = 0; // each flush makes one
-    for (; a.counters().compactions == 0; ++steps) {
-        REQUIRE(steps < 100);
-        a.add("meanwhile " + std::to_string(steps));
-        if (steps == 2) a.remove("1000");
-    }
-    CHECK(steps > 3);
-    CHECK(a.status().log_bytes == 0);
-    const auto size = (*a.set)->size();
-    const auto last = a.add("last").seq;
-    const auto digest = a.set->get().state().digest();
-    for (int i = 0; i < 2; ++i) { // the last start reads what the one before compacted
-        a.crash();
-        a.start();
-        CHECK((*a.set)->size() == size + 1);
-        CHECK_FALSE(a.has("0"));
-        CHECK(a.has("meanwhile 0"));
-        CHECK(a.version()[a.engine->id()] == last);
-        CHECK(a.set->get().state().digest() == digest);
-        r.link(0, 1);
-        r.run(2s);
-    }
-    check_converged(r);
-}
-
-TEST_CASE("engine: a complete state that was pulled in parts is stored as it came") {
-    router r;
-    auto &a = r.add("a"), &b = r.add("b");
-    r.start_all();
-    for (int i = 0; i < 50'000; ++i) a.add_later(std::to_string(i));
-    a.engine->flush();
-    a.remove("17");
-    r.run(90s);
-    REQUIRE_FALSE(a.set->get().state().horizon().empty());
-    auto& c = r.add("c");
-    c.start();
-    c.add_later("of c");
-    r.link(0, 2);
-    r.run(5s);
-    CHECK(c.set->get().state().horizon() == a.set->get().state().horizon());
-    check_converged(r);
-    c.crash();
-    c.start();
-    CHECK(c.set->get().state() == a.set->get().state());
-    CHECK(c.set->get().state().horizon() == a.set->get().state().horizon());
-    CHECK(b.has("of c"));
-}
-
-TEST_CASE("engine: answers to many peers are made within bounds, and all get theirs") {
-    router r;
-    auto& a = r.add("a");
-    a.options.limits.answer_bytes = 1;
-    a.start();
-    for (int i = 0; i < 3000; ++i) a.add_later(std::to_string(i));
-    a.engine->flush();
-    constexpr std::size_t others = 6;
-    for (std::size_t i = 1; i <= others; ++i) r.add("peer " + std::to_string(i)).start();
-    for (std::size_t i = 1; i <= others; ++i) r.link(0, i);
-    // Nobody says that anything came: one answer is under way until it is given up.
-    r.lose = [&](const router::envelope& e, const frame_content&) { return e.to == 0 && r.now < 3000ms; };
-    std::set<std::size_t> served;
-    r.run(100ms);
-    for (const auto& e : r.seen)
-        if (content_of(e.frame).has(is_chunk)) served.insert(e.to);
-    CHECK(served.size() <= 1);
-    r.run(60s);
-    check_converged(r);
-    CHECK((*r.nodes[others]->set)->size() == 3000);
-}
-
-TEST_CASE("engine: one peer does not take all places for answers") {
-    router r;
-    auto& a = r.add("a");
-    a.options.limits.answers = 8;
-    a.start();
-    auto &greedy = r.add("greedy"), &b = r.add("b");
-    std::deque<replicated<set_of_strings>> sets(20);
-    const auto open = [&](test_engine& n, std::size_t first) {
-        for (std::size_t i = 0; i < 10; ++i) n.engine->attach("set " + std::to_string(i), sets[first + i]);
-    };
-    open(a, 0);
-    greedy.start();
-    open(greedy, 10);
-    for (int i = 0; i < 100; ++i) a.add_later(std::to_string(i));
-    a.engine->flush();
-    r.link(0, 1);
-    r.run(1s);
-    for (std::uint64_t i = 0; i < 30; ++i) { // it asks ever again, and takes nothing
-        message_batch batch;
-        for (std::size_t n = 0; n < 10; ++n) {
-            const auto name = name_digest("set " + std::to_string(n));
-            joinery::pull m;
-            m.channel = channel_of(name, fingerprint<set_of_strings>());
-            m.request = 1000 + 10 * i + n;
-            m.until = 1;
-            batch.add(m);
-        }
-        a.engine->received(1, batch.close(frame_kind::direct));
-        a.engine->flush();
-    }
-    CHECK(a.counters().answers_refused > 0);
-    b.start();
-    r.link(0, 2);
-    r.run(1s);
-    CHECK((*b.set)->size() == 100);
-}
-
 TEST_CASE("engine: an update too great for a frame goes in chunks") {
     router r;
     auto &a = r.add("a"), &b = r.add("b");
@@ -507,10 +370,7 @@ TEST_CASE("engine: several collections, each with its own dots") {
     b.engine->attach("title", title_b);
     CHECK(n == 1);
     r.run(100ms);
-    {
-        std::lock_guard lock(title_a.mutex());
-        title_a.edit([](auto& t, auto& tx) { t.set(tx, "news"); });
-    }
+    edit(r, title_a, [](auto& t, auto& tx) { t.set(tx, "news"); });
     a.add("milk");
     r.deliver();
     CHECK(title_b->get() == "news");
@@ -526,11 +386,7 @@ TEST_CASE("engine: a collection that a peer attaches later is sent to it") {
     r.start_all();
     replicated<lww_register<std::string>> title_a, title_b;
     a.engine->attach("title", title_a);
-    {
-        std::lock_guard lock(title_a.mutex());
-        title_a.edit([](auto& t, auto& tx) { t.set(tx, "news"); });
-    }
-    r.flush();
+    edit(r, title_a, [](auto& t, auto& tx) { t.set(tx, "news"); });
     r.run(100ms);
     b.engine->attach("title", title_b);
     r.flush();
@@ -550,10 +406,7 @@ TEST_CASE("engine: the same name with another type is refused, and the rest goes
     r.run(100ms);
     CHECK(a.heard_of(event_kind::incompatible_peer));
     CHECK(b.heard_of(event_kind::incompatible_peer));
-    {
-        std::lock_guard lock(title_a.mutex());
-        title_a.edit([](auto& t, auto& tx) { t.set(tx, "news"); });
-    }
+    edit(r, title_a, [](auto& t, auto& tx) { t.set(tx, "news"); });
     a.add("milk");
     r.run(3s);
     CHECK_FALSE(title_b->get());
