@@ -63,9 +63,11 @@ answer_book::answer* answer_book::find(replica_id peer, std::uint64_t request) {
     return at == answers_.end() ? nullptr : &at->second;
 }
 
-bool answer_book::has_room(replica_id peer, std::size_t max_answers) const {
-    const auto its = std::distance(answers_.lower_bound({peer, 0}), answers_.upper_bound({peer, UINT64_MAX}));
-    return answers_.size() < max_answers && static_cast<std::size_t>(its) < std::max<std::size_t>(max_answers / 4, 1);
+bool answer_book::has_room(replica_id peer, joinery::channel channel, std::size_t max_answers) const {
+    std::size_t all = answers_.size(), its = 0;
+    for (auto at = answers_.lower_bound({peer, 0}); at != answers_.end() && at->first.first == peer; ++at)
+        at->second.channel == channel ? --all : ++its;
+    return all < max_answers && its < std::max<std::size_t>(max_answers / 4, 1);
 }
 
 answer_book::answer& answer_book::add(answer a) {

@@ -83,8 +83,9 @@ public:
     };
 
     answer* find(replica_id peer, std::uint64_t request);
-    /// True if one more may be added for this peer, which gets no more than a quarter of the places.
-    bool has_room(replica_id peer, std::size_t max_answers) const;
+    /// True if one more may be added for this peer, which gets no more than a quarter of the places. One for the same
+    /// channel gives its place up.
+    bool has_room(replica_id peer, joinery::channel channel, std::size_t max_answers) const;
     /// True if it may grow: the others do not take so many bytes. So all together are not greater than that and one.
     bool may_grow(const answer& a, std::size_t max_bytes) const { return bytes_ - a.bytes.size() < max_bytes; }
     /// In place of one for the same peer and channel, which asks for one thing after the other.

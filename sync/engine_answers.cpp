@@ -30,7 +30,7 @@ void engine::core::on_pull(link_id l, link& k, const joinery::pull& m) {
         return;
     }
     // While our own edits are held back, an answer would give them away.
-    if (c->held || !answers.has_room(*k.peer, options.limits.answers)) return refused(refusal::busy);
+    if (c->held || !answers.has_room(*k.peer, m.channel, options.limits.answers)) return refused(refusal::busy);
 
     answer_book::answer a;
     a.peer = *k.peer;

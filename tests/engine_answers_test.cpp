@@ -178,3 +178,19 @@ TEST_CASE("engine: one peer does not take all places for answers") {
     r.run(1s);
     CHECK((*b.set)->size() == 100);
 }
+
+TEST_CASE("engine: who asks again gets an answer in the place of the one before") {
+    router r;
+    auto& a = r.add("a");
+    a.options.limits.answers = 4; // one for each peer
+    r.add("b");
+    r.start_all();
+    fill(a, 100);
+    const auto before = a.counters().answers_made;
+    for (std::uint64_t request = 1; request <= 3; ++request) {
+        ask(a, 1, "set", request);
+        a.engine->flush();
+    }
+    CHECK(a.counters().answers_refused == 0);
+    CHECK(a.counters().answers_made == before + 3);
+}
