@@ -53,9 +53,8 @@ void engine::core::on_pull(link_id l, link& k, const joinery::pull& m) {
     std::lock_guard lock(c->state->mutex());
     const bool complete = !c->state->horizon().within(m.version);
     const auto wanted = complete ? c->state->context() : c->state->context().minus(m.version);
-    const auto& steps = a.making.emplace(steps_of_answer{begin_steps(*c, wanted), m.version, now});
-    const auto horizon = complete && !steps.left.empty() ? steps.horizon : version_vector();
-    answers.begin(answers.add(std::move(a)), horizon);
+    a.making = steps_of_answer{begin_steps(*c, wanted), m.version, now};
+    answers.add(std::move(a));
 }
 
 // ---- a state step by step ----
@@ -120,6 +119,10 @@ void engine::core::make_answers() {
 
 void engine::core::make_more(collection& c, answer_book::answer& a) {
     auto& m = *a.making;
+    if (a.bytes.empty()) { // not before: who waits takes no room
+        const bool complete = !m.left.empty() && !m.horizon.within(m.since);
+        answers.begin(a, complete ? m.horizon : version_vector());
+    }
     if (m.left.empty()) {
         std::vector<std::byte> rest;
         {
