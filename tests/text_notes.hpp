@@ -43,6 +43,8 @@ struct note {
     void prune(const version_vector& stable, std::span<const dot_range> settled, joinery::dot_sink* sink) {
         text.prune(stable, settled, sink);
     }
+    static void keep_live(fragment& f) { rga_text::keep_live(f); }
+    void known_removed(const causal_context& dots, causal_context& out) const { text.known_removed(dots, out); }
     bool empty() const { return text.empty(); }
     bool vacant() const { return text.vacant(); }
     std::uint64_t digest(const causal_context& all) const { return text.digest(all); }

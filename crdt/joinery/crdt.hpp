@@ -9,7 +9,9 @@
 //     void extract(const causal_context& wanted, fragment& out) const
 //                                                      the entries whose dots are wanted, in canonical order;
 //                                                      O(|answer| log n), never a scan
-//     void join(const fragment& f, join_scope& s)      the join rule (join_scope.hpp)
+//     void join(const fragment& f, join_scope& s)      the join rule (join_scope.hpp); while a state is repaired
+//                                                      (s.repairing) an entry that comes alive takes the place of
+//                                                      its tombstone
 //     void kill(const dot_range& dots, join_scope& s)  drops the entries that have these dots
 //     void clear(transaction& tx, kills& out)          an enclosing key is removed: drops all live entries,
 //                                                      adds their dots to `out`, and can be undone
@@ -20,14 +22,15 @@
 //
 // Optional, for types whose entries leave something behind:
 //     void kill(const run_removal& r, join_scope& s)   counters
-//     void prune(const version_vector& stable, std::span<const dot_range> settled, dot_sink* sink)
 //     void extract_rest(fragment& out) const           adds what no dot leads to (what outlives pruning) to the
 //                                                      rest of a complete state
+//     fragment live(const causal_context& all) const   what of it is live, for digests
+//     std::uint64_t digest(const causal_context& all) const
+// For types whose removed entries leave tombstones, these three together:
+//     void prune(const version_vector& stable, std::span<const dot_range> settled, dot_sink* sink)
 //     static void keep_live(fragment& f)               takes out what a removal left behind, and what rests on that
 //     void known_removed(const causal_context& dots, causal_context& out) const
 //                                                      adds those that left something behind for a known reason
-//     fragment live(const causal_context& all) const   what of it is live, for digests
-//     std::uint64_t digest(const causal_context& all) const
 // For types whose entries rest on others, which everybody else may have forgotten (replica<T>::rejoin):
 //     static void drop_reissued(fragment& f, const causal_context& unsent)
 //                                                      leaves out what `reissue` makes anew
@@ -78,6 +81,13 @@ template <crdt_members T> struct crdt_traits<T> {
         requires(T t, const version_vector& v, std::span<const dot_range> d, dot_sink* s) {
         t.prune(v, d, s);
     };
+    static_assert(
+        !leaves_tombstones ||
+            requires(const T t, fragment& f, const causal_context& dots, causal_context& out) {
+                T::keep_live(f);
+                t.known_removed(dots, out);
+            },
+        "a type with prune needs keep_live and known_removed");
 
     static void extract(const T& t, const causal_context& wanted, fragment& out) { t.extract(wanted, out); }
     static void extract_rest(const T& t, fragment& out) {
@@ -97,11 +107,11 @@ template <crdt_members T> struct crdt_traits<T> {
     /// What is left of removed entries, and where the others stood among them, differs from replica to replica: takes
     /// that out of a fragment, and brings the rest into one order.
     static void keep_live(fragment& f) {
-        if constexpr (requires { T::keep_live(f); }) T::keep_live(f);
+        if constexpr (leaves_tombstones) T::keep_live(f);
     }
     /// Adds those of these dots whose entries left tombstones for a known reason.
     static void known_removed(const T& t, const causal_context& dots, causal_context& out) {
-        if constexpr (requires { t.known_removed(dots, out); }) t.known_removed(dots, out);
+        if constexpr (leaves_tombstones) t.known_removed(dots, out);
     }
     /// True if unsent edits cannot always be kept as they are.
     static constexpr bool reissues =
