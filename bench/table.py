@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """One table of the figures that programs print, a JSON object a line: rows are what was measured on which trace, columns
-are the libraries. Where two libraries measure the same with several variants, the default one is shown."""
+are the libraries. Where a library measures the same in several variants, the first of them is shown: its default."""
 import collections
 import json
 import sys
