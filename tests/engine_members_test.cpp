@@ -332,3 +332,25 @@ TEST_CASE("engine: a list of members is bounded, and names that the engine uses 
     replicated<set_of_strings> other;
     CHECK_THROWS_AS(b.engine->attach("joinery.members", other), std::invalid_argument);
 }
+
+TEST_CASE("engine: what a peer claims to have of replicas that it makes up does not add up") {
+    router r;
+    auto &a = r.add("a"), &b = r.add("b");
+    a.options.limits.members = 100;
+    r.start_all();
+    beacon m;
+    m.replica = b.engine->id();
+    m.nonce = b.engine->nonce();
+    for (std::uint64_t made_up = 1000; made_up < 21'000;) { // ever others
+        version_vector has;
+        for (int i = 0; i < 20; ++i) has.set(replica_id{++made_up}, 1);
+        m.collections = {{channel_of(name_digest("set"), fingerprint<set_of_strings>()), has, made_up, {}}};
+        message_batch batch;
+        batch.add(m);
+        a.engine->received(1, batch.close(frame_kind::broadcast));
+        REQUIRE(a.engine->peers()[0].versions[0].size() <= 100);
+    }
+    b.add("milk"); // it goes on
+    r.run(5s);
+    check_converged(r);
+}
