@@ -82,3 +82,27 @@ TEST_CASE("engine: a complete state that was pulled in parts is stored as it cam
     CHECK(c.set->get().state().horizon() == a.set->get().state().horizon());
     CHECK(b.has("of c"));
 }
+
+TEST_CASE("engine: what is forgotten while a great state is compacted is not in what is stored") {
+    router r;
+    auto &a = r.add("a"), &b = r.add("b");
+    a.options.limits.log_minimum = 1000;
+    r.start_all();
+    fill(a, 50'000);
+    a.remove("a 49999");                                         // which the first step has read
+    for (int i = 0; i < 30 && a.counters().prunings == 0; ++i) { // a hears b, and makes no step
+        for (; !r.wire.empty(); r.wire.pop_front())
+            r.nodes[r.wire.front().to]->engine->received(r.wire.front().from, r.wire.front().frame);
+        r.now += 1s;
+        for (auto* n : {&a, &b}) n->engine->tick(r.now);
+        b.engine->flush();
+    }
+    REQUIRE(a.set->get().state().removals().empty());
+    REQUIRE(a.counters().compactions == 0);
+    for (int i = 0; i < 10; ++i) a.engine->flush();
+    REQUIRE(a.counters().compactions == 1);
+    a.crash();
+    a.start();
+    CHECK_FALSE(a.has("a 49999"));
+    CHECK((*a.set)->size() == 49'999);
+}
