@@ -129,6 +129,30 @@ TEST_CASE("engine: a great answer to a peer that was away is joined on top of wh
     CHECK(b.counters().pulls_completed >= 1);
 }
 
+TEST_CASE("engine: what is forgotten while a great answer is made is not in it") {
+    router r;
+    auto &a = r.add("a"), &b = r.add("b");
+    a.start();
+    a.set->set_log_budget(2000);
+    fill(a, 50'000);
+    b.start();
+    r.lose = [](const router::envelope& e, const frame_content& f) { return e.from == 0 && f.has(is_update); };
+    r.link(0, 1);
+    for (bool asked = false; !asked; r.deliver_next()) {
+        REQUIRE_FALSE(r.wire.empty());
+        asked = content_of(r.wire.front().frame).has(is_pull);
+    }
+    for (int i = 0; i < 1000; ++i) { // which the first step has read
+        std::lock_guard lock(a.set->mutex());
+        a.set->edit([&](auto& s, auto& tx) { s.remove(tx, "a " + std::to_string(49'999 - i)); });
+    }
+    REQUIRE_FALSE(a.set->get().state().horizon().empty());
+    REQUIRE(a.counters().answers_made == 0);
+    r.run(5s);
+    check_converged(r);
+    CHECK((*b.set)->size() == 49'000);
+}
+
 TEST_CASE("engine: answers to many peers are made within bounds, and all get theirs") {
     router r;
     auto& a = r.add("a");
