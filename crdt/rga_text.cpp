@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <joinery/rga_text.hpp>
 
-#include "text_engine.hpp"
+#include "text_body.hpp"
 #include "utf8.hpp"
 
 #include <joinery/digest.hpp>
@@ -15,13 +15,17 @@ using unit = detail::text_tree::unit;
 
 namespace {
 
-std::uint64_t size_of(const detail::text_engine* engine, unit u) { return engine ? engine->tree().size(u) : 0; }
+using detail::text_engine;
+
+std::uint64_t size_of(const detail::text_body* body, unit u) {
+    return body ? detail::text_tree::size(body->size(), u) : 0;
+}
 
 // The gap at a position given by the caller.
-detail::text_tree::position checked(const detail::text_engine* engine, unit u, std::size_t n) {
-    if (n > size_of(engine, u)) throw std::out_of_range("rga_text: position beyond the end");
-    if (!engine) return {};
-    auto at = engine->tree().locate(u, n);
+detail::text_tree::position checked(const detail::text_body* body, unit u, std::size_t n) {
+    if (n > size_of(body, u)) throw std::out_of_range("rga_text: position beyond the end");
+    if (!body) return {};
+    const auto at = body->read([&](const text_engine& text) { return text.locate(u, n); });
     if (!at.exact) throw std::invalid_argument("rga_text: position inside a character");
     return at;
 }
@@ -32,36 +36,54 @@ struct code_points {
 };
 
 // A range given by the caller, in code points.
-code_points checked(const detail::text_engine* engine, unit u, std::size_t first, std::size_t count) {
-    std::uint64_t size = size_of(engine, u);
+code_points checked(const detail::text_body* body, unit u, std::size_t first, std::size_t count) {
+    std::uint64_t size = size_of(body, u);
     if (first > size || count > size - first) throw std::out_of_range("rga_text: range beyond the end");
-    auto from = checked(engine, u, first).points;
-    return {from, checked(engine, u, first + count).points - from};
+    auto from = checked(body, u, first).points;
+    return {from, checked(body, u, first + count).points - from};
+}
+
+// Takes both runs of characters by what they have in common.
+bool same_text(std::vector<text_engine::visible_run> a, std::vector<text_engine::visible_run> b) {
+    const auto pass = [](text_engine::visible_run& r, std::uint32_t n, std::size_t bytes) {
+        r.first.seq += n;
+        r.count -= n;
+        r.text.remove_prefix(bytes);
+    };
+    for (auto i = a.begin(), j = b.begin(); i != a.end(); i += i->count == 0, j += j->count == 0) {
+        const std::uint32_t n = std::min(i->count, j->count);
+        const std::size_t bytes = detail::utf8_prefix(i->text, n);
+        if (i->first != j->first || i->text.substr(0, bytes) != j->text.substr(0, bytes)) return false;
+        pass(*i, n, bytes);
+        pass(*j, n, bytes);
+    }
+    return true;
 }
 
 } // namespace
 
 rga_text::rga_text() = default;
 rga_text::rga_text(const rga_text& other)
-    : engine_(other.engine_ ? std::make_unique<detail::text_engine>(*other.engine_) : nullptr) {}
+    : body_(other.body_ ? std::make_unique<detail::text_body>(*other.body_) : nullptr) {}
 rga_text::rga_text(rga_text&& other) noexcept = default;
 rga_text& rga_text::operator=(const rga_text& other) {
-    if (this != &other) engine_ = other.engine_ ? std::make_unique<detail::text_engine>(*other.engine_) : nullptr;
+    if (this != &other) body_ = other.body_ ? std::make_unique<detail::text_body>(*other.body_) : nullptr;
     return *this;
 }
 rga_text& rga_text::operator=(rga_text&& other) noexcept = default;
 rga_text::~rga_text() = default;
 
-detail::text_engine& rga_text::engine() {
-    if (!engine_) engine_ = std::make_unique<detail::text_engine>();
-    return *engine_;
+detail::text_body& rga_text::body() {
+    if (!body_) body_ = std::make_unique<detail::text_body>();
+    return *body_;
 }
 
 void rga_text::insert(transaction& tx, std::size_t pos, std::string_view utf8) {
     if (pos > size()) throw std::out_of_range("rga_text: position beyond the end");
-    auto measure = detail::measure_utf8(utf8);
+    if (utf8.size() == 1 && static_cast<unsigned char>(utf8[0]) < 0x80) return body().engine().insert(tx, this, pos, utf8, 1);
+    const auto measure = detail::measure_utf8(utf8);
     if (!measure) throw std::invalid_argument("rga_text: not valid UTF-8");
-    if (!utf8.empty()) engine().insert(tx, this, pos, utf8, measure->points);
+    if (!utf8.empty()) body().engine().insert(tx, this, pos, utf8, measure->points);
 }
 
 void rga_text::insert_utf8(transaction& tx, std::size_t byte, std::string_view utf8) {
@@ -74,96 +96,100 @@ void rga_text::insert_utf16(transaction& tx, std::size_t at, std::string_view ut
 
 void rga_text::erase(transaction& tx, std::size_t pos, std::size_t n) {
     if (pos > size() || n > size() - pos) throw std::out_of_range("rga_text: range beyond the end");
-    if (n > 0) engine_->erase(tx, this, pos, n);
+    if (n > 0) body_->engine().erase(tx, this, pos, n);
 }
 
 void rga_text::erase_utf8(transaction& tx, std::size_t byte, std::size_t bytes) {
-    auto [pos, n] = checked(engine_.get(), unit::bytes, byte, bytes);
+    auto [pos, n] = checked(body_.get(), unit::bytes, byte, bytes);
     erase(tx, pos, n);
 }
 
 void rga_text::erase_utf16(transaction& tx, std::size_t at, std::size_t units) {
-    auto [pos, n] = checked(engine_.get(), unit::utf16, at, units);
+    auto [pos, n] = checked(body_.get(), unit::utf16, at, units);
     erase(tx, pos, n);
 }
 
-std::string rga_text::str() const { return engine_ ? engine_->tree().read(0, size_utf8()) : std::string(); }
+std::string rga_text::str() const { return substr(0); }
 
 std::string rga_text::substr(std::size_t pos, std::size_t n) const {
-    std::size_t from = to_utf8(pos);
-    return engine_ ? engine_->tree().read(from, to_utf8(pos + std::min(n, size() - pos)) - from) : std::string();
+    if (pos > size()) throw std::out_of_range("rga_text: position beyond the end");
+    if (!body_) return {};
+    return body_->read([&](const text_engine& text) {
+        return text.read(static_cast<std::uint32_t>(pos), static_cast<std::uint32_t>(std::min(n, size() - pos)));
+    });
 }
 
-std::size_t rga_text::size() const { return size_of(engine_.get(), unit::points); }
-std::size_t rga_text::size_utf8() const { return size_of(engine_.get(), unit::bytes); }
-std::size_t rga_text::size_utf16() const { return size_of(engine_.get(), unit::utf16); }
+std::size_t rga_text::size() const { return size_of(body_.get(), unit::points); }
+std::size_t rga_text::size_utf8() const { return size_of(body_.get(), unit::bytes); }
+std::size_t rga_text::size_utf16() const { return size_of(body_.get(), unit::utf16); }
 
-std::size_t rga_text::to_utf8(std::size_t pos) const { return checked(engine_.get(), unit::points, pos).bytes; }
-std::size_t rga_text::to_utf16(std::size_t pos) const { return checked(engine_.get(), unit::points, pos).utf16; }
-std::size_t rga_text::from_utf8(std::size_t byte) const { return checked(engine_.get(), unit::bytes, byte).points; }
-std::size_t rga_text::from_utf16(std::size_t at) const { return checked(engine_.get(), unit::utf16, at).points; }
+std::size_t rga_text::to_utf8(std::size_t pos) const { return checked(body_.get(), unit::points, pos).bytes; }
+std::size_t rga_text::to_utf16(std::size_t pos) const { return checked(body_.get(), unit::points, pos).utf16; }
+std::size_t rga_text::from_utf8(std::size_t byte) const { return checked(body_.get(), unit::bytes, byte).points; }
+std::size_t rga_text::from_utf16(std::size_t at) const { return checked(body_.get(), unit::utf16, at).points; }
 
 bool rga_text::equals(const rga_text& other) const {
     if (size() != other.size() || size_utf8() != other.size_utf8()) return false;
     if (size() == 0) return true;
-    detail::text_tree::reader a(engine_->tree());
-    detail::text_tree::reader b(other.engine_->tree());
-    while (!a.text.empty()) {
-        std::uint64_t n = std::min(a.count, b.count);
-        std::size_t bytes = detail::utf8_prefix(a.text, n);
-        if (a.first != b.first || a.text.substr(0, bytes) != b.text.substr(0, bytes)) return false;
-        a.advance(n);
-        b.advance(n);
-    }
-    return true;
+    return body_->read([&](const text_engine& mine) {
+        return other.body_->read([&](const text_engine& theirs) { return same_text(mine.visible(), theirs.visible()); });
+    });
 }
 
 // Over the visible characters as runs of consecutive dots, however they are stored.
 std::uint64_t rga_text::digest(const causal_context&) const {
     std::uint64_t sum = 0;
-    if (!engine_) return sum;
+    if (size() == 0) return sum;
     std::string run;
     dot next;
     auto close = [&] {
         if (!run.empty()) sum = combine(combine(sum, next.replica.value()), combine(next.seq, joinery::digest(run)));
     };
-    for (detail::text_tree::reader at(engine_->tree()); !at.text.empty(); at.advance(at.count)) {
-        if (at.first != next) {
-            close();
-            run.clear();
+    body_->read([&](const text_engine& text) {
+        for (const auto& at : text.visible()) {
+            if (at.first != next) {
+                close();
+                run.clear();
+            }
+            run += at.text;
+            next = detail::advanced(at.first, at.count);
         }
-        run += at.text;
-        next = detail::advanced(at.first, at.count);
-    }
+    });
     close();
     return sum;
 }
 
 void rga_text::extract(const causal_context& wanted, fragment& out) const {
-    if (engine_)
-        engine_->extract(wanted, out);
-    else
-        out = {};
+    out = {};
+    if (!body_) return;
+    if (body_->packed()) {
+        out = body_->fragment();
+        const auto asked = [&](const text_run& r) { return wanted.contains(detail::dots_of(r)); };
+        if (std::all_of(out.runs.begin(), out.runs.end(), asked)) return;
+    }
+    body_->read([&](const text_engine& text) { text.extract(wanted, out); });
 }
 
 void rga_text::extract_rest(fragment& out) const {
-    if (engine_) engine_->extract_rest(out);
+    if (body_ && !body_->packed()) body_->engine().extract_rest(out);
 }
 
 void rga_text::join(const fragment& f, join_scope& s) {
-    if (engine_ || !f.empty()) engine().join(f, s);
+    if (!body_ && f.empty()) return;
+    body().engine().join(f, s);
+    body_->pack_new();
 }
 
 void rga_text::kill(const dot_range& dots, join_scope&) {
-    if (engine_) engine_->kill(dots);
+    if (body_) body_->engine().kill(dots);
 }
 
 void rga_text::clear(transaction& tx, kills& out) {
-    if (engine_) engine_->clear(tx, out);
+    if (body_) body_->engine().clear(tx, out);
 }
 
 void rga_text::prune(const version_vector& stable, std::span<const dot_range> settled, dot_sink* sink) {
-    if (engine_) engine_->prune(stable, settled, sink);
+    if (body_ && !body_->packed()) body_->engine().prune(stable, settled, sink);
 }
 
 // Parents among tombstones are incidental, too.
@@ -182,11 +208,15 @@ void rga_text::keep_live(fragment& f) {
 }
 
 void rga_text::known_removed(const causal_context& dots, causal_context& out) const {
-    if (engine_) engine_->known_removed(dots, out);
+    if (body_ && !body_->packed()) body_->engine().known_removed(dots, out);
 }
 
-bool rga_text::vacant() const { return !engine_ || engine_->vacant(); }
-std::uint64_t rga_text::max_lamport() const { return engine_ ? engine_->max_lamport() : 0; }
-std::size_t rga_text::memory() const { return sizeof *this + (engine_ ? engine_->memory() : 0); }
+bool rga_text::vacant() const {
+    return !body_ || (!body_->packed() && body_->engine().vacant());
+}
+std::uint64_t rga_text::max_lamport() const {
+    return body_ ? body_->read([](const text_engine& text) { return text.max_lamport(); }) : 0;
+}
+std::size_t rga_text::memory() const { return sizeof *this + (body_ ? body_->memory() : 0); }
 
 } // namespace joinery

@@ -59,20 +59,24 @@ void text_deletions::remove(const dot_range& events) {
     }
 }
 
+std::optional<text_deletion> stable_part(const text_deletion& d, const version_vector& stable) {
+    const std::uint64_t events = stable[d.first.replica];
+    if (events < d.first.seq) return std::nullopt;
+    const text_deletion known = slice(d, 0, std::min(d.count, events - d.first.seq + 1));
+    const dot_range targets = targets_of(known);
+    const std::uint64_t seen = stable[targets.replica];
+    if (seen < targets.first) return std::nullopt;
+    const std::uint64_t late = targets.last > seen ? targets.last - seen : 0;
+    return slice(known, known.backward ? late : 0, known.count - late);
+}
+
 std::vector<text_deletion> text_deletions::stable(const version_vector& stable) const {
     std::vector<text_deletion> out;
-    for (const auto& [replica, seq] : stable) {
-        for (auto it = runs_.lower_bound({replica, 1});
-             it != runs_.end() && it->first.replica == replica && it->first.seq <= seq; ++it) {
-            text_deletion d = get(*it);
-            d = slice(d, 0, std::min(d.count, seq - d.first.seq + 1));
-            dot_range targets = targets_of(d);
-            std::uint64_t known = stable[targets.replica];
-            if (known < targets.first) continue;
-            std::uint64_t late = targets.last > known ? targets.last - known : 0;
-            out.push_back(slice(d, d.backward ? late : 0, d.count - late));
+    for (const auto& [replica, seq] : stable)
+        for (auto it = runs_.lower_bound({replica, 1}); it != runs_.end() && it->first.replica == replica; ++it) {
+            if (it->first.seq > seq) break;
+            if (const auto d = stable_part(get(*it), stable)) out.push_back(*d);
         }
-    }
     return out;
 }
 

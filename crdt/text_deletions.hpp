@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// A text's own deletion log: who deleted which character, until that is causally stable. Runs are as long
-// as they can be; all operations take O(log n) for each run that they touch.
+// Deletions of characters that are not here: not yet, or no longer. (Those of characters that are here lie in the
+// text_log.) Runs are as long as they can be; all operations take O(log n) for each run that they touch.
 
 #include "text_runs.hpp"
+
+#include <joinery/version_vector.hpp>
 
 #include <cstddef>
 #include <map>
@@ -12,6 +14,9 @@
 #include <vector>
 
 namespace joinery::detail {
+
+/// The part of `d` whose events and targets are in `stable`, if there is one.
+std::optional<text_deletion> stable_part(const text_deletion& d, const version_vector& stable);
 
 class text_deletions {
 public:

@@ -1,35 +1,64 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "text_engine.hpp"
 
-#include "text_order.hpp"
+#include "text_body.hpp"
 #include "utf8.hpp"
 
 #include <algorithm>
-#include <iterator>
+#include <stdexcept>
 #include <utility>
 #include <vector>
 
 namespace joinery::detail {
 
+// ---- reading ----
+
+std::string text_engine::read(std::uint32_t first, std::uint32_t points) const {
+    std::string out;
+    if (points == 0) return out;
+    out.reserve(points);
+    tree_.for_each_from(tree_.visible(first), [&](const text_tree::span& s) {
+        if (!s.live()) return true;
+        const std::uint32_t n = std::min(points, s.count());
+        log_.for_each_text(s.first, n, [&](lv, std::uint32_t, std::string_view text) { out += text; });
+        points -= n;
+        return points > 0;
+    });
+    return out;
+}
+
+std::vector<text_engine::visible_run> text_engine::visible() const {
+    std::vector<visible_run> out;
+    for_each([&](const dot_range& dots, bool live, std::string_view text) {
+        if (live) out.push_back({{dots.replica, dots.first}, static_cast<std::uint32_t>(dots.size()), text});
+    });
+    return out;
+}
+
 // ---- editing ----
 
-// What an edit has done so far, in order; undone from the back. It outlives the engine if a value is
-// assigned to in the middle of an edit.
+// An edit under way: what it inserted and deleted is what the log has more than before. It outlives the engine if a
+// value is assigned to in the middle of an edit.
 struct text_engine::open_edit {
-    enum class kind { inserted, logged, buried, waiting_buried };
-    struct step {
-        kind what;
-        dot_range dots;
-        std::string text; // of what was buried
-    };
     text_engine* engine;
+    text_log::mark before;
     std::uint64_t max_lamport;
-    std::vector<step> steps;
+    std::vector<std::pair<lv, std::uint32_t>> cleared;
+    struct waiting {
+        dot_range dots;
+        std::string text;
+    };
+    std::vector<waiting> cleared_waiting;
+
+    void operator()() {
+        if (engine) engine->roll_back(*this);
+    }
 };
 
 text_engine::text_engine(const text_engine& other)
-    : tree_(other.tree_),
-      deletions_(other.deletions_),
+    : log_(other.log_),
+      tree_(other.tree_),
+      settled_(other.settled_),
       late_(other.late_ ? std::make_unique<late_arrivals>(*other.late_) : nullptr),
       max_lamport_(other.max_lamport_),
       pruned_lamport_(other.pruned_lamport_) {}
@@ -40,153 +69,266 @@ text_engine::~text_engine() {
 
 text_engine::open_edit& text_engine::open(transaction& tx) {
     if (open_) return *open_;
-    auto edit = std::make_shared<open_edit>(open_edit{this, max_lamport_, {}});
-    tx.on_rollback([edit] {
-        if (edit->engine) edit->engine->roll_back(*edit);
+    if (wasteful()) compact();
+    open_edit& edit = tx.on_rollback(open_edit{this, log_.here(), max_lamport_, {}, {}});
+    tx.on_commit([&edit] {
+        if (!edit.engine) return;
+        text_engine& text = *std::exchange(edit.engine, nullptr);
+        text.open_ = nullptr;
+        text.tree_.settle();
+        if (text.body_) text.body_->pack_new();
     });
-    tx.on_commit([edit] {
-        if (edit->engine) edit->engine->open_ = nullptr;
-    });
-    return *(open_ = edit.get());
+    return *(open_ = &edit);
 }
 
 void text_engine::roll_back(open_edit& edit) {
-    for (auto step = edit.steps.rbegin(); step != edit.steps.rend(); ++step) {
-        switch (step->what) {
-        case open_edit::kind::inserted:
-            while (auto p = tree_.next(step->dots)) tree_.erase(p->at, p->dots.size());
-            break;
-        case open_edit::kind::logged: deletions_.remove(step->dots); break;
-        case open_edit::kind::buried: tree_.revive(step->dots, step->text); break;
-        case open_edit::kind::waiting_buried: {
-            arriving_text* run = late_->text.next(step->dots);
-            run->state = text_state::live;
-            run->text = std::move(step->text);
-            break;
-        }
-        }
-    }
-    max_lamport_ = edit.max_lamport;
     open_ = nullptr;
+    tree_.make_findable();
+    const lv before = edit.before.size;
+    if (before < log_.size())
+        log_.for_each(before, log_.size() - 1, [&](const text_log::events& e) {
+            if (e.erased()) {
+                const lv first = e.what == text_log::kind::erased_forward ? e.to : e.to - (e.count() - 1);
+                if (first < before) set_live(first, std::min(e.count(), before - first), true);
+            } else {
+                take_out(e.first, e.count());
+            }
+        });
+    for (const auto& [first, n] : edit.cleared)
+        if (first < before) set_live(first, std::min(n, before - first), true);
+    for (auto& w : edit.cleared_waiting) {
+        arriving_text* run = late_->text.next(w.dots);
+        run->state = text_state::live;
+        run->text = std::move(w.text);
+    }
+    log_.go_back(edit.before);
+    max_lamport_ = edit.max_lamport;
+    tree_.settle();
 }
 
 void text_engine::insert(transaction& tx, const void* owner, std::uint64_t pos, std::string_view utf8,
                          std::uint64_t points) {
-    open_edit& edit = open(tx);
-    std::optional<text_tree::place> parent;
-    if (pos > 0) parent = tree_.locate(text_tree::unit::points, pos - 1).next;
-    dot_range dots = tx.next(points);
-    edit.steps.push_back({open_edit::kind::inserted, dots, {}});
-    tree_.insert(parent, {dots.replica, dots.first}, max_lamport_ + 1, points, text_state::live, utf8);
+    if (!open_) open(tx);
+    const dot_range dots = tx.next(points);
+    const dot first{dots.replica, dots.first};
+    const auto at = static_cast<std::uint32_t>(pos);
+    if (utf8.size() == 1 && log_.typing() && log_.continues(first, max_lamport_ + 1) && tree_.type(at, log_.size())) {
+        log_.type(utf8[0]);
+    } else {
+        lv parent = text_log::none;
+        if (at > 0) {
+            const auto before = tree_.seek(at - 1);
+            parent = tree_.at(before).first + before.offset;
+        }
+        const auto n = static_cast<std::uint32_t>(std::min<std::uint64_t>(points, UINT32_MAX));
+        const lv v = log_.insert(first, max_lamport_ + 1, n, parent, utf8);
+        tree_.insert(at, v, n, log_);
+    }
     max_lamport_ += points;
     tx.entered(owner, dots);
 }
 
 void text_engine::erase(transaction& tx, const void* owner, std::uint64_t pos, std::uint64_t n) {
-    open_edit& edit = open(tx);
-    dot_range events = tx.next(n);
-    for (std::uint64_t first = events.first; n > 0;) {
-        text_tree::place p = *tree_.locate(text_tree::unit::points, pos).next;
-        text_tree::span s = tree_.at(p);
-        std::uint64_t part = std::min(n, s.count - p.offset);
-        dot target = advanced(s.first, p.offset);
-        dot_range targets{target.replica, target.seq, target.seq + part - 1};
-        edit.steps.push_back({open_edit::kind::buried, targets, std::string(tree_.text(p, part))});
-        tree_.bury(p, part, text_state::dead);
-        edit.steps.push_back({open_edit::kind::logged, {events.replica, first, first + part - 1}, {}});
-        deletions_.add({{events.replica, first}, target, part, max_lamport_ + 1, false});
+    if (!open_) open(tx);
+    const dot_range events = tx.next(n);
+    for (dot first{events.replica, events.first}; n > 0;) {
+        const auto p = tree_.seek(static_cast<std::uint32_t>(pos));
+        const text_tree::span s = tree_.at(p);
+        const lv target = s.first + p.offset;
+        const auto part = static_cast<std::uint32_t>(std::min<std::uint64_t>(n, s.count() - p.offset));
+        log_.erase(first, max_lamport_ + 1, part, target);
+        tree_.erase_sought(p, part, log_);
+        log_.bury(target, part);
         max_lamport_ += part;
-        first += part;
+        first.seq += part;
         n -= part;
     }
     tx.entered(owner, events);
 }
 
 void text_engine::clear(transaction& tx, kills& out) {
-    if (tree_.size(text_tree::unit::points) == 0 && !waiting()) return;
+    if (tree_.size().points == 0 && !waiting()) return;
     open_edit& edit = open(tx);
-    while (auto next = tree_.locate(text_tree::unit::points, 0).next) {
-        dot_range dots = tree_.at(*next).dots();
-        edit.steps.push_back({open_edit::kind::buried, dots, std::string(tree_.text(*next, dots.size()))});
-        tree_.bury(*next, dots.size(), text_state::dead);
-        out.add(dots);
-    }
+    tree_.for_each([&](const text_tree::span& s) {
+        if (!s.live()) return;
+        edit.cleared.emplace_back(s.first, s.count());
+        log_.bury(s.first, s.count());
+        out.add(dots_of(s));
+    });
+    tree_.bury_all(log_);
     if (!waiting()) return;
     for (const auto& dots : late_->text.live()) { // seen, though not yet to be read
         arriving_text* run = late_->text.next(dots);
-        edit.steps.push_back({open_edit::kind::waiting_buried, dots, std::exchange(run->text, {})});
+        edit.cleared_waiting.push_back({dots, std::exchange(run->text, {})});
         run->state = text_state::dead;
         out.add(dots);
     }
 }
 
-// ---- joining ----
+// ---- what is here ----
 
-struct text_engine::join_under_way {
-    join_scope& scope;
-    causal_context carried{}; // what the fragment carries, where that matters
-    bool elements_pruned = false;
-};
+std::optional<text_engine::piece> text_engine::next(dot_range within) const {
+    while (within.first <= within.last) {
+        const auto known = log_.next(within);
+        if (!known) break;
+        const auto e = log_.at(known->first, known->first + known->count - 1);
+        within.first = e.dots.seq + e.count();
+        if (!e.inserted()) continue;
+        const auto [live, count] = log_.lives(e, e.first);
+        piece p{{within.replica, e.dots.seq, e.dots.seq + count - 1}, e.lamport, text_state::live, e.first};
+        if (live) return p;
+        p.state = text_state::dead;
+        if (settled_.empty()) return p;
+        const auto settled = settled_.intersect(p.dots);
+        if (settled.empty()) return p;
+        if (settled.front().first > p.dots.first) {
+            p.dots.last = settled.front().first - 1;
+        } else {
+            p.state = text_state::settled;
+            p.dots.last = settled.front().last;
+        }
+        return p;
+    }
+    return std::nullopt;
+}
+
+// The first deletions that are known of these dots.
+std::optional<text_deletion> text_engine::next_deletion(dot_range within) const {
+    std::optional<text_deletion> found;
+    if (late_) found = late_->deletions.next(within);
+    if (found) within.last = found->first.seq;
+    while (within.first <= within.last) {
+        const auto known = log_.next(within);
+        if (!known) break;
+        const auto e = log_.at(known->first, known->first + known->count - 1);
+        within.first = e.dots.seq + e.count();
+        if (!e.erased()) continue;
+        std::optional<text_deletion> first;
+        log_.for_each_deletion(e, [&](const text_deletion& d) {
+            if (!first) first = d;
+        });
+        return first;
+    }
+    return found;
+}
+
+// The parent of the first of these: it may have been forgotten.
+dot text_engine::parent(const text_log::events& e) const {
+    if (e.to == text_log::none) return {};
+    if (e.to != text_log::not_kept && (log_.forgotten() == 0 || log_.at(e.to, e.to).what != text_log::kind::gone))
+        return log_.identify(e.to).id;
+    const lv parent = tree_.parent(tree_.find(e.first), log_);
+    return parent == text_log::none ? dot{} : log_.identify(parent).id;
+}
+
+void text_engine::set_live(lv first, std::uint32_t n, bool live) {
+    if (live)
+        log_.unbury(first, n);
+    else
+        log_.bury(first, n);
+    tree_.make_findable();
+    while (n > 0) {
+        const auto p = tree_.find(first);
+        const std::uint32_t part = std::min(n, tree_.at(p).count() - p.offset);
+        live ? tree_.revive(p, part, log_) : tree_.bury(p, part, log_);
+        first += part;
+        n -= part;
+    }
+}
+
+void text_engine::set_state(const piece& p, text_state to) {
+    if (p.state == text_state::live) set_live(p.first, p.count(), false);
+    if (to == text_state::settled)
+        settled_.add(p.dots);
+    else if (p.state == text_state::settled)
+        settled_.remove(p.dots);
+}
+
+// Takes characters out of the order.
+void text_engine::take_out(lv first, std::uint32_t n) {
+    tree_.make_findable();
+    while (n > 0) {
+        const auto p = tree_.find(first);
+        const std::uint32_t part = std::min(n, tree_.at(p).count() - p.offset);
+        tree_.erase(p, part, log_);
+        first += part;
+        n -= part;
+    }
+}
+
+void text_engine::forget(const piece& p) {
+    take_out(p.first, p.count());
+    log_.forget(p.first, p.count());
+    if (p.state == text_state::settled) settled_.remove(p.dots);
+    forgot(p.lamport + p.count() - 1);
+}
+
+// ---- joining ----
 
 text_engine::late_arrivals& text_engine::late() {
     if (!late_) late_ = std::make_unique<late_arrivals>();
     return *late_;
 }
 
-// Changes the state of the elements in `r`, held or waiting, that are in state `from`.
+// Changes the state of the characters in `r`, here or waiting, that are in state `from`.
 void text_engine::mark(const dot_range& r, text_state from, text_state to) {
-    for (dot_range rest = r;;) {
-        auto p = tree_.next(rest);
+    for (dot_range rest = r; rest.first <= r.last;) {
+        const auto p = next(rest);
         if (!p) break;
-        if (p->state == from) tree_.bury(p->at, p->dots.size(), to);
-        if (p->dots.last == r.last) break;
+        if (p->state == from) set_state(*p, to);
         rest.first = p->dots.last + 1;
     }
     if (!waiting()) return;
-    for (dot_range rest = r;;) {
+    for (dot_range rest = r; rest.first <= r.last;) {
         auto part = late_->text.peek(rest);
         if (!part) break;
         rest.first = part->run->first.seq + part->offset + part->count;
-        if (part->run->state == from) {
-            arriving_text* run = late_->text.next({r.replica, rest.first - part->count, rest.first - 1});
-            run->state = to;
-            std::string().swap(run->text);
-        }
-        if (rest.first > r.last) break;
+        if (part->run->state != from) continue;
+        arriving_text* run = late_->text.next({r.replica, rest.first - part->count, rest.first - 1});
+        run->state = to;
+        std::string().swap(run->text);
     }
 }
 
 // A deletion of these has become known: they are tombstones, and those that were thought settled are not.
 void text_engine::kill(const dot_range& r) {
     mark(r, text_state::live, text_state::dead);
-    mark(r, text_state::settled, text_state::dead);
+    if (!settled_.empty() || waiting()) mark(r, text_state::settled, text_state::dead);
+    if (!open_) tree_.settle();
 }
 
 // True if there were any.
 bool text_engine::drop_elements(const dot_range& r, join_scope& s) {
     bool any = false;
-    while (auto p = tree_.next(r)) {
+    while (const auto p = next(r)) {
         any = true;
-        forgot(p->lamport + p->dots.size() - 1);
         s.dropped(p->dots);
-        tree_.erase(p->at, p->dots.size());
+        forget(*p);
     }
     if (!waiting()) return any;
     while (arriving_text* run = late_->text.next(r)) {
         forgot(run->lamport + run->count - 1);
-        s.dropped(dots_of(*run));
+        s.dropped(detail::dots_of(*run));
         late_->text.take(run->first);
     }
     return any;
 }
 
+// Takes a deletion out of what is known.
+void text_engine::drop(const text_deletion& d) {
+    forgot(d.lamport + d.count - 1);
+    if (const auto v = log_.find(d.first); v && log_.at(*v, *v).erased())
+        log_.forget(*v, static_cast<std::uint32_t>(d.count));
+    else
+        late_->deletions.remove(detail::dots_of(d));
+}
+
 // Its sender has pruned these deletions, so they were stable. True if targets of theirs are still to come.
 bool text_engine::drop_deletions(const dot_range& r, join_scope& s) {
     bool any_awaited = false;
-    while (auto d = deletions_.next(r)) {
-        forgot(d->lamport + d->count - 1);
-        s.dropped(dots_of(*d));
-        deletions_.remove(dots_of(*d));
+    while (const auto d = next_deletion(r)) {
+        s.dropped(detail::dots_of(*d));
+        drop(*d);
         mark(targets_of(*d), text_state::dead, text_state::settled);
         if (!late_ || !late_->awaited.intersects(targets_of(*d))) continue;
         late_->awaited.remove(targets_of(*d)); // they come as settled, if at all
@@ -204,121 +346,45 @@ void text_engine::drop_what_was_pruned(join_under_way& j) {
         }
     });
     if (!any_awaited) return;
-    deletions_.for_each([&](const text_deletion& d) { // which others await as well
+    for_each_deletion([&](const text_deletion& d) { // which others await as well
         for (const auto& unseen : j.scope.seen.missing(targets_of(d))) late().awaited.add(unseen);
     });
 }
 
 void text_engine::join(const text_fragment& f, join_scope& s) {
     if (!well_formed(f)) return;
+    std::uint64_t events = 0;
+    for (const auto& r : f.runs) events += r.count;
+    for (const auto& d : f.deletions) events += d.count;
+    if (events > text_log::max_size - log_.size()) throw std::length_error("rga_text: too many characters");
+    if (wasteful()) compact();
     if (s.repairing) return repair(f, s);
+    if (log_.size() == 0 && !late_ && build(f, s)) return;
     join_under_way j{s};
     if (s.overlapping) {
-        for (const auto& r : f.runs) j.carried.add(dots_of(r));
-        for (const auto& d : f.deletions) j.carried.add(dots_of(d));
+        for (const auto& r : f.runs) j.carried.add(detail::dots_of(r));
+        for (const auto& d : f.deletions) j.carried.add(detail::dots_of(d));
         drop_what_was_pruned(j);
     }
     // What was pruned may have kept apart what comes now and what is here: the order is found apart.
     std::vector<dot_range> order;
-    if (j.elements_pruned) order = merged_order(tree_, sequence_of(f));
-    for (const auto& d : f.deletions) enter(d, s); // first, so that elements find their deletions
+    if (j.elements_pruned) order = merged_order(sequence(), sequence_of(f));
     std::string_view rest = f.text;
     for (const auto& r : f.runs) {
-        std::size_t size = r.deleted ? 0 : utf8_prefix(rest, r.count);
+        const std::size_t size = r.deleted ? 0 : utf8_prefix(rest, r.count);
         enter(r, rest.substr(0, size), j);
         rest.remove_prefix(size);
     }
+    for (const auto& d : f.deletions) enter(d, s);
     if (j.elements_pruned) rearrange(order);
     saw(f.lamport);
     forgot(f.lamport);
     if (late_) {
         if (!late_->awaited.empty()) // what came has come
             s.covered.for_each([&](const dot_range& r) { late_->awaited.remove(r); });
-        if (late_->awaited.empty() && late_->text.empty()) late_ = nullptr;
+        if (late_->empty()) late_ = nullptr;
     }
-}
-
-// ---- repairing ----
-
-// Elements that are here keep their places, since others stand where they do because of them.
-void text_engine::repair(const text_fragment& f, join_scope& s) {
-    for (const auto& d : f.deletions) enter(d, s);
-    std::string_view rest = f.text;
-    for (const auto& r : f.runs) {
-        const std::size_t size = r.deleted ? 0 : utf8_prefix(rest, r.count);
-        for (const auto& part : s.covered.intersect(dots_of(r)))
-            if (!s.seen.intersects(part)) repair(r, part, rest.substr(0, size), s);
-        rest.remove_prefix(size);
-    }
-    s.covered.for_each([&](const dot_range& r) {
-        if (!s.log.kills_arriving(r)) return;
-        for (const auto& killed : s.log.awaited().intersect(r)) kill(killed);
-    });
-    saw(f.lamport);
-    forgot(f.lamport);
-}
-
-// `utf8` is the text of all of r.
-void text_engine::repair(const text_run& r, dot_range part, std::string_view utf8, join_scope& s) {
-    const auto text_of = [&](const dot_range& dots) {
-        if (r.deleted) return std::string_view();
-        const auto from = utf8.substr(utf8_prefix(utf8, dots.first - r.first.seq));
-        return from.substr(0, utf8_prefix(from, dots.size()));
-    };
-    while (part.first <= part.last) {
-        const auto here = tree_.next(part);
-        const dot_range absent{part.replica, part.first, here ? here->dots.first - 1 : part.last};
-        if (absent.first <= absent.last) {
-            auto run = r; // if its parent is not here, its place is found with the complete states
-            if (absent.first == r.first.seq && r.parent.seq > 0 && !tree_.find(r.parent)) run.parent = {};
-            enter_new(run, absent, text_of(absent), s);
-        }
-        if (!here) return;
-        if (here->state == text_state::live) tree_.bury(here->at, here->dots.size(), text_state::settled);
-        if (!r.deleted) tree_.revive(here->dots, text_of(here->dots));
-        part.first = here->dots.last + 1;
-    }
-}
-
-// The order in which a sender holds what it sends; hostile bytes may bring a dot twice.
-text_tree text_engine::sequence_of(const text_fragment& f) {
-    text_engine sender;
-    causal_context placed;
-    for (const auto& r : f.runs) {
-        if (placed.intersects(dots_of(r))) continue;
-        placed.add(dots_of(r));
-        sender.place({r.first, r.parent, r.count, r.lamport, text_state::dead, {}});
-    }
-    return std::move(sender.tree_);
-}
-
-// Brings the elements into an order; those that it does not name go where their keys say.
-void text_engine::rearrange(const std::vector<dot_range>& order) {
-    text_tree sorted;
-    auto for_each_piece = [](const text_tree& tree, dot_range within, auto&& f) {
-        while (auto p = tree.next(within)) {
-            f(*p);
-            if (p->dots.last == within.last) return;
-            within.first = p->dots.last + 1;
-        }
-    };
-    auto text_of = [&](const text_tree::piece& p) {
-        return p.state == text_state::live ? tree_.text(p.at, p.dots.size()) : std::string_view();
-    };
-    for (const auto& r : order)
-        for_each_piece(tree_, r, [&](const text_tree::piece& p) {
-            sorted.append({r.replica, p.dots.first}, p.lamport, p.dots.size(), p.state, text_of(p));
-        });
-    causal_context named;
-    for (const auto& r : order) named.add(r);
-    tree_.for_each([&](const text_tree::span& s, std::string_view) {
-        for (const auto& other : named.missing(s.dots()))
-            for_each_piece(tree_, other, [&](const text_tree::piece& p) {
-                sorted.insert(sorted.find(tree_.parent(p.at)), {other.replica, p.dots.first}, p.lamport, p.dots.size(),
-                              p.state, text_of(p));
-            });
-    });
-    tree_ = std::move(sorted);
+    tree_.settle();
 }
 
 // The parts of `r` that the delta covers and the state has not seen.
@@ -332,54 +398,70 @@ static std::vector<dot_range> new_parts(const dot_range& r, const join_scope& s)
     return out;
 }
 
-void text_engine::enter(const text_deletion& d, join_scope& s) {
-    for (const auto& part : new_parts(dots_of(d), s)) {
-        for (dot_range rest = part;;) { // leave out what the same fragment has brought already
-            auto held = deletions_.next(rest);
-            std::uint64_t last = held ? held->first.seq - 1 : part.last;
-            if (rest.first <= last) {
-                text_deletion fresh = slice(d, rest.first - d.first.seq, last - rest.first + 1);
-                deletions_.add(fresh);
-                saw(fresh.lamport + fresh.count - 1);
-                s.entered({part.replica, rest.first, last});
-                dot_range targets = targets_of(fresh);
-                kill(targets);
-                for (const auto& unseen : s.seen.missing(targets)) late().awaited.add(unseen);
-            }
-            if (!held || held->first.seq + held->count > part.last) break;
-            rest.first = held->first.seq + held->count;
-        }
+// Keeps a deletion: with the characters that are here, or apart.
+void text_engine::add(const text_deletion& d) {
+    for (std::uint64_t i = 0, n = 1; i < d.count; i += n) {
+        const text_deletion rest = slice(d, i, d.count - i);
+        const dot_range targets = targets_of(rest);
+        // Of a backward run the last first; what is not here then goes one by one.
+        const auto p = next(rest.backward ? dot_range(rest.target) : targets);
+        const bool here = p && dot{p->dots.replica, p->dots.first} == rest.target;
+        if (!here)
+            n = rest.backward ? 1 : p ? p->dots.first - targets.first : rest.count;
+        else
+            n = std::min<std::uint64_t>(rest.count, rest.backward ? log_.reach_back(p->first) : p->dots.size());
+        if (here)
+            log_.erase(rest.first, rest.lamport, static_cast<std::uint32_t>(n), p->first, rest.backward);
+        else
+            late().deletions.add(slice(rest, 0, n));
     }
+}
+
+// Calls f(dot_range) for those of these dots that nothing here has: forged bytes may bring a dot twice.
+template <class F> void text_engine::for_each_free(dot_range within, F&& f) const {
+    while (within.first <= within.last) {
+        std::uint64_t first = within.last + 1, behind = first; // what is taken
+        const auto taken = [&](std::uint64_t seq, std::uint64_t count) {
+            if (seq >= first) return;
+            first = seq;
+            behind = seq + count;
+        };
+        if (const auto known = log_.next(within)) taken(known->seq, known->count);
+        if (late_) {
+            if (const auto held = late_->text.peek(within)) taken(held->run->first.seq + held->offset, held->count);
+            if (const auto apart = late_->deletions.next(within)) taken(apart->first.seq, apart->count);
+        }
+        if (within.first < first) f(dot_range{within.replica, within.first, first - 1});
+        within.first = behind;
+    }
+}
+
+void text_engine::enter(const text_deletion& d, join_scope& s) {
+    for (const auto& part : new_parts(detail::dots_of(d), s))
+        for_each_free(part, [&](const dot_range& dots) {
+            const text_deletion fresh = slice(d, dots.first - d.first.seq, dots.size());
+            add(fresh);
+            saw(fresh.lamport + fresh.count - 1);
+            s.entered(dots);
+            const dot_range targets = targets_of(fresh);
+            kill(targets);
+            if (!s.covered.contains(targets)) // else what is to come has come
+                for (const auto& unseen : s.seen.missing(targets)) late().awaited.add(unseen);
+        });
 }
 
 void text_engine::enter(const text_run& r, std::string_view utf8, join_under_way& j) {
     join_scope& s = j.scope;
-    dot_range all = dots_of(r);
-    for (const auto& part : new_parts(all, s)) {
-        for (dot_range rest = part;;) { // leave out what the same fragment has brought already
-            auto placed = tree_.next(rest);
-            std::uint64_t first = placed ? placed->dots.first : part.last + 1;
-            std::uint64_t behind = placed ? placed->dots.last + 1 : part.last + 1;
-            if (waiting()) {
-                auto held = late_->text.peek(rest);
-                std::uint64_t at = held ? held->run->first.seq + held->offset : first;
-                if (at < first) {
-                    first = at;
-                    behind = at + held->count;
-                }
+    const dot_range all = detail::dots_of(r);
+    for (const auto& part : new_parts(all, s))
+        for_each_free(part, [&](const dot_range& dots) {
+            std::string_view text = utf8;
+            if (!r.deleted && dots != all) {
+                text.remove_prefix(utf8_prefix(text, dots.first - all.first));
+                text = text.substr(0, utf8_prefix(text, dots.size()));
             }
-            if (rest.first < first) {
-                std::string_view text = utf8;
-                if (!r.deleted && (rest.first > all.first || first <= all.last)) {
-                    text.remove_prefix(utf8_prefix(text, rest.first - all.first));
-                    text = text.substr(0, utf8_prefix(text, first - rest.first));
-                }
-                enter_new(r, {part.replica, rest.first, first - 1}, text, s);
-            }
-            if (behind > part.last) break;
-            rest.first = behind;
-        }
-    }
+            enter_new(r, dots, text, s);
+        });
     if (s.overlapping && s.seen.intersects(all))
         for (const auto& part : s.seen.intersect(all))
             for (const auto& covered : s.covered.intersect(part)) meet_known(r, covered, j);
@@ -396,20 +478,20 @@ void text_engine::enter_new(const text_run& r, dot_range part, std::string_view 
         for (const auto& k : late_->awaited.intersect(part)) killed.add(k);
         late_->awaited.remove(part);
     }
-    auto put = [&](const dot_range& dots, text_state state) {
-        std::uint64_t offset = dots.first - r.first.seq;
+    const auto put = [&](const dot_range& dots, text_state state) {
+        const std::uint64_t offset = dots.first - r.first.seq;
         arriving_text run{{dots.replica, dots.first}, {}, dots.size(), r.lamport + offset, state, {}};
         run.parent = offset == 0 ? r.parent : before(run.first);
+        std::string_view text;
         if (!r.deleted) {
-            std::string_view text =
-                utf8.substr(0, dots.last == part.last ? utf8.size() : utf8_prefix(utf8, dots.size()));
-            if (state == text_state::live) run.text = text;
+            text = utf8.substr(0, dots.last == part.last ? utf8.size() : utf8_prefix(utf8, dots.size()));
             utf8.remove_prefix(text.size());
         }
-        place(std::move(run));
+        place(std::move(run), state == text_state::live ? text : std::string_view());
     };
     // A tombstone whose deletion is unknown: its sender has pruned that, so it was stable.
-    text_state otherwise = r.deleted ? text_state::settled : text_state::live;
+    const text_state otherwise = r.deleted ? text_state::settled : text_state::live;
+    if (killed.empty()) return put(part, otherwise);
     for (const auto& dead : killed.intersect(part)) {
         if (part.first < dead.first) put({part.replica, part.first, dead.first - 1}, otherwise);
         put(dead, text_state::dead);
@@ -436,7 +518,8 @@ void text_engine::meet_known(const text_run& r, const dot_range& part, join_unde
         if (pruned) {
             arriving_text run = late_->text.take(late_->text.next({part.replica, first, rest.first - 1})->first);
             run.parent = theirs;
-            place(std::move(run));
+            const std::string text = std::exchange(run.text, {});
+            place(std::move(run), text);
         }
         if (rest.first > part.last || !waiting()) return;
     }
@@ -444,29 +527,40 @@ void text_engine::meet_known(const text_run& r, const dot_range& part, join_unde
 
 // Puts a run behind its parent. False if that is not there; or if it is not older, which no replica writes: forged
 // text waits for ever, since the order of the tree rests on the ages.
-bool text_engine::attach(const arriving_text& run) {
-    std::optional<text_tree::place> place;
+bool text_engine::attach(const arriving_text& run, std::string_view text) {
+    lv parent = text_log::none;
     if (run.parent.seq > 0) {
-        const auto parent = tree_.next(dot_range(run.parent));
+        const auto known = next(dot_range(run.parent));
         const text_key key{run.lamport, run.first.replica, run.first.seq};
-        if (!parent || !(text_key{parent->lamport, run.parent.replica, run.parent.seq} < key)) return false;
-        place = parent->at;
+        if (!known || !(text_key{known->lamport, run.parent.replica, run.parent.seq} < key)) return false;
+        parent = known->first;
     }
-    tree_.insert(place, run.first, run.lamport, run.count, run.state, run.text);
+    const auto n = static_cast<std::uint32_t>(run.count);
+    const lv v = log_.insert(run.first, run.lamport, n, parent, text);
+    std::optional<text_tree::place> place;
+    if (parent != text_log::none) {
+        tree_.make_findable();
+        place = tree_.find(parent);
+    }
+    tree_.insert(place, v, n, run.state == text_state::live, log_);
+    if (run.state == text_state::settled) settled_.add(detail::dots_of(run));
     return true;
 }
 
 // Puts a run where it belongs, and what has waited for it, or lets it wait.
-void text_engine::place(arriving_text run) {
-    if (!attach(run)) return late().text.add(std::move(run));
+void text_engine::place(arriving_text run, std::string_view text) {
+    if (!attach(run, text)) {
+        run.text = text;
+        return late().text.add(std::move(run));
+    }
     if (!waiting()) return;
     std::vector<arriving_text> ready;
-    late_->text.take_children(dots_of(run), ready);
+    late_->text.take_children(detail::dots_of(run), ready);
     while (!ready.empty()) {
         arriving_text next = std::move(ready.back());
         ready.pop_back();
-        if (attach(next)) {
-            late_->text.take_children(dots_of(next), ready);
+        if (attach(next, next.text)) {
+            late_->text.take_children(detail::dots_of(next), ready);
         } else {
             late_->text.add(std::move(next));
         }
@@ -477,46 +571,57 @@ void text_engine::place(arriving_text run) {
 
 void text_engine::extract(const causal_context& wanted, text_fragment& out) const {
     out = {};
+    const auto take = [&](const text_log::events& e) {
+        if (e.erased()) return log_.for_each_deletion(e, [&](const text_deletion& d) { append(out.deletions, d); });
+        if (!e.inserted()) return;
+        for (lv v = e.first; v <= e.last;) {
+            const auto [live, n] = log_.lives(e, v);
+            const std::uint32_t offset = v - e.first;
+            const dot first = advanced(e.dots, offset);
+            append(out, {first, offset > 0 ? before(first) : parent(e), n, e.lamport + offset, !live},
+                   live ? log_.text().text(e.characters + offset, n) : std::string_view());
+            v += n;
+        }
+    };
     wanted.for_each([&](const dot_range& range) {
-        for (dot_range rest = range;;) {
-            auto placed = tree_.next(rest);
+        for (dot_range rest = range; rest.first <= range.last;) {
+            const auto known = log_.next(rest);
             std::optional<waiting_text::part> held;
-            if (waiting()) held = late_->text.peek(rest);
-            if (held && placed && placed->dots.first < held->run->first.seq + held->offset) held.reset();
-            if (held) {
+            std::optional<text_deletion> apart;
+            if (late_) { // what comes first, and of the log what is before it
+                held = late_->text.peek(rest);
+                apart = late_->deletions.next(rest);
+            }
+            const std::uint64_t waits = held ? held->run->first.seq + held->offset : UINT64_MAX;
+            const std::uint64_t deletes = apart ? apart->first.seq : UINT64_MAX;
+            const std::uint64_t first = known ? known->seq : UINT64_MAX;
+            if (first < std::min(waits, deletes)) {
+                const std::uint64_t n = std::min<std::uint64_t>(known->count, std::min(waits, deletes) - first);
+                log_.for_each(known->first, known->first + static_cast<lv>(n) - 1, take);
+                rest.first = first + n;
+            } else if (apart && deletes <= waits) {
+                append(out.deletions, *apart);
+                rest.first = deletes + apart->count;
+            } else if (held) {
                 const arriving_text& w = *held->run;
-                dot first = advanced(w.first, held->offset);
+                const dot at = advanced(w.first, held->offset);
                 std::string_view text = w.text;
                 if (w.state == text_state::live) {
                     text.remove_prefix(utf8_prefix(text, held->offset));
                     text = text.substr(0, utf8_prefix(text, held->count));
                 }
                 append(out,
-                       {first, held->offset > 0 ? before(first) : w.parent, held->count, w.lamport + held->offset,
+                       {at, held->offset > 0 ? before(at) : w.parent, held->count, w.lamport + held->offset,
                         w.state != text_state::live},
                        text);
-                rest.first = first.seq + held->count;
-            } else if (placed) {
-                bool live = placed->state == text_state::live;
-                std::uint64_t n = placed->dots.size();
-                append(out, {{rest.replica, placed->dots.first}, tree_.parent(placed->at), n, placed->lamport, !live},
-                       live ? tree_.text(placed->at, n) : std::string_view());
-                rest.first = placed->dots.last + 1;
+                rest.first = waits + held->count;
             } else {
                 break;
             }
-            if (rest.first > range.last) break;
-        }
-        for (dot_range rest = range;;) {
-            auto d = deletions_.next(rest);
-            if (!d) break;
-            append(out.deletions, *d);
-            rest.first = d->first.seq + d->count;
-            if (rest.first > range.last) break;
         }
     });
     // Who lacks something of this text lacks what was pruned, or knows of it: then it changes nothing.
-    bool nothing_held = tree_.empty() && deletions_.empty() && !waiting();
+    const bool nothing_held = log_.size() == log_.forgotten() && !waiting() && (!late_ || late_->deletions.empty());
     if (!out.empty() || (nothing_held && !wanted.empty())) extract_rest(out);
 }
 
@@ -529,73 +634,35 @@ void text_engine::extract_rest(text_fragment& out) const {
     if (pruned_lamport_ > greatest) out.lamport = pruned_lamport_;
 }
 
-// ---- pruning ----
-
-void text_engine::prune(const version_vector& stable, std::span<const dot_range> settled, dot_sink* sink) {
-    auto dropped = [&](const dot_range& r, std::uint64_t lamport) {
-        forgot(lamport);
-        if (sink) sink->dropped(r);
-    };
-    for (const auto& r : settled) mark(r, text_state::dead, text_state::settled);
-    for (const auto& d : deletions_.stable(stable)) {
-        deletions_.remove(dots_of(d));
-        dropped(dots_of(d), d.lamport + d.count - 1);
-        mark(targets_of(d), text_state::dead, text_state::settled);
-    }
-    // From right to left: one goes if the next that remains is stable, or there is none; and if it is not the
-    // parent of something that a peer may yet lack, which would then be sent with another parent.
-    auto tombstones = tree_.settled();
-    if (tombstones.empty()) return;
-    auto parents = tree_.parents_of_others(stable);
-    for (auto r = tombstones.rbegin(); r != tombstones.rend(); ++r) {
-        auto next = tree_.following(*tree_.find({r->replica, r->last}));
-        dot_range gone = *r;
-        if (next && !stable.contains(*next)) {
-            // The last stays, or the last that is stable; it makes room for those before it.
-            std::uint64_t stays = std::min(r->last, stable[r->replica]);
-            if (stays <= r->first) continue;
-            gone.last = stays - 1;
-        }
-        auto erase = [&](const dot_range& part) {
-            while (auto p = tree_.next(part)) {
-                dropped(p->dots, p->lamport + p->dots.size() - 1);
-                tree_.erase(p->at, p->dots.size());
-            }
-        };
-        auto stays = std::lower_bound(parents.begin(), parents.end(), dot{gone.replica, gone.first});
-        for (; stays != parents.end() && gone.contains(*stays) && gone.first <= gone.last; ++stays) {
-            if (gone.first < stays->seq) erase({gone.replica, gone.first, stays->seq - 1});
-            gone.first = stays->seq + 1;
-        }
-        if (gone.first <= gone.last) erase(gone);
-    }
-    tree_.compact();
-}
-
-// Settled tombstones had a deletion that every member knew; the others' is among `deletions_`, or in the log of
+// Settled tombstones had a deletion that every member knew; the others' is among the deletions, or in the log of
 // records.
 void text_engine::known_removed(const causal_context& dots, causal_context& out) const {
-    dots.for_each([&](const dot_range& r) {
-        for (auto rest = r; rest.first <= rest.last;) {
-            const auto p = tree_.next(rest);
-            if (!p) break;
-            if (p->state == text_state::settled) out.add(p->dots);
-            rest.first = p->dots.last + 1;
-        }
+    settled_.for_each([&](const dot_range& r) {
+        for (const auto& known : dots.intersect(r)) out.add(known);
     });
-    deletions_.for_each([&](const text_deletion& d) {
+    for_each_deletion([&](const text_deletion& d) {
         for (const auto& known : dots.intersect(targets_of(d))) out.add(known);
     });
 }
 
+bool text_engine::plain() const {
+    return log_.forgotten() == 0 && log_.size() == tree_.size().points && !late_ && pruned_lamport_ == 0;
+}
+
+void text_engine::extract_all(text_fragment& out) const {
+    causal_context all;
+    log_.for_each_writer([&](replica_id r) { all.add({r, 1, UINT64_MAX}); });
+    extract(all, out);
+}
+
 bool text_engine::vacant() const {
-    return tree_.empty() && deletions_.empty() && (!late_ || (late_->text.empty() && late_->awaited.empty())) &&
-           max_lamport_ == 0;
+    return log_.size() == log_.forgotten() && !late_ && max_lamport_ == 0;
 }
 
 std::size_t text_engine::memory() const {
-    std::size_t sum = sizeof *this - sizeof tree_ + tree_.memory() + deletions_.memory();
-    if (late_) sum += late_->text.memory() + late_->awaited.range_count() * sizeof(dot_range);
+    std::size_t sum = sizeof *this + log_.memory() + tree_.memory() + settled_.range_count() * sizeof(dot_range);
+    if (late_)
+        sum += late_->text.memory() + late_->awaited.range_count() * sizeof(dot_range) + late_->deletions.memory();
     return sum;
 }
 

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// What is inside an rga_text: the sequence (text_tree.hpp), the text's own deletions, what waits, and the
-// Lamport clock. rga_text checks arguments; from here on they are right.
+// What is inside an rga_text: what happened (text_log.hpp), the order of the characters (text_tree.hpp), what waits,
+// and the Lamport clock. rga_text checks arguments; from here on they are right.
 
 #include "text_deletions.hpp"
+#include "text_log.hpp"
+#include "text_order.hpp"
 #include "text_tree.hpp"
 #include "waiting_text.hpp"
 
@@ -17,20 +19,43 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace joinery::detail {
 
+class text_body;
+
 class text_engine {
 public:
     text_engine() = default;
+    /// Whose edits are told to it when they are done.
+    void belongs_to(text_body* body) { body_ = body; }
     /// A copy takes no part in an edit under way.
     text_engine(const text_engine& other);
     text_engine& operator=(const text_engine&) = delete;
     ~text_engine();
 
-    const text_tree& tree() const { return tree_; }
-    const text_deletions& deletions() const { return deletions_; }
+    text_measure size() const { return tree_.size(); }
+    text_tree::position locate(text_tree::unit u, std::uint64_t n) const { return tree_.locate(u, n, log_); }
+    /// `points` characters from `first` on. O(log n + answer).
+    std::string read(std::uint32_t first, std::uint32_t points) const;
+    /// The visible text: characters whose dots are consecutive, in order.
+    struct visible_run {
+        dot first;
+        std::uint32_t count;
+        std::string_view text;
+    };
+    std::vector<visible_run> visible() const;
+    /// Calls f(dot_range, bool live, std::string_view text) for all characters in order. O(n).
+    template <class F> void for_each(F&& f) const {
+        tree_.for_each([&](const text_tree::span& s) {
+            if (!s.live()) return f(dots_of(s), false, std::string_view());
+            log_.for_each_text(s.first, s.count(), [&](lv v, std::uint32_t n, std::string_view text) {
+                f(dots_of({v, static_cast<std::int32_t>(n)}), true, text);
+            });
+        });
+    }
 
     /// `owner` is who the transaction is told about. Requires: pos within the text; utf8 valid, not empty,
     /// of `points` code points.
@@ -47,6 +72,11 @@ public:
     void known_removed(const causal_context& dots, causal_context& out) const;
 
     bool vacant() const;
+    /// True if there is nothing but live characters in their places.
+    bool plain() const;
+    /// How many events are known.
+    lv events() const { return log_.size(); }
+    void extract_all(text_fragment& out) const;
     std::uint64_t max_lamport() const { return max_lamport_; }
     std::size_t memory() const;
 
@@ -54,39 +84,88 @@ private:
     struct open_edit;
     struct late_arrivals { // seldom needed, so apart
         waiting_text text;
-        causal_context awaited; // deleted by `deletions_`, not yet arrived
+        causal_context awaited;   // deleted, not yet arrived
+        text_deletions deletions; // of what is not here
+        bool empty() const { return text.empty() && awaited.empty() && deletions.empty(); }
     };
-    struct join_under_way;
+    struct join_under_way {
+        join_scope& scope;
+        causal_context carried{}; // what the fragment carries, where that matters
+        bool elements_pruned = false;
+    };
+    /// Some characters that are here, all in one state.
+    struct piece {
+        dot_range dots;
+        std::uint64_t lamport;
+        text_state state;
+        lv first;
+        std::uint32_t count() const { return static_cast<std::uint32_t>(dots.size()); }
+    };
 
+    text_log log_;
     text_tree tree_;
-    text_deletions deletions_;
+    causal_context settled_; // tombstones whose deletion is stable
     std::unique_ptr<late_arrivals> late_;
     std::uint64_t max_lamport_ = 0;    // of all that was ever here
     std::uint64_t pruned_lamport_ = 0; // of what was pruned
     open_edit* open_ = nullptr;
+    text_body* body_ = nullptr;
 
     open_edit& open(transaction& tx);
     void roll_back(open_edit& edit);
+
+    dot_range dots_of(const text_tree::span& s) const {
+        const dot first = log_.identify(s.first).id;
+        return {first.replica, first.seq, first.seq + s.count() - 1};
+    }
+    std::optional<piece> next(dot_range within) const;
+    std::optional<text_deletion> next_deletion(dot_range within) const;
+    template <class F> void for_each_deletion(F&& f) const {
+        log_.for_each_erased([&](const text_log::events& e) { log_.for_each_deletion(e, f); });
+        if (late_) late_->deletions.for_each(f);
+    }
+    dot parent(const text_log::events& e) const;
 
     late_arrivals& late();
     bool waiting() const { return late_ && !late_->text.empty(); }
     void saw(std::uint64_t lamport) { max_lamport_ = std::max(max_lamport_, lamport); }
     void forgot(std::uint64_t lamport) { pruned_lamport_ = std::max(pruned_lamport_, lamport); }
 
+    void set_live(lv first, std::uint32_t n, bool live);
+    void set_state(const piece& p, text_state to);
+    void take_out(lv first, std::uint32_t n);
+    void forget(const piece& p);
     void mark(const dot_range& r, text_state from, text_state to);
-    void repair(const text_fragment& f, join_scope& s);
-    void repair(const text_run& r, dot_range part, std::string_view utf8, join_scope& s);
+    void add(const text_deletion& d);
+    void drop(const text_deletion& d);
     bool drop_elements(const dot_range& r, join_scope& s);
     bool drop_deletions(const dot_range& r, join_scope& s);
     void drop_what_was_pruned(join_under_way& j);
+    template <class F> void for_each_free(dot_range within, F&& f) const;
     void enter(const text_deletion& d, join_scope& s);
     void enter(const text_run& r, std::string_view utf8, join_under_way& j);
     void enter_new(const text_run& r, dot_range part, std::string_view utf8, join_scope& s);
     void meet_known(const text_run& r, const dot_range& part, join_under_way& j);
-    static text_tree sequence_of(const text_fragment& f);
+    bool attach(const arriving_text& run, std::string_view text);
+    void place(arriving_text run, std::string_view text);
+
+    bool build(const text_fragment& f, join_scope& s);
+    struct linked_run {
+        lv parent, first, last;
+    };
+    void order_characters(std::vector<linked_run>& runs);
+
+    void repair(const text_fragment& f, join_scope& s);
+    void repair(const text_run& r, dot_range part, std::string_view utf8, join_scope& s);
+
+    text_sequence sequence() const;
+    static text_sequence sequence_of(const text_fragment& f);
     void rearrange(const std::vector<dot_range>& order);
-    bool attach(const arriving_text& run);
-    void place(arriving_text run);
+
+    void prune_tombstones(const version_vector& stable, dot_sink* sink);
+    std::vector<dot> parents_of_others(const version_vector& v) const;
+    bool wasteful() const;
+    void compact();
 };
 
 } // namespace joinery::detail

@@ -1,87 +1,120 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "text_tree.hpp"
+#include "text_index.hpp"
 
 #include <algorithm>
-#include <utility>
 
 namespace joinery::detail {
 
-void text_index::erase(const dot_range& r) {
-    auto it = intervals_.upper_bound({r.replica, r.first});
-    if (it != intervals_.begin()) {
-        auto before = std::prev(it);
-        auto [last, leaf] = before->second;
-        if (before->first.replica == r.replica && last >= r.first) {
-            if (before->first.seq < r.first)
-                before->second.last = r.first - 1;
-            else
-                it = intervals_.erase(before);
-            if (last > r.last) {
-                intervals_.emplace_hint(it, dot{r.replica, r.last + 1}, interval{last, leaf});
-                return;
-            }
+text_index::text_index(const text_index& other) : firsts_(other.firsts_) {
+    pages_.reserve(other.pages_.size());
+    for (const auto& p : other.pages_) pages_.push_back(std::make_unique<page>(*p));
+}
+
+text_index& text_index::operator=(const text_index& other) {
+    if (this != &other) *this = text_index(other);
+    return *this;
+}
+
+void text_index::build(std::span<const step> steps) {
+    constexpr std::size_t filled = page_steps / 4 * 3;
+    firsts_.clear();
+    pages_.clear();
+    for (const step& s : steps) {
+        if (!pages_.empty()) {
+            const page& last = *pages_.back();
+            if (last.steps[last.count - 1].leaf == s.leaf) continue;
         }
-    }
-    while (it != intervals_.end() && it->first.replica == r.replica && it->first.seq <= r.last) {
-        auto rest = it->second;
-        it = intervals_.erase(it);
-        if (rest.last > r.last) {
-            intervals_.emplace_hint(it, dot{r.replica, r.last + 1}, rest);
-            return;
+        if (pages_.empty() || pages_.back()->count == filled) {
+            pages_.push_back(std::make_unique<page>());
+            firsts_.push_back(s.first);
         }
+        page& p = *pages_.back();
+        p.steps[p.count++] = s;
     }
 }
 
-// Intervals of one leaf grow over dots between them that are nobody's: typing and deleting in turn makes
-// one interval, not one for each run.
-void text_index::assign(const dot_range& r, std::uint32_t leaf) {
-    auto joins = [&](map::iterator it) { return it->first.replica == r.replica && it->second.leaf == leaf; };
-    auto next = intervals_.upper_bound({r.replica, r.first});
-    if (next != intervals_.begin() && joins(std::prev(next)) && std::prev(next)->second.last >= r.last) return;
-    bool free = (next == intervals_.end() || dot{r.replica, r.last} < next->first) &&
-                (next == intervals_.begin() || std::prev(next)->first.replica != r.replica ||
-                 std::prev(next)->second.last < r.first);
-    if (!free) {
-        erase(r);
-        next = intervals_.upper_bound({r.replica, r.first});
+// The last step that begins at or before v; the first of all if there is none.
+text_index::place text_index::find(std::uint32_t v) const {
+    std::size_t p = pages_.size() - 1;
+    if (firsts_[p] > v) {
+        const auto behind = std::upper_bound(firsts_.begin(), firsts_.end(), v);
+        if (behind == firsts_.begin()) return {0, 0};
+        p = static_cast<std::size_t>(behind - firsts_.begin()) - 1;
     }
-    auto it = next == intervals_.begin() || !joins(std::prev(next))
-                  ? intervals_.emplace_hint(next, dot{r.replica, r.first}, interval{r.last, leaf})
-                  : std::prev(next);
-    it->second.last = r.last;
-    if (next != intervals_.end() && joins(next)) {
-        it->second.last = next->second.last;
-        intervals_.erase(next);
+    const page& at = *pages_[p];
+    if (at.steps[at.count - 1].first <= v) return {p, at.count - 1};
+    const step* behind = std::upper_bound(at.steps, at.steps + at.count, v,
+                                          [](std::uint32_t x, const step& s) { return x < s.first; });
+    return {p, static_cast<std::size_t>(behind - at.steps) - 1};
+}
+
+std::uint32_t text_index::leaf(std::uint32_t v) const {
+    const place p = find(v);
+    return pages_[p.page]->steps[p.step].leaf;
+}
+
+text_index::place text_index::following(place p) const {
+    return p.step + 1 < pages_[p.page]->count ? place{p.page, p.step + 1} : place{p.page + 1, 0};
+}
+
+void text_index::insert(place p, step s) {
+    if (pages_[p.page]->count == page_steps) {
+        page& full = *pages_[p.page];
+        const std::size_t half = p.page + 1 == pages_.size() && p.step == page_steps ? page_steps - 1 : page_steps / 2;
+        auto rest = std::make_unique<page>();
+        std::copy(full.steps + half, full.steps + full.count, rest->steps);
+        rest->count = static_cast<std::uint32_t>(full.count - half);
+        full.count = static_cast<std::uint32_t>(half);
+        firsts_.insert(firsts_.begin() + static_cast<std::ptrdiff_t>(p.page) + 1, rest->steps[0].first);
+        pages_.insert(pages_.begin() + static_cast<std::ptrdiff_t>(p.page) + 1, std::move(rest));
+        if (p.step > half) p = {p.page + 1, p.step - half};
+    }
+    page& at = *pages_[p.page];
+    std::copy_backward(at.steps + p.step, at.steps + at.count, at.steps + at.count + 1);
+    at.steps[p.step] = s;
+    ++at.count;
+    if (p.step == 0) firsts_[p.page] = s.first;
+}
+
+void text_index::erase(place p) {
+    page& at = *pages_[p.page];
+    std::copy(at.steps + p.step + 1, at.steps + at.count, at.steps + p.step);
+    if (--at.count == 0) {
+        firsts_.erase(firsts_.begin() + static_cast<std::ptrdiff_t>(p.page));
+        pages_.erase(pages_.begin() + static_cast<std::ptrdiff_t>(p.page));
+    } else if (p.step == 0) {
+        firsts_[p.page] = at.steps[0].first;
     }
 }
 
-bool text_index::extends(const dot_range& r) const {
-    const auto it = reaching({r.replica, r.first});
-    return it != intervals_.end() && it->first.replica == r.replica && it->first.seq <= r.last &&
-           (it->first.seq < r.first || it->second.last > r.last);
-}
-
-void text_index::trim(const dot_range& r, std::uint32_t leaf, std::uint64_t before, std::uint64_t after) {
-    auto next = intervals_.upper_bound({r.replica, r.first});
-    if (next != intervals_.end() && next->first == dot{r.replica, r.last + 1} && next->second.leaf == leaf) {
-        const auto rest = next->second;
-        next = intervals_.erase(next);
-        if (after <= rest.last) next = intervals_.emplace_hint(next, dot{r.replica, after}, rest);
+void text_index::assign(std::uint32_t first, std::uint32_t n, std::uint32_t leaf, std::uint32_t all) {
+    if (pages_.empty()) {
+        const step only{first, leaf};
+        return build({&only, 1});
     }
-    if (next == intervals_.begin()) return;
-    const auto left = std::prev(next);
-    if (left->first.replica != r.replica || left->second.last + 1 != r.first || left->second.leaf != leaf) return;
-    if (left->first.seq <= before)
-        left->second.last = before;
+    const std::uint32_t behind = first + n;
+    place p = find(first);
+    const step at = pages_[p.page]->steps[p.step];
+    if (at.leaf == leaf && at.first <= first) {
+        const auto next = following(p);
+        if (next.page == pages_.size() || pages_[next.page]->steps[next.step].first >= behind) return;
+    }
+    const std::uint32_t after = behind < all ? this->leaf(behind) : leaf;
+    if (at.first == first)
+        pages_[p.page]->steps[p.step].leaf = leaf;
     else
-        intervals_.erase(left);
+        insert(at.first < first ? place{p.page, p.step + 1} : p, {first, leaf});
+    p = find(first);
+    for (auto next = following(p); next.page < pages_.size(); next = following(p)) {
+        if (pages_[next.page]->steps[next.step].first > behind) break;
+        erase(next);
+    }
+    if (after != leaf) insert({p.page, p.step + 1}, {behind, after});
 }
 
-text_index::map::const_iterator text_index::reaching(dot d) const {
-    auto it = intervals_.upper_bound(d);
-    if (it == intervals_.begin()) return it;
-    auto before = std::prev(it);
-    return before->first.replica == d.replica && before->second.last >= d.seq ? before : it;
+std::size_t text_index::memory() const {
+    return pages_.size() * (sizeof(page) + 16) + pages_.capacity() * sizeof(pages_[0]) +
+           firsts_.capacity() * sizeof(std::uint32_t);
 }
 
 } // namespace joinery::detail

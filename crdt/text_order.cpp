@@ -8,30 +8,25 @@ namespace joinery::detail {
 
 namespace {
 
-// Consecutive elements that stand together on one side.
-struct stretch {
-    dot_range dots;
-    text_key key; // the first element's
-};
+using stretch = text_sequence::stretch;
 using stretches = std::vector<stretch>;
 
-// Calls f(const stretch&, bool common) for all of `tree`, cut where what `other` holds too begins or ends.
-template <class F> void for_each_stretch(const text_tree& tree, const text_tree& other, F&& f) {
-    tree.for_each([&](const text_tree::span& s, std::string_view) {
-        auto part = [&](std::uint64_t first, std::uint64_t last, bool common) {
+// Calls f(const stretch&, bool common) for all of `all`, cut where what `other` holds too begins or ends.
+template <class F> void for_each_stretch(const text_sequence& all, const causal_context& other, F&& f) {
+    for (const stretch& s : all.stretches) {
+        const auto part = [&](std::uint64_t first, std::uint64_t last, bool common) {
             if (first > last) return;
-            f(stretch{{s.first.replica, first, last}, {s.lamport + (first - s.first.seq), s.first.replica, first}},
-              common);
+            const text_key key{s.key.lamport + (first - s.dots.first), s.dots.replica, first};
+            f(stretch{{s.dots.replica, first, last}, key}, common);
         };
-        dot_range rest = s.dots();
-        while (auto held = other.next(rest)) {
-            part(rest.first, held->dots.first - 1, false);
-            part(held->dots.first, held->dots.last, true);
-            if (held->dots.last == rest.last) return;
-            rest.first = held->dots.last + 1;
+        std::uint64_t rest = s.dots.first;
+        for (const auto& held : other.intersect(s.dots)) {
+            part(rest, held.first - 1, false);
+            part(held.first, held.last, true);
+            rest = held.last + 1;
         }
-        part(rest.first, rest.last, false);
-    });
+        part(rest, s.dots.last, false);
+    }
 }
 
 // Two forests become one: always the greater root, with its tree.
@@ -56,11 +51,11 @@ void merge_gap(stretches& a, stretches& b, std::vector<dot_range>& out) {
 
 } // namespace
 
-std::vector<dot_range> merged_order(const text_tree& mine, const text_tree& theirs) {
+std::vector<dot_range> merged_order(const text_sequence& mine, const text_sequence& theirs) {
     // What only I hold, by the common element that it follows; a null dot is the start.
     std::map<dot, stretches> gaps;
     dot anchor{};
-    for_each_stretch(mine, theirs, [&](const stretch& s, bool common) {
+    for_each_stretch(mine, theirs.dots, [&](const stretch& s, bool common) {
         if (common)
             anchor = {s.dots.replica, s.dots.last};
         else
@@ -69,7 +64,7 @@ std::vector<dot_range> merged_order(const text_tree& mine, const text_tree& thei
 
     std::vector<dot_range> out;
     stretches here = std::exchange(gaps[{}], {}), there;
-    for_each_stretch(theirs, mine, [&](const stretch& s, bool common) {
+    for_each_stretch(theirs, mine.dots, [&](const stretch& s, bool common) {
         if (!common) {
             there.push_back(s);
             return;

@@ -10,15 +10,32 @@
 // and what arrives at the pruner later is greater than what went. So the two forests are siblings, and go
 // by the keys of their roots, the greater first.
 
-#include "text_tree.hpp"
 
+#include "text_log.hpp"
+
+#include <joinery/causal_context.hpp>
 #include <joinery/dot.hpp>
 
 #include <vector>
 
 namespace joinery::detail {
 
-/// All elements of both, each once. Any two trees get an order, honest ones the right one. O(n log n).
-std::vector<dot_range> merged_order(const text_tree& mine, const text_tree& theirs);
+/// The elements of a text in order.
+struct text_sequence {
+    struct stretch {
+        dot_range dots;
+        text_key key; // the first element's
+    };
+    std::vector<stretch> stretches;
+    causal_context dots;
+
+    void add(const dot_range& r, std::uint64_t lamport) {
+        stretches.push_back({r, {lamport, r.replica, r.first}});
+        dots.add(r);
+    }
+};
+
+/// All elements of both, each once. Any two get an order, honest ones the right one. O(n log n).
+std::vector<dot_range> merged_order(const text_sequence& mine, const text_sequence& theirs);
 
 } // namespace joinery::detail

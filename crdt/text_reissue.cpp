@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <joinery/rga_text.hpp>
 
-#include "text_engine.hpp"
+#include "text_body.hpp"
 
 #include <algorithm>
 #include <iterator>
@@ -17,12 +17,11 @@ namespace {
 // Where the elements of a text are: for each run of dots, what is visible before it and whether it is itself.
 class places {
 public:
-    explicit places(const detail::text_tree& tree) {
+    explicit places(const detail::text_engine& text) {
         std::uint64_t before = 0;
-        tree.for_each([&](const detail::text_tree::span& s, std::string_view) {
-            const bool live = s.state == detail::text_state::live;
-            runs_.emplace(s.first, run{s.count, before, live});
-            if (live) before += s.count;
+        text.for_each([&](const dot_range& dots, bool live, std::string_view) {
+            runs_.emplace(dot{dots.replica, dots.first}, run{dots.size(), before, live});
+            if (live) before += dots.size();
         });
     }
     /// The visible characters up to the last of these that is there, itself included; none if none of them is.
@@ -63,23 +62,22 @@ void rga_text::drop_reissued(fragment& f, const causal_context&) {
 }
 
 void rga_text::reissue(const rga_text& before, const causal_context& unsent, const removal_log&, transaction& tx) {
-    if (!before.engine_) return;
-    const places now(engine().tree());
+    if (!before.body_) return;
+    const places now(body().engine());
     std::vector<insertion> insertions; // in the order in which they stood
     std::uint64_t position = 0;
-    before.engine_->tree().for_each([&](const detail::text_tree::span& s, std::string_view text) {
-        const auto dots = s.dots();
+    before.body_->engine().for_each([&](const dot_range& dots, bool live, std::string_view text) {
         const auto fresh = unsent.intersect(dots);
         std::uint64_t next = dots.first;
         const auto stays = [&](std::uint64_t end) { // those from `next` on
             if (next >= end) return;
             if (const auto at = now.behind({dots.replica, next, end - 1})) position = *at;
-            text.remove_prefix(s.state == detail::text_state::live ? bytes_of(text, end - next) : 0);
+            text.remove_prefix(live ? bytes_of(text, end - next) : 0);
             next = end;
         };
         for (const auto& part : fresh) {
             stays(part.first);
-            if (s.state == detail::text_state::live) {
+            if (live) {
                 const auto size = bytes_of(text, part.size());
                 if (insertions.empty() || insertions.back().position != position) insertions.push_back({position, {}});
                 insertions.back().text.append(text.substr(0, size));

@@ -1,14 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// Cutting and joining the runs of a text_fragment.
+// What the parts of a text share: cutting and joining the runs of a text_fragment.
 
 #include <joinery/text_fragment.hpp>
 
+#include <cstdint>
 #include <string_view>
 #include <vector>
 
 namespace joinery::detail {
+
+enum class text_state : std::uint8_t {
+    live,
+    dead,   ///< a tombstone
+    settled ///< a tombstone whose deletion is causally stable
+};
 
 inline dot advanced(dot d, std::uint64_t n) { return {d.replica, d.seq + n}; }
 inline dot before(dot d) { return {d.replica, d.seq - 1}; }

@@ -1,263 +1,239 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// The sequence under rga_text: elements (characters, live or tombstoned) in document order.
+// Where the characters of a text stand: the order of their lvs (text_log.hpp), live ones and tombstones.
 //
-// Elements are kept as spans: one replica, consecutive dots, consecutive Lamport numbers, all live or all
-// dead. Spans lie in the leaves of a B+tree whose inner entries sum up what is below them; a leaf holds
-// the UTF-8 of its live spans in one string, so a deleted character keeps its identity and loses its bytes.
-// An index of dots leads from an element to its leaf.
+// They are kept as spans of eight bytes: consecutive lvs whose dots and Lamport numbers are consecutive too, all live
+// or all dead. Spans lie in the leaves of a B+tree whose inner entries sum up the visible text below them.
 //
-// No parents are stored. An element's key is (Lamport, replica, sequence number), and a child's key exceeds its
-// parent's; since siblings stand in descending order of keys, the parent is the nearest element to the left with a
-// lesser key, and an arriving element belongs before the first element to the right of its parent whose
-// key is not greater. Both are found in O(log n) from the least key of each subtree: two writers who
-// prepend concurrently cost no more than any others. It also says what becomes of the children of an
-// element that is erased: they belong to the nearest lesser element that remains.
+// No parents are stored. A child's key (Lamport, replica, sequence number) exceeds its parent's, and siblings stand in
+// descending order of keys. So the parent is the nearest character to the left with a lesser key, and one that arrives
+// belongs before the first to the right of its parent whose key is not greater. Both are found in O(log n) from the
+// least key of each subtree: two writers who prepend concurrently cost no more than any others. It also says what
+// becomes of the children of a character that is erased: they belong to the nearest lesser one that remains.
+//
+// Editing goes on where it was: a cursor knows the span and its position, and what was typed is told to the entries
+// above the leaf only when somebody needs to know. Which leaf an lv is in is found by an index that is made when it is
+// first asked for, which mere typing never does.
 //
 // Invariants:
 //   1. spans and leaves are never empty, except that an empty tree has no leaf;
-//   2. two neighbouring spans of one leaf that could be one span are one span;
-//   3. the index covers every element with its leaf; what it says of other dots means nothing.
+//   2. neighbouring spans of one leaf that could be one are one;
+//   3. all leaves are equally deep;
+//   4. the sums above each leaf are right, except for the one leaf that is `unsettled_`.
 //
-// Every operation is O(log n) for one span, n the number of spans, unless it says otherwise. Not
-// thread-safe. A `place` is valid until the next change.
+// Every operation is O(log n) for one span, n the number of spans, unless it says otherwise. A `place` is valid until
+// the next change.
 
-#include <joinery/dot.hpp>
-#include <joinery/version_vector.hpp>
+#include "text_index.hpp"
+#include "text_log.hpp"
+#include "text_pool.hpp"
 
-#include <array>
-#include <compare>
+#include <joinery/short_vector.hpp>
+
+#include <cstddef>
 #include <cstdint>
-#include <map>
 #include <optional>
-#include <string>
-#include <string_view>
+#include <utility>
 #include <vector>
 
 namespace joinery::detail {
 
-enum class text_state : std::uint8_t {
-    live,
-    dead,   ///< a tombstone
-    settled ///< a tombstone whose deletion is causally stable
-};
-
-/// What siblings are ordered by.
-struct text_key {
-    std::uint64_t lamport = UINT64_MAX;
-    replica_id replica{UINT64_MAX};
-    std::uint64_t seq = UINT64_MAX; // tells apart only what is forged
-    friend constexpr auto operator<=>(const text_key&, const text_key&) = default;
-};
-
-/// Where each run of dots lies: maximal intervals of one replica's dots in one leaf. Dots that no element
-/// has may be covered or not, as it comes.
-class text_index {
-public:
-    struct interval {
-        std::uint64_t last;
-        std::uint32_t leaf;
-    };
-    using map = std::map<dot, interval>;
-
-    void assign(const dot_range& r, std::uint32_t leaf);
-    void erase(const dot_range& r);
-    /// True if the interval that `r` is in has dots beyond it.
-    bool extends(const dot_range& r) const;
-    /// After `r` was erased: what is left of its interval keeps the dots up to `before` and those from `after` on.
-    /// Nobody has those in between any more.
-    void trim(const dot_range& r, std::uint32_t leaf, std::uint64_t before, std::uint64_t after);
-    /// The first interval that reaches `d` or lies behind it; of any replica.
-    map::const_iterator reaching(dot d) const;
-    map::const_iterator end() const { return intervals_.end(); }
-    std::size_t size() const { return intervals_.size(); }
-
-private:
-    map intervals_; // disjoint
-};
-
 class text_tree {
 public:
-    struct span {
-        dot first;
-        std::uint64_t lamport = 0;
-        std::uint64_t count = 0;
-        std::uint16_t bytes = 0; ///< of UTF-8; 0 unless live
-        std::uint16_t wide = 0;  ///< code points that take two UTF-16 units
-        text_state state = text_state::live;
+    enum class unit { points, bytes, utf16 };
+    static std::uint64_t size(const text_measure& m, unit u) {
+        return u == unit::points ? m.points : u == unit::bytes ? m.bytes : std::uint64_t{m.points} + m.wide;
+    }
 
-        text_key key() const { return {lamport, first.replica, first.seq}; }
-        dot_range dots() const { return {first.replica, first.seq, first.seq + count - 1}; }
+    struct span {
+        lv first;
+        std::int32_t length; ///< negative: tombstones
+        bool live() const { return length > 0; }
+        std::uint32_t count() const { return static_cast<std::uint32_t>(length > 0 ? length : -length); }
+        std::uint32_t points() const { return length > 0 ? static_cast<std::uint32_t>(length) : 0; }
+        lv behind() const { return first + count(); }
     };
-    /// One element: the `offset`-th of a span.
+    /// One character: the `offset`-th of a span.
     struct place {
         std::uint32_t leaf;
         std::uint32_t span;
-        std::uint64_t offset;
+        std::uint32_t offset;
     };
-    /// Some elements of one span.
-    struct piece {
-        dot_range dots;
-        std::uint64_t lamport;
-        text_state state;
-        place at;
-    };
-    enum class unit { points, bytes, utf16 };
     /// A gap between visible characters, or the end.
     struct position {
         std::uint64_t points = 0;
         std::uint64_t bytes = 0;
         std::uint64_t utf16 = 0;
-        bool exact = true;         ///< false: the number asked for lies inside a character, which begins here
-        std::optional<place> next; ///< the visible character that follows
+        bool exact = true; ///< false: the number asked for lies inside a character, which begins here
     };
 
-    std::uint64_t size(unit u) const { return total_.size(u); }
+    const text_measure& size() const { return total_; }
     bool empty() const { return root_ == none; }
 
-    std::optional<place> find(dot d) const;
-    /// The first piece of elements with dots in `within`, in order of dots.
-    std::optional<piece> next(const dot_range& within) const;
-    /// The gap before which there are `n` units of visible text. Requires: n <= size(u).
-    position locate(unit u, std::uint64_t n) const;
-    /// The parent of an element; seq 0 if it is the start.
-    dot parent(place p) const;
-    /// The element that follows in document order, visible or not.
-    std::optional<dot> following(place p) const;
+    // ---- by position ----
+
+    /// The gap before which there are `n` units of visible text. Requires: n <= size.
+    position locate(unit u, std::uint64_t n, const text_log& log) const;
+    /// The visible character with `n` before it. Requires: there is one.
+    place visible(std::uint32_t n) const;
     span at(place p) const { return leaves_[p.leaf].spans[p.span]; }
-    /// The UTF-8 of `n` elements of a live span.
-    std::string_view text(place p, std::uint64_t n) const;
-    /// Visible text: `count` bytes from byte `first`. O(log n + count). Requires: they exist.
-    std::string read(std::uint64_t first, std::uint64_t count) const;
-    /// The parents of the elements that are not in `v`, sorted. O((|answer| + #replicas) log n).
-    std::vector<dot> parents_of_others(const version_vector& v) const;
-    /// The settled tombstones in document order. O(|answer| log n).
-    std::vector<dot_range> settled() const;
 
-    /// Inserts a run of elements, each the child of the one before, the first the child of `parent` (the
-    /// start if none). `utf8` is empty unless live. Requires: no element has one of these dots.
-    void insert(std::optional<place> parent, dot first, std::uint64_t lamport, std::uint64_t count, text_state state,
-                std::string_view utf8);
-    /// Inserts at the end, whatever the keys say.
-    void append(dot first, std::uint64_t lamport, std::uint64_t count, text_state state, std::string_view utf8);
-    /// Makes `n` elements of one span tombstones. Requires: state is dead or settled.
-    void bury(place p, std::uint64_t n, text_state state);
-    /// Makes tombstones live again. Requires: all of `r` is held and dead.
-    void revive(const dot_range& r, std::string_view utf8);
-    /// Takes `n` elements of one span out.
-    void erase(place p, std::uint64_t n);
-    /// Gives back what erasing left free, if that is most of what there is. Places change. O(free leaves), and O(n)
-    /// after as much was erased.
-    void compact();
+    // ---- by lv ----
 
-    /// Calls f(const span&, std::string_view text) for every span in document order. O(n).
+    /// Makes find() possible from now on. O(n log n), if it was not so already.
+    void make_findable();
+    /// Requires: make_findable() was called, and the character is there.
+    place find(lv v) const;
+    /// The parent of a character; text_log::none if it is the start.
+    lv parent(place p, const text_log& log) const;
+    /// The character that follows, visible or not.
+    std::optional<lv> following(place p) const;
+    /// Places compare as these do.
+    std::pair<std::uint64_t, std::uint64_t> rank(place p) const;
+
+    // ---- editing, by one who inserts what has the greatest key ----
+
+    /// One more character of the span that was inserted last, at its end. False if `pos` is not there.
+    bool type(std::uint32_t pos, lv v);
+    void insert(std::uint32_t pos, lv first, std::uint32_t n, const text_log& log);
+    /// The span that the visible character at `pos` is in, and its offset there.
+    place seek(std::uint32_t pos);
+    /// Makes tombstones of `n` characters of one span, after seek() has found the first.
+    void erase_sought(place p, std::uint32_t n, const text_log& log);
+
+    // ---- any changes ----
+
+    /// Characters, each the child of the one before, the first the child of `parent` (the start if none).
+    void insert(std::optional<place> parent, lv first, std::uint32_t n, bool live, const text_log& log);
+    /// At the end, whatever the keys say.
+    void append(lv first, std::uint32_t n, bool live, const text_log& log);
+    /// Makes `n` characters of one span tombstones, or live.
+    void bury(place p, std::uint32_t n, const text_log& log);
+    void revive(place p, std::uint32_t n, const text_log& log);
+    /// Makes tombstones of all. O(n).
+    void bury_all(const text_log& log);
+    /// Takes `n` characters of one span out.
+    void erase(place p, std::uint32_t n, const text_log& log);
+
+    /// Calls f(span) for every span in order. O(n).
     template <class F> void for_each(F&& f) const {
-        for (std::uint32_t id = first_leaf_; id != none; id = leaves_[id].after) {
-            std::string_view text = leaves_[id].text;
-            for (const span& s : leaves_[id].spans) {
-                f(s, text.substr(0, s.bytes));
-                text.remove_prefix(s.bytes);
+        for (std::uint32_t id = first_leaf_; id != none; id = leaves_[id].after)
+            for (const span& s : leaves_[id].spans) f(s);
+    }
+    /// Calls f(span) for those that begin with `from`, cut to begin there, until it returns false.
+    template <class F> void for_each_from(place from, F&& f) const {
+        for (std::uint32_t id = from.leaf; id != none; id = leaves_[id].after) {
+            const leaf& l = leaves_[id];
+            for (std::uint32_t i = from.span; i < l.spans.size(); ++i) {
+                span s = l.spans[i];
+                const auto offset = static_cast<std::int32_t>(from.offset);
+                s.first += from.offset;
+                s.length -= s.live() ? offset : -offset;
+                from.offset = 0;
+                if (!f(s)) return;
             }
+            from.span = 0;
         }
     }
 
-    /// Walks over the visible text; `text` is empty at its end.
-    class reader {
-    public:
-        explicit reader(const text_tree& tree);
-        dot first;
-        std::uint64_t count = 0;
-        std::string_view text;
-        void advance(std::uint64_t points);
+    /// Tells the entries above what was typed: reading does so, too, so that who is done writing must have done it.
+    void settle() const;
 
-    private:
-        const text_tree& tree_;
-        std::uint32_t leaf_;
-        std::uint32_t span_ = 0;
-        std::size_t byte_ = 0;
-        void load();
-    };
-
-    /// An estimate of the memory in use, in bytes. O(n).
     std::size_t memory() const;
 
 private:
     static constexpr std::uint32_t none = UINT32_MAX;
-    static constexpr std::size_t fan_out = 16;
-    static constexpr std::size_t leaf_spans = 32;
-    static constexpr std::size_t leaf_bytes = 2048;
-    static constexpr std::size_t chunk_bytes = 512;
+#ifdef JOINERY_TINY_TEXT_NODES // for tests: every split and merge happens soon
+    static constexpr std::size_t fan_out = 4;
+    static constexpr std::size_t leaf_spans = 4;
+#else
+    static constexpr std::size_t fan_out = 32;
+    static constexpr std::size_t leaf_spans = 62; // two more come before a split
+#endif
 
-    struct summary {
-        std::uint64_t points = 0;
-        std::uint64_t bytes = 0;
-        std::uint64_t wide = 0;
-        std::uint64_t settled = 0; // spans
-        text_key least;
-        std::uint64_t size(unit u) const;
-        void add(const summary& s);
-        friend bool operator==(const summary&, const summary&) = default;
-    };
     struct leaf {
-        std::vector<span> spans;
-        std::string text;
+        short_vector<span, 2> spans;
+        text_measure sum;
+        lv least = 0; // the lv with the least key
         std::uint32_t parent = none;
         std::uint32_t before = none;
-        std::uint32_t after = none; // of a free leaf: the next free one
+        std::uint32_t after = none;
     };
     struct inner {
-        std::uint32_t parent = none; // of a free node: the next free one
+        std::uint32_t parent = none;
         std::uint32_t count = 0;
         bool over_leaves = true;
-        std::array<std::uint32_t, fan_out> child;
-        std::array<summary, fan_out> sum;
+        std::uint32_t child[fan_out];
+        lv least[fan_out];
+        text_measure sum[fan_out];
     };
-    // Just before element `offset` of a span, or at the end of a leaf (span == spans.size()).
+    // Just before a span's character `offset`, or at the end of a leaf (span == spans.size()).
     struct gap {
         std::uint32_t leaf;
         std::uint32_t span;
-        std::uint64_t offset;
+        std::uint32_t offset;
+    };
+    struct cursor {
+        std::uint32_t leaf = none;
+        std::uint32_t span = 0;
+        std::uint32_t start = 0;      // visible characters before the span
+        std::uint32_t leaf_start = 0; // and before the leaf
     };
 
-    std::vector<leaf> leaves_;
-    std::vector<inner> inners_;
+    text_pool<leaf> leaves_;
+    mutable text_pool<inner> inners_; // settling changes sums
     text_index index_;
-    summary total_;
+    text_measure total_;
+    cursor cursor_;
+    place recent_{none, 0, 0}; // where something was found or put last
+    mutable std::uint32_t unsettled_ = none;
     std::uint32_t root_ = none;
     std::uint32_t first_leaf_ = none;
     std::uint32_t last_leaf_ = none;
-    std::uint32_t free_leaf_ = none;
-    std::uint32_t free_inner_ = none;
-    bool root_is_leaf_ = true;
+    std::uint32_t depth_ = 0; // of inner nodes
+    bool findable_ = false;   // the index is kept
 
-    gap past_greater(gap g, text_key key) const;
-    void put_run(gap g, dot first, std::uint64_t lamport, std::uint64_t count, text_state state, std::string_view utf8);
-    void put(gap g, const span& s, std::string_view utf8);
-    static void cut(leaf& l, std::size_t i, std::uint64_t offset);
-    static std::size_t isolate(leaf& l, std::size_t i, std::uint64_t offset, std::uint64_t n);
-    static std::size_t coalesce(leaf& l, std::size_t i);
-    static bool continues(const span& a, const span& b);
-    static std::size_t text_offset(const leaf& l, std::size_t i);
+    static bool connected(const span& a, const span& b, const text_log& log);
+    static text_measure measure(const span& s, const text_log& log) {
+        return s.live() ? log.measure(s.first, s.count()) : text_measure{};
+    }
+    lv parent_below(const leaf& l, std::size_t spans, const text_key& key, const text_log& log) const;
+    gap past_greater(gap g, lv v, const text_log& log) const;
+    std::uint32_t begin();
+    place put(gap g, span s, const text_measure& m, const text_log& log);
+    static std::uint32_t coalesce(leaf& l, std::uint32_t i, const text_log& log);
+    std::uint32_t flip(std::uint32_t id, std::uint32_t i, std::uint32_t offset, std::uint32_t n, const text_log& log);
 
-    static summary summarize(const leaf& l);
-    static summary summarize(const inner& n);
-    void changed(std::uint32_t id);
-    void split(std::uint32_t id);
-    bool absorb_next(std::uint32_t id);
-    void forget(std::uint32_t id, const dot_range& gone);
-    void remove_leaf(std::uint32_t id);
+    void grew(std::uint32_t id, const text_measure& m) {
+        leaves_[id].sum += m;
+        total_ += m;
+        if (unsettled_ != id) unsettle(id);
+    }
+    void shrank(std::uint32_t id, const text_measure& m) {
+        leaves_[id].sum -= m;
+        total_ -= m;
+        if (unsettled_ != id) unsettle(id);
+    }
+    void unsettle(std::uint32_t id) {
+        settle();
+        unsettled_ = id;
+    }
+    static lv least_of(const leaf& l, const text_log& log);
+    static lv least_of(const inner& n, const text_log& log);
+    void lower(std::uint32_t id, lv least, const text_log& log);
+    void find_least(std::uint32_t id, const text_log& log);
+    void tidy(std::uint32_t id, const text_log& log);
+    place split(std::uint32_t id, place kept, const text_log& log);
 
-    std::uint32_t new_leaf();
-    std::uint32_t new_inner();
-    void free_node(std::uint32_t id);
-    std::uint32_t slot(const inner& n, std::uint32_t child) const;
-    std::uint32_t& parent_of(std::uint32_t id, bool is_leaf);
-    void replace_root(std::uint32_t id, bool is_leaf);
-    void lift(std::uint32_t id, bool is_leaf);
-    void add_child(std::uint32_t child, std::uint32_t sibling, bool leaves);
-    void remove_child(std::uint32_t id, std::uint32_t child);
-    void merge_node(std::uint32_t id);
+    std::uint32_t slot(std::uint32_t parent, std::uint32_t child) const;
+    std::uint32_t& parent_of(std::uint32_t id, bool is_leaf) {
+        return is_leaf ? leaves_[id].parent : inners_[id].parent;
+    }
+    void add_child(std::uint32_t beside, std::uint32_t id, bool leaves, const text_measure& sum, lv left_least,
+                   lv least, const text_log& log);
+    void remove_child(std::uint32_t parent, std::uint32_t child, const text_log& log);
+    void remove_leaf(std::uint32_t id, const text_log& log);
 };
 
 } // namespace joinery::detail

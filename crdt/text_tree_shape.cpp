@@ -1,264 +1,161 @@
 // SPDX-License-Identifier: Apache-2.0
-// The nodes of the tree: splitting, joining, and the summaries above a change.
 #include "text_tree.hpp"
-#include "utf8.hpp"
 
 #include <algorithm>
 #include <utility>
 
+// How the nodes of a text_tree come and go.
+
 namespace joinery::detail {
 
-// To be called after every change of a leaf: sums it up and gives it a proper size.
-void text_tree::changed(std::uint32_t id) {
-    leaf& l = leaves_[id];
-    if (l.spans.empty()) return remove_leaf(id);
-    if (l.text.capacity() > 64 && l.text.size() < l.text.capacity() / 4) l.text.shrink_to_fit();
-    if (l.spans.size() > leaf_spans || l.text.size() > leaf_bytes) return split(id);
-    lift(id, true);
-    if (l.spans.size() <= leaf_spans / 4 && l.text.size() <= leaf_bytes / 4 && l.parent != none) {
-        const inner& node = inners_[l.parent];
-        std::uint32_t i = slot(node, id);
-        if (!(i + 1 < node.count && absorb_next(id)) && i > 0) absorb_next(l.before);
-    }
+std::uint32_t text_tree::slot(std::uint32_t parent, std::uint32_t child) const {
+    const inner& n = inners_[parent];
+    return static_cast<std::uint32_t>(std::find(n.child, n.child + n.count, child) - n.child);
 }
 
-// Moves half of a leaf to a new one behind it, as often as it takes.
-void text_tree::split(std::uint32_t id) {
-    std::uint32_t added = new_leaf();
+// Cuts a leaf with too many spans in two, and returns where `kept` is then.
+text_tree::place text_tree::split(std::uint32_t id, place kept, const text_log& log) {
+    settle();
+    const std::uint32_t other = leaves_.add();
     leaf& l = leaves_[id];
-    leaf& r = leaves_[added];
-    std::size_t i = l.spans.size() / 2;
-    std::size_t byte = text_offset(l, i);
-    if (l.spans.size() <= leaf_spans) { // too much text: in the middle of it
-        std::size_t half = l.text.size() / 2;
-        for (i = 0, byte = 0; byte + l.spans[i].bytes <= half; ++i) byte += l.spans[i].bytes;
-        std::string_view text = std::string_view(l.text).substr(byte, half - byte);
-        while (!text.empty() && (static_cast<unsigned char>(l.text[byte + text.size()]) & 0xc0) == 0x80)
-            text.remove_suffix(1);
-        if (!text.empty()) {
-            cut(l, i, count_utf8(text).points);
-            ++i;
-            byte += text.size();
-        }
+    leaf& r = leaves_[other];
+    const auto n = static_cast<std::uint32_t>(l.spans.size());
+    const bool grows_at_end = id == last_leaf_ && kept.span + 2 >= n;
+    const std::uint32_t half = grows_at_end ? n - std::max(n / 8, 1u) : n / 2;
+    r.spans.reserve(leaf_spans + 2);
+    r.spans.insert(r.spans.end(), l.spans.begin() + half, l.spans.end());
+    l.spans.erase(l.spans.begin() + half, l.spans.end());
+    for (const span& s : r.spans) {
+        r.sum += measure(s, log);
+        if (findable_) index_.assign(s.first, s.count(), other, log.size());
     }
-    auto from = l.spans.begin() + static_cast<std::ptrdiff_t>(i);
-    r.spans.assign(from, l.spans.end());
-    r.text.assign(l.text, byte);
-    l.spans.erase(from, l.spans.end());
-    l.text.resize(byte);
-    for (const auto& s : r.spans) {
-        forget(id, s.dots());
-        index_.assign(s.dots(), added);
-    }
-
+    l.sum -= r.sum;
+    l.least = least_of(l, log);
+    r.least = least_of(r, log);
     r.before = id;
-    r.after = l.after;
-    (r.after == none ? last_leaf_ : leaves_[r.after].before) = added;
-    l.after = added;
-    add_child(added, id, true);
-    changed(added);
-    changed(id);
+    r.after = std::exchange(l.after, other);
+    (r.after == none ? last_leaf_ : leaves_[r.after].before) = other;
+    add_child(id, other, true, r.sum, l.least, r.least, log);
+    recent_.leaf = none;
+    if (cursor_.leaf == id && cursor_.span >= half)
+        cursor_ = {other, cursor_.span - half, cursor_.start, cursor_.leaf_start + l.sum.points};
+    if (kept.span >= half) kept = {other, kept.span - half, kept.offset};
+    return kept;
 }
 
-// Takes in the next leaf, of the same node, if both together are well below the limits.
-bool text_tree::absorb_next(std::uint32_t id) {
-    leaf& l = leaves_[id];
-    std::uint32_t gone = l.after;
-    leaf& r = leaves_[gone];
-    if (l.spans.size() + r.spans.size() > leaf_spans * 3 / 4 || l.text.size() + r.text.size() > leaf_bytes * 3 / 4)
-        return false;
-    std::size_t seam = l.spans.size();
-    l.spans.insert(l.spans.end(), r.spans.begin(), r.spans.end());
-    l.text += r.text;
-    r.spans.clear();
-    for (std::size_t i = seam; i < l.spans.size(); ++i) {
-        forget(gone, l.spans[i].dots());
-        index_.assign(l.spans[i].dots(), id);
-    }
-    coalesce(l, seam);
-    lift(id, true);
-    remove_leaf(gone);
-    return true;
-}
-
-// The leaf does not have these dots any more. What of their interval lies between its other elements goes with them, or
-// the index would grow with everything that was ever erased.
-void text_tree::forget(std::uint32_t id, const dot_range& gone) {
-    const bool alone = !index_.extends(gone);
-    index_.erase(gone);
-    if (alone) return;
-    std::uint64_t before = 0, after = UINT64_MAX;
-    for (const auto& s : leaves_[id].spans) {
-        const auto dots = s.dots();
-        if (dots.replica != gone.replica) continue;
-        if (dots.last < gone.first)
-            before = std::max(before, dots.last);
-        else if (dots.first > gone.last)
-            after = std::min(after, dots.first);
-    }
-    index_.trim(gone, id, before, after);
-}
-
-void text_tree::remove_leaf(std::uint32_t id) {
-    leaf& l = leaves_[id];
-    (l.before == none ? first_leaf_ : leaves_[l.before].after) = l.after;
-    (l.after == none ? last_leaf_ : leaves_[l.after].before) = l.before;
-    std::uint32_t parent = l.parent;
-    if (parent == none) { // the last
-        *this = text_tree();
-        return;
-    }
-    std::vector<span>().swap(l.spans); // assignment would keep the memory
-    std::string().swap(l.text);
-    l.parent = l.before = none;
-    l.after = free_leaf_;
-    free_leaf_ = id;
-    remove_child(parent, id);
-}
-
-std::uint32_t text_tree::new_leaf() {
-    if (free_leaf_ == none) {
-        leaves_.emplace_back();
-        return static_cast<std::uint32_t>(leaves_.size() - 1);
-    }
-    std::uint32_t id = free_leaf_;
-    free_leaf_ = leaves_[id].after;
-    leaves_[id].after = none;
-    return id;
-}
-
-std::uint32_t text_tree::new_inner() {
-    if (free_inner_ == none) {
-        inners_.emplace_back();
-        return static_cast<std::uint32_t>(inners_.size() - 1);
-    }
-    std::uint32_t id = free_inner_;
-    free_inner_ = inners_[id].parent;
-    inners_[id] = inner{};
-    return id;
-}
-
-std::uint32_t text_tree::slot(const inner& n, std::uint32_t child) const {
-    std::uint32_t i = 0;
-    while (n.child[i] != child) ++i;
-    return i;
-}
-
-std::uint32_t& text_tree::parent_of(std::uint32_t id, bool is_leaf) {
-    return is_leaf ? leaves_[id].parent : inners_[id].parent;
-}
-
-void text_tree::replace_root(std::uint32_t id, bool is_leaf) {
-    root_ = id;
-    root_is_leaf_ = is_leaf;
-    if (id != none) parent_of(id, is_leaf) = none;
-}
-
-// Sums a node or leaf up, and everything above it.
-void text_tree::lift(std::uint32_t id, bool is_leaf) {
-    summary sum = is_leaf ? summarize(leaves_[id]) : summarize(inners_[id]);
-    for (;;) {
-        std::uint32_t above = parent_of(id, is_leaf);
-        if (above == none) break;
-        inner& node = inners_[above];
-        summary& entry = node.sum[slot(node, id)];
-        if (entry == sum) return;
-        entry = sum;
-        sum = summarize(node);
-        id = above;
-        is_leaf = false;
-    }
-    total_ = sum;
-}
-
-// Puts a new node or leaf behind its sibling.
-void text_tree::add_child(std::uint32_t child, std::uint32_t sibling, bool leaves) {
-    std::uint32_t id = parent_of(sibling, leaves);
-    if (id == none) {
-        id = new_inner();
-        inner& top = inners_[id];
+// Puts a node behind the one that it was cut off from.
+void text_tree::add_child(std::uint32_t beside, std::uint32_t id, bool leaves, const text_measure& sum, lv left_least,
+                          lv least, const text_log& log) {
+    std::uint32_t parent = parent_of(beside, leaves);
+    if (parent == none) {
+        parent = inners_.add();
+        inner& top = inners_[parent];
         top.over_leaves = leaves;
         top.count = 1;
-        top.child[0] = sibling;
-        replace_root(id, false);
-        parent_of(sibling, leaves) = id;
-    } else if (inners_[id].count == fan_out) {
-        std::uint32_t added = new_inner();
-        inner& l = inners_[id];
-        inner& r = inners_[added];
+        top.child[0] = beside;
+        top.sum[0] = total_;
+        parent_of(beside, leaves) = root_ = parent;
+        ++depth_;
+    } else if (inners_[parent].count == fan_out) {
+        const std::uint32_t cut_off = inners_.add();
+        inner& p = inners_[parent];
+        inner& q = inners_[cut_off];
         constexpr std::uint32_t half = fan_out / 2;
-        r.over_leaves = leaves;
-        r.count = half;
-        l.count = half;
-        for (std::uint32_t i = 0; i < half; ++i) {
-            r.child[i] = l.child[half + i];
-            r.sum[i] = l.sum[half + i];
-            parent_of(r.child[i], leaves) = added;
+        q.over_leaves = leaves;
+        q.count = fan_out - half;
+        p.count = half;
+        std::copy_n(p.child + half, q.count, q.child);
+        std::copy_n(p.least + half, q.count, q.least);
+        std::copy_n(p.sum + half, q.count, q.sum);
+        text_measure moved;
+        for (std::uint32_t i = 0; i < q.count; ++i) {
+            parent_of(q.child[i], leaves) = cut_off;
+            moved += q.sum[i];
         }
-        add_child(added, id, false);
-        id = parent_of(sibling, leaves);
+        add_child(parent, cut_off, false, moved, least_of(p, log), least_of(q, log), log);
+        parent = parent_of(beside, leaves);
     }
-    inner& node = inners_[id];
-    std::uint32_t i = slot(node, sibling) + 1;
-    std::copy_backward(node.child.begin() + i, node.child.begin() + node.count, node.child.begin() + node.count + 1);
-    std::copy_backward(node.sum.begin() + i, node.sum.begin() + node.count, node.sum.begin() + node.count + 1);
-    node.child[i] = child;
-    node.sum[i] = leaves ? summarize(leaves_[child]) : summarize(inners_[child]);
-    node.sum[i - 1] = leaves ? summarize(leaves_[sibling]) : summarize(inners_[sibling]);
-    ++node.count;
-    parent_of(child, leaves) = id;
-    lift(id, false);
+    inner& p = inners_[parent];
+    const std::uint32_t i = slot(parent, beside);
+    p.sum[i] -= sum;
+    p.least[i] = left_least;
+    std::copy_backward(p.child + i + 1, p.child + p.count, p.child + p.count + 1);
+    std::copy_backward(p.least + i + 1, p.least + p.count, p.least + p.count + 1);
+    std::copy_backward(p.sum + i + 1, p.sum + p.count, p.sum + p.count + 1);
+    p.child[i + 1] = id;
+    p.least[i + 1] = least;
+    p.sum[i + 1] = sum;
+    ++p.count;
+    parent_of(id, leaves) = parent;
 }
 
-void text_tree::remove_child(std::uint32_t id, std::uint32_t child) {
-    inner& node = inners_[id];
-    std::uint32_t i = slot(node, child);
-    std::copy(node.child.begin() + i + 1, node.child.begin() + node.count, node.child.begin() + i);
-    std::copy(node.sum.begin() + i + 1, node.sum.begin() + node.count, node.sum.begin() + i);
-    --node.count;
-    if (node.parent == none && node.count == 1) { // a root with one child gives way to it
-        total_ = node.sum[0];
-        while (!root_is_leaf_ && inners_[root_].count == 1) {
-            std::uint32_t gone = root_;
-            replace_root(inners_[gone].child[0], inners_[gone].over_leaves);
-            free_node(gone);
-        }
-    } else if (node.count == 0) {
-        std::uint32_t above = node.parent;
-        free_node(id);
-        remove_child(above, id);
-    } else {
-        lift(id, false);
-        if (node.count <= fan_out / 4 && node.parent != none) merge_node(id);
+// Takes a child without text out.
+void text_tree::remove_child(std::uint32_t parent, std::uint32_t child, const text_log& log) {
+    inner& p = inners_[parent];
+    if (p.count == 1) { // not the root, which has two
+        const std::uint32_t above = p.parent;
+        inners_.remove(parent);
+        return remove_child(above, parent, log);
     }
+    const std::uint32_t i = slot(parent, child);
+    std::copy(p.child + i + 1, p.child + p.count, p.child + i);
+    std::copy(p.least + i + 1, p.least + p.count, p.least + i);
+    std::copy(p.sum + i + 1, p.sum + p.count, p.sum + i);
+    --p.count;
+    if (parent == root_) {
+        while (depth_ > 0 && inners_[root_].count == 1) {
+            const std::uint32_t top = root_;
+            root_ = inners_[top].child[0];
+            parent_of(root_, inners_[top].over_leaves) = none;
+            inners_.remove(top);
+            --depth_;
+        }
+        return;
+    }
+    for (std::uint32_t below = parent, id = p.parent; id != none; below = id, id = inners_[id].parent)
+        inners_[id].least[slot(id, below)] = least_of(inners_[below], log);
 }
 
-// Joins a node that has few children with a neighbour that has few too.
-void text_tree::merge_node(std::uint32_t id) {
-    const inner& above = inners_[inners_[id].parent];
-    std::uint32_t i = slot(above, id);
-    for (std::uint32_t k : {i, i - 1}) {
-        if (k >= above.count || k + 1 >= above.count) continue;
-        inner& l = inners_[above.child[k]];
-        std::uint32_t gone = above.child[k + 1];
-        inner& r = inners_[gone];
-        if (l.count + r.count > fan_out * 3 / 4) continue;
-        for (std::uint32_t m = 0; m < r.count; ++m) {
-            l.child[l.count] = r.child[m];
-            l.sum[l.count++] = r.sum[m];
-            parent_of(r.child[m], r.over_leaves) = above.child[k];
-        }
-        lift(above.child[k], false);
-        std::uint32_t parent = r.parent;
-        free_node(gone);
-        return remove_child(parent, gone);
-    }
+void text_tree::remove_leaf(std::uint32_t id, const text_log& log) {
+    settle();
+    const leaf& l = leaves_[id];
+    (l.before == none ? first_leaf_ : leaves_[l.before].after) = l.after;
+    (l.after == none ? last_leaf_ : leaves_[l.after].before) = l.before;
+    const std::uint32_t parent = l.parent;
+    leaves_.remove(id);
+    recent_.leaf = cursor_.leaf = none;
+    if (parent != none) return remove_child(parent, id, log);
+    root_ = none;
+    index_ = {};
 }
 
-void text_tree::free_node(std::uint32_t id) {
-    inners_[id].count = 0;
-    inners_[id].parent = free_inner_;
-    free_inner_ = id;
+// Cuts a leaf that has become too great, and joins one that has become small with the next.
+void text_tree::tidy(std::uint32_t id, const text_log& log) {
+    leaf& l = leaves_[id];
+    const std::size_t n = l.spans.size();
+    if (n > leaf_spans) {
+        split(id, {id, 0, 0}, log);
+        return;
+    }
+    const std::uint32_t next = l.after;
+    if (n > leaf_spans / 4 || next == none || leaves_[next].parent != l.parent) return;
+    leaf& r = leaves_[next];
+    if (n + r.spans.size() > leaf_spans / 2) return;
+    settle();
+    for (const span& s : r.spans)
+        if (findable_) index_.assign(s.first, s.count(), id, log.size());
+    l.spans.insert(l.spans.end(), r.spans.begin(), r.spans.end());
+    l.sum += r.sum;
+    if (log.less(r.least, l.least)) l.least = r.least;
+    inner& p = inners_[l.parent];
+    const std::uint32_t i = slot(l.parent, id);
+    p.sum[i] = l.sum;
+    p.least[i] = l.least;
+    p.sum[i + 1] = {};
+    const auto at = cursor_;
+    remove_leaf(next, log);
+    if (at.leaf == id) cursor_ = at;
+    coalesce(leaves_[id], static_cast<std::uint32_t>(n) - 1, log);
 }
 
 } // namespace joinery::detail

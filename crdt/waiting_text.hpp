@@ -5,7 +5,6 @@
 // are placed when that arrives. All operations take O(log n) for each run that they touch.
 
 #include "text_runs.hpp"
-#include "text_tree.hpp"
 
 #include <cstddef>
 #include <map>

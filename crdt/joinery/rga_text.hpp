@@ -34,7 +34,7 @@
 namespace joinery {
 
 namespace detail {
-class text_engine;
+class text_body;
 }
 
 /// Positions are Unicode code points, or, where the name says so, bytes of UTF-8 or units of UTF-16. Text
@@ -117,9 +117,9 @@ public:
     std::size_t memory() const;
 
 private:
-    std::unique_ptr<detail::text_engine> engine_; // null: vacant
+    std::unique_ptr<detail::text_body> body_; // null: vacant
 
-    detail::text_engine& engine();
+    detail::text_body& body();
     bool equals(const rga_text& other) const;
 };
 

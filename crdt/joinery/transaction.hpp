@@ -82,8 +82,9 @@ public:
         if (values > 1) siblings_resolved_ += values - 1;
     }
 
-    /// Runs `f` if the edit is undone; the last registered runs first. `f` must not throw.
-    template <class F> void on_rollback(F&& f) { undo_.push(memory_, std::forward<F>(f)); }
+    /// Runs `f` if the edit is undone; the last registered runs first. `f` must not throw. Returns what is kept of it,
+    /// which lives as long as the transaction.
+    template <class F> std::decay_t<F>& on_rollback(F&& f) { return undo_.push(memory_, std::forward<F>(f)); }
     /// Runs `f` once the edit is part of the state; the last registered runs first. `f` must not throw.
     template <class F> void on_commit(F&& f) { commit_.push(memory_, std::forward<F>(f)); }
 
@@ -112,13 +113,15 @@ private:
         ~steps() {
             while (last_) pop();
         }
-        template <class F> void push(memory& m, F&& f) {
+        template <class F> std::decay_t<F>& push(memory& m, F&& f) {
             struct concrete final : step {
                 concrete(F&& g, step* b) : step(b), f(std::forward<F>(g)) {}
                 void run() noexcept override { f(); }
                 std::decay_t<F> f;
             };
-            last_ = ::new (m.allocate(sizeof(concrete), alignof(concrete))) concrete(std::forward<F>(f), last_);
+            auto* made = ::new (m.allocate(sizeof(concrete), alignof(concrete))) concrete(std::forward<F>(f), last_);
+            last_ = made;
+            return made->f;
         }
         void run() noexcept {
             for (; last_; pop()) last_->run();

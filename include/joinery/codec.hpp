@@ -20,7 +20,9 @@ namespace joinery {
 
 /// The compact form of `x`. Equal values give equal bytes. O(size).
 template <class X> std::vector<std::byte> encode(const X& x) {
+    constexpr std::size_t small = 32; // most deltas
     std::vector<std::byte> out;
+    out.reserve(small);
     compact_output_archive ar(out);
     ar(x);
     return out;

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "text_characters.hpp"
+
+#include "utf8.hpp"
+
+#include <algorithm>
+#include <bit>
+
+namespace joinery::detail {
+
+namespace {
+
+constexpr std::uint32_t block = 64;
+
+} // namespace
+
+std::size_t text_characters::byte(std::uint32_t c) const {
+    if (ascii_) return c;
+    if (c == size_) return utf8_.size();
+    const std::size_t at = bytes_[c / block];
+    return at + utf8_prefix(std::string_view(utf8_).substr(at), c % block);
+}
+
+// Requires: `first` begins a block, at `byte`, with `wide` before it.
+void text_characters::count_from(std::uint32_t first, std::size_t byte, std::uint32_t wide) {
+    for (std::uint32_t c = first; c < size_; c += block) {
+        bytes_.push_back(static_cast<std::uint32_t>(byte));
+        wides_.push_back(wide);
+        const std::string_view rest = std::string_view(utf8_).substr(byte);
+        const std::string_view part = rest.substr(0, utf8_prefix(rest, std::min(block, size_ - c)));
+        byte += part.size();
+        wide += static_cast<std::uint32_t>(count_utf8(part).wide);
+    }
+}
+
+void text_characters::append(std::string_view utf8, std::uint32_t n) {
+    utf8_ += utf8;
+    size_ += n;
+    if (ascii_ && utf8.size() == n) return;
+    const std::uint32_t counted = ascii_ ? 0 : static_cast<std::uint32_t>(bytes_.size()) * block;
+    ascii_ = false;
+    if (counted >= size_) return;
+    if (counted == 0) return count_from(0, 0, 0);
+    // The last block that was counted is complete now.
+    const std::uint32_t last = counted - block;
+    const std::size_t begin = bytes_[last / block];
+    const std::string_view rest = std::string_view(utf8_).substr(begin);
+    const std::string_view part = rest.substr(0, utf8_prefix(rest, block));
+    count_from(counted, begin + part.size(), wides_.back() + static_cast<std::uint32_t>(count_utf8(part).wide));
+}
+
+void text_characters::truncate(std::uint32_t size) {
+    if (size == size_) return;
+    set_dead(size, size_ - size, false);
+    utf8_.resize(byte(size));
+    size_ = size;
+    if (ascii_) return;
+    const std::size_t blocks = (size + block - 1) / block;
+    bytes_.resize(std::min(bytes_.size(), blocks));
+    wides_.resize(bytes_.size());
+}
+
+text_measure text_characters::measure(std::uint32_t first, std::uint32_t n) const {
+    if (ascii_) return {n, n, 0};
+    const auto wide_before = [&](std::uint32_t c) -> std::uint32_t {
+        if (c == 0) return 0;
+        const std::uint32_t b = (c - 1) / block; // the block that c ends, or is in
+        const std::string_view rest = std::string_view(utf8_).substr(bytes_[b]);
+        return wides_[b] + static_cast<std::uint32_t>(count_utf8(rest.substr(0, utf8_prefix(rest, c - b * block))).wide);
+    };
+    const std::size_t begin = byte(first), end = byte(first + n);
+    const auto bytes = static_cast<std::uint32_t>(end - begin);
+    if (bytes == n) return {n, n, 0};
+    if (n <= 2 * block)
+        return {n, bytes, static_cast<std::uint32_t>(count_utf8(std::string_view(utf8_).substr(begin, bytes)).wide)};
+    return {n, bytes, wide_before(first + n) - wide_before(first)};
+}
+
+void text_characters::set_dead(std::uint32_t first, std::uint32_t n, bool dead) {
+    if (n == 0) return;
+    const std::size_t words = (first + n - 1) / 64 + 1;
+    if (dead_.size() < words) {
+        if (!dead) {
+            if (first / 64 >= dead_.size()) return;
+            n = std::min<std::uint32_t>(n, static_cast<std::uint32_t>(dead_.size() * 64) - first);
+        } else {
+            dead_.resize(words);
+        }
+    }
+    if (n == 1) {
+        std::uint64_t& word = dead_[first / 64];
+        const std::uint64_t bit = std::uint64_t{1} << (first % 64);
+        const bool was = (word & bit) != 0;
+        word = dead ? word | bit : word & ~bit;
+        dead_count_ += static_cast<std::uint32_t>(dead) - static_cast<std::uint32_t>(was);
+        return;
+    }
+    for (std::uint32_t c = first, end = first + n; c < end;) {
+        const std::uint32_t bit = c % 64, count = std::min(64 - bit, end - c);
+        const std::uint64_t mask = (count == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << count) - 1) << bit;
+        std::uint64_t& word = dead_[c / 64];
+        const auto before = std::popcount(word);
+        word = dead ? word | mask : word & ~mask;
+        dead_count_ += static_cast<std::uint32_t>(std::popcount(word) - before);
+        c += count;
+    }
+}
+
+std::uint32_t text_characters::alike(std::uint32_t first, std::uint32_t n) const {
+    const bool dead = is_dead(first);
+    for (std::uint32_t c = first, end = first + n; c < end;) {
+        const std::uint64_t word = c / 64 < dead_.size() ? dead_[c / 64] : 0;
+        const std::uint64_t others = (dead ? ~word : word) >> (c % 64);
+        if (others != 0) return std::min(n, c - first + static_cast<std::uint32_t>(std::countr_zero(others)));
+        if (c / 64 >= dead_.size()) return n;
+        c += 64 - c % 64;
+    }
+    return n;
+}
+
+} // namespace joinery::detail

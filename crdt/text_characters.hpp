@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Characters in the order in which they arrived, as UTF-8, each found by its number, and which of them are dead. While
+// all are ASCII, a number is a byte; else the bytes and the wide characters before every 64th are counted.
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace joinery::detail {
+
+/// The size of some text. `wide` counts those that take two units of UTF-16.
+struct text_measure {
+    std::uint32_t points = 0;
+    std::uint32_t bytes = 0;
+    std::uint32_t wide = 0;
+
+    text_measure& operator+=(const text_measure& m) {
+        points += m.points;
+        bytes += m.bytes;
+        wide += m.wide;
+        return *this;
+    }
+    text_measure& operator-=(const text_measure& m) {
+        points -= m.points;
+        bytes -= m.bytes;
+        wide -= m.wide;
+        return *this;
+    }
+    friend text_measure operator+(text_measure a, const text_measure& b) { return a += b; }
+    friend text_measure operator-(text_measure a, const text_measure& b) { return a -= b; }
+    friend bool operator==(const text_measure&, const text_measure&) = default;
+};
+
+class text_characters {
+public:
+    std::uint32_t size() const { return size_; }
+    std::size_t bytes() const { return utf8_.size(); }
+    /// How many are dead.
+    std::uint32_t dead() const { return dead_count_; }
+    bool ascii() const { return ascii_; }
+
+    void append(char ascii) {
+        if (!ascii_) return append(std::string_view(&ascii, 1), 1);
+        utf8_.push_back(ascii);
+        ++size_;
+    }
+    void append(std::string_view utf8, std::uint32_t n);
+    void truncate(std::uint32_t size);
+
+    std::string_view text(std::uint32_t first, std::uint32_t n) const {
+        if (ascii_) return std::string_view(utf8_).substr(first, n);
+        const std::size_t begin = byte(first);
+        return std::string_view(utf8_).substr(begin, byte(first + n) - begin);
+    }
+    text_measure measure(std::uint32_t first, std::uint32_t n) const;
+
+    bool is_dead(std::uint32_t c) const { return c / 64 < dead_.size() && (dead_[c / 64] >> (c % 64) & 1) != 0; }
+    void set_dead(std::uint32_t first, std::uint32_t n, bool dead);
+    /// How many from `first` on, at most n, are as the first is.
+    std::uint32_t alike(std::uint32_t first, std::uint32_t n) const;
+
+    std::size_t memory() const {
+        return utf8_.capacity() + (bytes_.capacity() + wides_.capacity()) * sizeof(std::uint32_t) +
+               dead_.capacity() * sizeof(std::uint64_t);
+    }
+
+private:
+    std::string utf8_;
+    std::uint32_t size_ = 0;
+    std::uint32_t dead_count_ = 0;
+    bool ascii_ = true;
+    std::vector<std::uint32_t> bytes_; // before each 64th character, unless all are ASCII
+    std::vector<std::uint32_t> wides_;
+    std::vector<std::uint64_t> dead_;
+
+    std::size_t byte(std::uint32_t c) const;
+    void count_from(std::uint32_t first, std::size_t byte, std::uint32_t wide);
+};
+
+} // namespace joinery::detail

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// What happened to a text, in the order in which it arrived here: every dot, of a character or of a deletion, has a
+// local version (lv), and what is kept of it is found by that. Nothing in here knows where a character stands; that
+// is text_tree.hpp.
+//
+// Three tables, each of runs as long as they can be, that are nearly always only added to: which dots the lvs are,
+// what they did, and the characters that came with text. A character keeps its bytes until the log is made anew
+// (text_engine::compact), so that undoing a deletion copies nothing.
+//
+// Finding a dot or an lv takes O(log n) in the number of runs, the most recent ones O(1).
+
+#include "text_characters.hpp"
+#include "text_runs.hpp"
+
+#include <joinery/dot.hpp>
+#include <joinery/text_fragment.hpp>
+
+#include <algorithm>
+#include <compare>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+namespace joinery::detail {
+
+/// Local version: a dot's number in order of arrival.
+using lv = std::uint32_t;
+
+/// What siblings are ordered by.
+struct text_key {
+    std::uint64_t lamport = UINT64_MAX;
+    replica_id replica{UINT64_MAX};
+    std::uint64_t seq = UINT64_MAX; // tells apart only what is forged
+    friend constexpr auto operator<=>(const text_key&, const text_key&) = default;
+};
+
+class text_log {
+public:
+    static constexpr lv max_size = (lv{1} << 29) - 2;
+    static constexpr lv none = max_size;         ///< as a parent: the start of the text
+    static constexpr lv not_kept = max_size + 1; ///< as a parent: one that was forgotten
+    enum class kind : std::uint8_t {
+        typed,           ///< characters, with their text
+        buried,          ///< characters that came as tombstones
+        erased_forward,  ///< deletions, each of the character behind the last one's
+        erased_backward, ///< deletions, each of the character before the last one's
+        gone             ///< forgotten
+    };
+    /// Some events of one kind, one after the other, whose dots and Lamport numbers are consecutive.
+    struct events {
+        kind what;
+        lv first;
+        lv last;
+        lv to; ///< the first one's parent (each of the others is the child of the one before), or the first one's target
+        std::uint32_t characters; ///< of typed ones: the first one's number in text()
+        dot dots;                 ///< the first one's
+        std::uint64_t lamport;    ///< the first one's
+        std::uint32_t count() const { return last - first + 1; }
+        bool inserted() const { return what == kind::typed || what == kind::buried; }
+        bool erased() const { return what == kind::erased_forward || what == kind::erased_backward; }
+    };
+    struct identity {
+        dot id;
+        std::uint64_t lamport;
+        lv last; ///< how far the dots that follow are the lvs that follow
+    };
+
+    lv size() const { return size_; }
+    const text_characters& text() const { return characters_; }
+
+    identity identify(lv v) const;
+    text_key key(lv v) const {
+        const identity i = identify(v);
+        return {i.lamport, i.id.replica, i.id.seq};
+    }
+    /// True if the lesser of two characters' lvs always has the lesser key.
+    bool ordered() const { return ordered_; }
+    bool less(lv a, lv b) const { return ordered_ ? a < b : key(a) < key(b); }
+    /// The lv of a dot, whatever it did.
+    std::optional<lv> find(dot d) const;
+    /// The first of these dots that have lvs, with those that follow in both.
+    struct piece {
+        lv first;
+        std::uint64_t seq;
+        std::uint32_t count;
+    };
+    std::optional<piece> next(const dot_range& within) const;
+
+    /// What `v` did, and those behind it until `last`, as far as one entry goes.
+    events at(lv v, lv last) const;
+    /// Calls f(const events&) for what the lvs `first` to `last` did, in order.
+    template <class F> void for_each(lv first, lv last, F&& f) const {
+        for (std::uint64_t v = first; v <= last;) {
+            const events e = at(static_cast<lv>(v), last);
+            f(e);
+            v = std::uint64_t{e.last} + 1;
+        }
+    }
+    /// Calls f(replica_id) for everybody who has dots here.
+    template <class F> void for_each_writer(F&& f) const {
+        for (const auto& w : writers_) f(w.id);
+    }
+    /// Calls f(const events&) for all deletions.
+    template <class F> void for_each_erased(F&& f) const {
+        for (std::size_t i = first_erased_; i < entries_.size(); ++i)
+            if (erased(entries_[i])) f(at(entries_[i].first, end(i) - 1));
+    }
+    /// Some deletions as others see them: calls f(const text_deletion&) for each run of targets.
+    template <class F> void for_each_deletion(const events& e, F&& f) const {
+        const bool backward = e.what == kind::erased_backward;
+        for (std::uint32_t done = 0; done < e.count();) {
+            const lv target = backward ? e.to - done : e.to + done;
+            const identity t = identify(target);
+            std::uint32_t n = e.count() - done;
+            n = backward ? std::min(n, target - stretches_[stretch_of(target)].first + 1)
+                         : std::min(n, t.last - target + 1);
+            f(text_deletion{advanced(e.dots, done), t.id, n, e.lamport + done, backward && n > 1});
+            done += n;
+        }
+    }
+
+    /// True if an event with this dot and Lamport number continues the last run of dots.
+    bool continues(dot d, std::uint64_t lamport) const {
+        return d.seq == tail_seq_ && lamport == tail_lamport_ && d.replica == tail_replica_ && size_ > 0;
+    }
+    /// True if the last event was a character that came with text, so that the next can follow it.
+    bool typing() const { return typing_ && size_ < max_size; }
+    /// One more character, behind the last one. Requires: continues(), typing(), ASCII.
+    void type(char c) {
+        characters_.append(c);
+        ++size_;
+        greatest_ = {tail_lamport_++, tail_replica_, tail_seq_++};
+    }
+    /// Characters, each the child of the one before. `text` is empty if they are tombstones. Throws std::length_error
+    /// if there are too many.
+    lv insert(dot first, std::uint64_t lamport, std::uint32_t n, lv parent, std::string_view text);
+    /// Deletions of the characters from `target` on, forward or backward.
+    void erase(dot first, std::uint64_t lamport, std::uint32_t n, lv target, bool backward = false);
+    /// How many characters, this one and those before it, are of one entry.
+    std::uint32_t reach_back(lv v) const { return v - entries_[entry_of(v)].first + 1; }
+
+    /// Characters die, or come alive again with the text that they had.
+    void bury(lv first, std::uint32_t n) { set_dead(first, n, true); }
+    void unbury(lv first, std::uint32_t n) { set_dead(first, n, false); }
+    /// Characters come alive with this text.
+    void revive(lv first, std::uint32_t n, std::string_view text);
+    void forget(lv first, std::uint32_t n);
+    /// How many events are gone.
+    std::uint32_t forgotten() const { return forgotten_; }
+
+    /// Of characters: how many from `v` on are all alive or all dead.
+    struct liveness {
+        bool live;
+        std::uint32_t count;
+    };
+    liveness lives(const events& e, lv v) const;
+
+    /// Of characters that came with text.
+    text_measure measure(lv first, std::uint32_t n) const;
+    /// Calls f(lv, std::uint32_t count, std::string_view) for their text.
+    template <class F> void for_each_text(lv first, std::uint32_t n, F&& f) const {
+        for_each(first, first + n - 1,
+                 [&](const events& e) { f(e.first, e.count(), characters_.text(e.characters, e.count())); });
+    }
+
+    /// A state to which the log can be taken back while there was nothing but insertions, deletions and burials.
+    struct mark {
+        lv size = 0;
+        std::uint32_t characters = 0;
+        text_key greatest{};
+        bool ordered = true;
+    };
+    mark here() const { return {size_, characters_.size(), greatest_, ordered_}; }
+    void go_back(const mark& m);
+
+    std::size_t memory() const;
+
+private:
+    struct stretch { // of dots
+        lv first;
+        std::uint32_t writer;
+        std::uint64_t seq;
+        std::uint64_t lamport;
+    };
+    struct writer {
+        replica_id id;
+        std::vector<std::uint32_t> stretches; // by seq
+    };
+    struct entry { // within one stretch
+        lv first;
+        std::uint32_t to : 29; // parent; first target of a forward run; last target of a backward one
+        std::uint32_t what : 3;
+        std::uint32_t characters;
+    };
+
+    std::vector<stretch> stretches_;
+    std::vector<writer> writers_;
+    std::vector<std::uint32_t> by_id_; // writers
+    std::vector<entry> entries_;
+    text_characters characters_;
+    lv size_ = 0;
+    std::uint32_t forgotten_ = 0;
+    std::size_t first_erased_ = 0; // no entry before it is a deletion
+    bool ordered_ = true;
+    bool typing_ = false;
+    replica_id tail_replica_{}; // what would come next
+    std::uint64_t tail_seq_ = 0;
+    std::uint64_t tail_lamport_ = 0;
+    text_key greatest_{0, replica_id{}, 0};
+
+    static constexpr lv max_lv = (lv{1} << 29) - 1; // what fits into an entry
+
+    static kind what(const entry& e) { return static_cast<kind>(e.what); }
+    static bool erased(const entry& e) { return what(e) == kind::erased_forward || what(e) == kind::erased_backward; }
+    static void set(entry& e, kind k) { e.what = static_cast<std::uint32_t>(k) & 7u; }
+    static entry made(lv first, lv to, kind k, std::uint32_t characters) {
+        return {first, to & max_lv, static_cast<std::uint32_t>(k) & 7u, characters};
+    }
+    [[noreturn]] static void too_many();
+
+    lv end(std::size_t entry) const { return entry + 1 < entries_.size() ? entries_[entry + 1].first : size_; }
+    lv stretch_end(std::size_t s) const { return s + 1 < stretches_.size() ? stretches_[s + 1].first : size_; }
+    std::size_t entry_of(lv v) const;
+    std::size_t stretch_of(lv v) const;
+    std::uint32_t writer_of(replica_id id);
+    const writer* known(replica_id id) const;
+    bool number(dot first, std::uint64_t lamport, std::uint32_t n);
+    std::size_t cut(lv v);
+    void set_dead(lv first, std::uint32_t n, bool dead);
+};
+
+} // namespace joinery::detail
