@@ -80,7 +80,8 @@ detail::text_body& rga_text::body() {
 
 void rga_text::insert(transaction& tx, std::size_t pos, std::string_view utf8) {
     if (pos > size()) throw std::out_of_range("rga_text: position beyond the end");
-    if (utf8.size() == 1 && static_cast<unsigned char>(utf8[0]) < 0x80) return body().engine().insert(tx, this, pos, utf8, 1);
+    if (utf8.size() == 1 && static_cast<unsigned char>(utf8[0]) < 0x80)
+        return body().engine().insert(tx, this, pos, utf8, 1);
     const auto measure = detail::measure_utf8(utf8);
     if (!measure) throw std::invalid_argument("rga_text: not valid UTF-8");
     if (!utf8.empty()) body().engine().insert(tx, this, pos, utf8, measure->points);
@@ -109,14 +110,83 @@ void rga_text::erase_utf16(transaction& tx, std::size_t at, std::size_t units) {
     erase(tx, pos, n);
 }
 
+void rga_text::apply_diff(transaction& tx, std::string_view utf8) {
+    const auto wanted = decode_utf8(utf8);
+    if (!wanted) throw std::invalid_argument("rga_text: not valid UTF-8");
+    apply(tx, text_diff(*decode_utf8(str()), *wanted));
+}
+
+void rga_text::apply(transaction& tx, std::span<const text_edit> edits) {
+    std::size_t passed = 0;
+    for (const auto& e : edits) {
+        if (e.position < passed || e.position > size() || e.erased > size() - e.position)
+            throw std::out_of_range("rga_text: edits beyond the end, or not in order");
+        passed = e.position + e.erased;
+    }
+    for (auto e = edits.rbegin(); e != edits.rend(); ++e) { // so that positions before it stay what they are
+        erase(tx, e->position, e->erased);
+        insert(tx, e->position, encode_utf8(e->inserted));
+    }
+}
+
 std::string rga_text::str() const { return substr(0); }
 
 std::string rga_text::substr(std::size_t pos, std::size_t n) const {
+    std::string out;
+    if (n >= size()) out.reserve(size_utf8());
+    for_each_chunk([&](std::string_view text) { out += text; }, pos, n);
+    return out;
+}
+
+void rga_text::visit(std::size_t pos, std::size_t n, void* context, void (*f)(void*, std::string_view)) const {
     if (pos > size()) throw std::out_of_range("rga_text: position beyond the end");
-    if (!body_) return {};
-    return body_->read([&](const text_engine& text) {
-        return text.read(static_cast<std::uint32_t>(pos), static_cast<std::uint32_t>(std::min(n, size() - pos)));
+    if (!body_) return;
+    n = std::min(n, size() - pos);
+    body_->read([&](const text_engine& text) {
+        text.read(static_cast<std::uint32_t>(pos), static_cast<std::uint32_t>(n),
+                  [&](std::string_view chunk) { f(context, chunk); });
     });
+}
+
+std::size_t rga_text::lines() const { return size_of(body_.get(), unit::newlines) + 1; }
+
+text_location rga_text::location(std::size_t pos) const {
+    const std::size_t line = checked(body_.get(), unit::points, pos).newlines;
+    return {line, pos - line_start(line)};
+}
+
+std::size_t rga_text::line_start(std::size_t line) const {
+    if (line >= lines()) throw std::out_of_range("rga_text: no such line");
+    return line == 0 ? 0 : checked(body_.get(), unit::newlines, line - 1).points + 1; // behind the last newline before
+}
+
+std::size_t rga_text::position(const text_location& at) const {
+    const std::size_t start = line_start(at.line);
+    const std::size_t end = at.line + 1 < lines() ? line_start(at.line + 1) - 1 : size();
+    if (at.column > end - start) throw std::out_of_range("rga_text: no such column");
+    return start + at.column;
+}
+
+text_anchor rga_text::anchor(std::size_t pos, text_bias bias) const {
+    if (pos > size()) throw std::out_of_range("rga_text: position beyond the end");
+    if (!body_) return {{}, bias};
+    return body_->read([&](const text_engine& text) { return text.anchor(static_cast<std::uint32_t>(pos), bias); });
+}
+
+std::optional<std::size_t> rga_text::position(const text_anchor& a) const {
+    if (a.character.seq == 0) return a.bias == text_bias::left ? 0 : size();
+    if (!body_) return std::nullopt;
+    return body_->read([&](const text_engine& text) -> std::optional<std::size_t> { return text.position(a); });
+}
+
+text_revision rga_text::revision() const {
+    return body_ ? body_->read([](const text_engine& text) { return text.revision(); }) : text_revision{};
+}
+
+std::optional<std::vector<text_change>> rga_text::changes_since(const text_revision& r) const {
+    if (body_) return body_->read([&](const text_engine& text) { return text.changes_since(r); });
+    if (r == text_revision{}) return std::vector<text_change>{};
+    return std::nullopt;
 }
 
 std::size_t rga_text::size() const { return size_of(body_.get(), unit::points); }
@@ -132,7 +202,8 @@ bool rga_text::equals(const rga_text& other) const {
     if (size() != other.size() || size_utf8() != other.size_utf8()) return false;
     if (size() == 0) return true;
     return body_->read([&](const text_engine& mine) {
-        return other.body_->read([&](const text_engine& theirs) { return same_text(mine.visible(), theirs.visible()); });
+        return other.body_->read(
+            [&](const text_engine& theirs) { return same_text(mine.visible(), theirs.visible()); });
     });
 }
 
@@ -211,9 +282,7 @@ void rga_text::known_removed(const causal_context& dots, causal_context& out) co
     if (body_ && !body_->packed()) body_->engine().known_removed(dots, out);
 }
 
-bool rga_text::vacant() const {
-    return !body_ || (!body_->packed() && body_->engine().vacant());
-}
+bool rga_text::vacant() const { return !body_ || (!body_->packed() && body_->engine().vacant()); }
 std::uint64_t rga_text::max_lamport() const {
     return body_ ? body_->read([](const text_engine& text) { return text.max_lamport(); }) : 0;
 }

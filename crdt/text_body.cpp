@@ -10,7 +10,8 @@ namespace joinery::detail {
 text_body::text_body(const text_body& other)
     : engine_(other.engine_ ? std::make_unique<text_engine>(*other.engine_) : nullptr),
       bytes_(other.bytes_),
-      size_(other.size_) {}
+      size_(other.size_),
+      history_(text_journal::new_history()) {}
 
 text_fragment text_body::fragment() const { return decode<text_fragment>(bytes_).value(); }
 
@@ -23,6 +24,7 @@ void text_body::unpack(text_engine& to) const {
     const removal_log log;
     join_scope scope{seen, all, log};
     to.join(f, scope);
+    to.resume(history_);
 }
 
 text_engine& text_body::engine() {
@@ -44,11 +46,10 @@ void text_body::pack_new() {
     bytes_ = encode(f);
     bytes_.shrink_to_fit();
     size_ = engine_->size();
+    history_ = engine_->revision().history;
     engine_ = nullptr;
 }
 
-std::size_t text_body::memory() const {
-    return sizeof *this + bytes_.capacity() + (engine_ ? engine_->memory() : 0);
-}
+std::size_t text_body::memory() const { return sizeof *this + bytes_.capacity() + (engine_ ? engine_->memory() : 0); }
 
 } // namespace joinery::detail

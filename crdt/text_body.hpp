@@ -21,7 +21,8 @@ public:
     ~text_body() = default;
 
     text_measure size() const { return engine_ ? engine_->size() : size_; }
-    /// Calls f(const text_engine&) with what this holds, unpacked for as long as the call takes. O(size of a small text).
+    /// Calls f(const text_engine&) with what this holds, unpacked for as long as the call takes. O(size of a small
+    /// text).
     template <class F> decltype(auto) read(F&& f) const {
         if (engine_) return f(static_cast<const text_engine&>(*engine_));
         text_engine unpacked;
@@ -41,7 +42,8 @@ public:
 private:
     std::unique_ptr<text_engine> engine_;
     std::vector<std::byte> bytes_;
-    text_measure size_; // if packed
+    text_measure size_;         // if packed
+    std::uint64_t history_ = 0; // and what it was before
     bool new_ = false;
 
     void unpack(text_engine& to) const;

@@ -12,6 +12,21 @@ namespace {
 
 constexpr std::uint32_t block = 64;
 
+// Calls f(word, mask) for the bits from `first` on, in words that there are.
+template <class Bits, class F> void for_each_word(Bits& bits, std::uint32_t first, std::uint32_t n, F&& f) {
+    const auto all = static_cast<std::uint32_t>(bits.size() * 64);
+    for (std::uint32_t c = first, end = std::min(first + n, all); c < end;) {
+        const std::uint32_t bit = c % 64, count = std::min(64 - bit, end - c);
+        f(bits[c / 64], (count == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << count) - 1) << bit);
+        c += count;
+    }
+}
+
+void set(std::vector<std::uint64_t>& bits, std::uint32_t c) {
+    if (bits.size() <= c / 64) bits.resize(c / 64 + 1);
+    bits[c / 64] |= std::uint64_t{1} << (c % 64);
+}
+
 } // namespace
 
 std::size_t text_characters::byte(std::uint32_t c) const {
@@ -34,8 +49,14 @@ void text_characters::count_from(std::uint32_t first, std::size_t byte, std::uin
 }
 
 void text_characters::append(std::string_view utf8, std::uint32_t n) {
+    const std::uint32_t first = size_;
     utf8_ += utf8;
     size_ += n;
+    std::uint32_t c = first;
+    for (std::size_t at = 0, end; (end = utf8.find('\n', at)) != utf8.npos; at = end + 1, ++c) {
+        c += static_cast<std::uint32_t>(utf8.size() == n ? end - at : count_utf8(utf8.substr(at, end - at)).points);
+        set(newlines_, c);
+    }
     if (ascii_ && utf8.size() == n) return;
     const std::uint32_t counted = ascii_ ? 0 : static_cast<std::uint32_t>(bytes_.size()) * block;
     ascii_ = false;
@@ -52,6 +73,7 @@ void text_characters::append(std::string_view utf8, std::uint32_t n) {
 void text_characters::truncate(std::uint32_t size) {
     if (size == size_) return;
     set_dead(size, size_ - size, false);
+    for_each_word(newlines_, size, size_ - size, [](std::uint64_t& word, std::uint64_t mask) { word &= ~mask; });
     utf8_.resize(byte(size));
     size_ = size;
     if (ascii_) return;
@@ -61,49 +83,44 @@ void text_characters::truncate(std::uint32_t size) {
 }
 
 text_measure text_characters::measure(std::uint32_t first, std::uint32_t n) const {
-    if (ascii_) return {n, n, 0};
+    text_measure m{n, n, 0, 0};
+    if (n == 1)
+        m.newlines = bit(newlines_, first);
+    else
+        for_each_word(newlines_, first, n, [&](std::uint64_t word, std::uint64_t mask) {
+            m.newlines += static_cast<std::uint32_t>(std::popcount(word & mask));
+        });
+    if (ascii_) return m;
     const auto wide_before = [&](std::uint32_t c) -> std::uint32_t {
         if (c == 0) return 0;
         const std::uint32_t b = (c - 1) / block; // the block that c ends, or is in
         const std::string_view rest = std::string_view(utf8_).substr(bytes_[b]);
-        return wides_[b] + static_cast<std::uint32_t>(count_utf8(rest.substr(0, utf8_prefix(rest, c - b * block))).wide);
+        return wides_[b] +
+               static_cast<std::uint32_t>(count_utf8(rest.substr(0, utf8_prefix(rest, c - b * block))).wide);
     };
     const std::size_t begin = byte(first), end = byte(first + n);
-    const auto bytes = static_cast<std::uint32_t>(end - begin);
-    if (bytes == n) return {n, n, 0};
+    m.bytes = static_cast<std::uint32_t>(end - begin);
+    if (m.bytes == n) return m;
     if (n <= 2 * block)
-        return {n, bytes, static_cast<std::uint32_t>(count_utf8(std::string_view(utf8_).substr(begin, bytes)).wide)};
-    return {n, bytes, wide_before(first + n) - wide_before(first)};
+        m.wide = static_cast<std::uint32_t>(count_utf8(std::string_view(utf8_).substr(begin, m.bytes)).wide);
+    else
+        m.wide = wide_before(first + n) - wide_before(first);
+    return m;
 }
 
 void text_characters::set_dead(std::uint32_t first, std::uint32_t n, bool dead) {
-    if (n == 0) return;
-    const std::size_t words = (first + n - 1) / 64 + 1;
-    if (dead_.size() < words) {
-        if (!dead) {
-            if (first / 64 >= dead_.size()) return;
-            n = std::min<std::uint32_t>(n, static_cast<std::uint32_t>(dead_.size() * 64) - first);
-        } else {
-            dead_.resize(words);
-        }
-    }
+    if (dead && n > 0 && dead_.size() <= (first + n - 1) / 64) dead_.resize((first + n - 1) / 64 + 1);
     if (n == 1) {
-        std::uint64_t& word = dead_[first / 64];
-        const std::uint64_t bit = std::uint64_t{1} << (first % 64);
-        const bool was = (word & bit) != 0;
-        word = dead ? word | bit : word & ~bit;
-        dead_count_ += static_cast<std::uint32_t>(dead) - static_cast<std::uint32_t>(was);
+        if (is_dead(first) == dead) return;
+        dead_[first / 64] ^= std::uint64_t{1} << (first % 64);
+        dead_count_ += dead ? 1u : ~0u;
         return;
     }
-    for (std::uint32_t c = first, end = first + n; c < end;) {
-        const std::uint32_t bit = c % 64, count = std::min(64 - bit, end - c);
-        const std::uint64_t mask = (count == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << count) - 1) << bit;
-        std::uint64_t& word = dead_[c / 64];
+    for_each_word(dead_, first, n, [&](std::uint64_t& word, std::uint64_t mask) {
         const auto before = std::popcount(word);
         word = dead ? word | mask : word & ~mask;
         dead_count_ += static_cast<std::uint32_t>(std::popcount(word) - before);
-        c += count;
-    }
+    });
 }
 
 std::uint32_t text_characters::alike(std::uint32_t first, std::uint32_t n) const {

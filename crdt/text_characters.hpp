@@ -2,7 +2,8 @@
 #pragma once
 
 // Characters in the order in which they arrived, as UTF-8, each found by its number, and which of them are dead. While
-// all are ASCII, a number is a byte; else the bytes and the wide characters before every 64th are counted.
+// all are ASCII, a number is a byte; else the bytes and the wide characters before every 64th are counted. What is
+// dead, and what begins a line, is a bit each.
 
 #include <cstddef>
 #include <cstdint>
@@ -17,17 +18,20 @@ struct text_measure {
     std::uint32_t points = 0;
     std::uint32_t bytes = 0;
     std::uint32_t wide = 0;
+    std::uint32_t newlines = 0;
 
     text_measure& operator+=(const text_measure& m) {
         points += m.points;
         bytes += m.bytes;
         wide += m.wide;
+        newlines += m.newlines;
         return *this;
     }
     text_measure& operator-=(const text_measure& m) {
         points -= m.points;
         bytes -= m.bytes;
         wide -= m.wide;
+        newlines -= m.newlines;
         return *this;
     }
     friend text_measure operator+(text_measure a, const text_measure& b) { return a += b; }
@@ -44,7 +48,7 @@ public:
     bool ascii() const { return ascii_; }
 
     void append(char ascii) {
-        if (!ascii_) return append(std::string_view(&ascii, 1), 1);
+        if (!ascii_ || ascii == '\n') return append(std::string_view(&ascii, 1), 1);
         utf8_.push_back(ascii);
         ++size_;
     }
@@ -58,14 +62,14 @@ public:
     }
     text_measure measure(std::uint32_t first, std::uint32_t n) const;
 
-    bool is_dead(std::uint32_t c) const { return c / 64 < dead_.size() && (dead_[c / 64] >> (c % 64) & 1) != 0; }
+    bool is_dead(std::uint32_t c) const { return bit(dead_, c); }
     void set_dead(std::uint32_t first, std::uint32_t n, bool dead);
     /// How many from `first` on, at most n, are as the first is.
     std::uint32_t alike(std::uint32_t first, std::uint32_t n) const;
 
     std::size_t memory() const {
         return utf8_.capacity() + (bytes_.capacity() + wides_.capacity()) * sizeof(std::uint32_t) +
-               dead_.capacity() * sizeof(std::uint64_t);
+               (dead_.capacity() + newlines_.capacity()) * sizeof(std::uint64_t);
     }
 
 private:
@@ -75,8 +79,12 @@ private:
     bool ascii_ = true;
     std::vector<std::uint32_t> bytes_; // before each 64th character, unless all are ASCII
     std::vector<std::uint32_t> wides_;
-    std::vector<std::uint64_t> dead_;
+    std::vector<std::uint64_t> dead_; // no longer than needed
+    std::vector<std::uint64_t> newlines_;
 
+    static bool bit(const std::vector<std::uint64_t>& bits, std::uint32_t c) {
+        return c / 64 < bits.size() && (bits[c / 64] >> (c % 64) & 1) != 0;
+    }
     std::size_t byte(std::uint32_t c) const;
     void count_from(std::uint32_t first, std::size_t byte, std::uint32_t wide);
 };

@@ -13,20 +13,6 @@ namespace joinery::detail {
 
 // ---- reading ----
 
-std::string text_engine::read(std::uint32_t first, std::uint32_t points) const {
-    std::string out;
-    if (points == 0) return out;
-    out.reserve(points);
-    tree_.for_each_from(tree_.visible(first), [&](const text_tree::span& s) {
-        if (!s.live()) return true;
-        const std::uint32_t n = std::min(points, s.count());
-        log_.for_each_text(s.first, n, [&](lv, std::uint32_t, std::string_view text) { out += text; });
-        points -= n;
-        return points > 0;
-    });
-    return out;
-}
-
 std::vector<text_engine::visible_run> text_engine::visible() const {
     std::vector<visible_run> out;
     for_each([&](const dot_range& dots, bool live, std::string_view text) {
@@ -102,6 +88,7 @@ void text_engine::roll_back(open_edit& edit) {
         run->text = std::move(w.text);
     }
     log_.go_back(edit.before);
+    journal_.begin_anew();
     max_lamport_ = edit.max_lamport;
     tree_.settle();
 }
@@ -112,7 +99,8 @@ void text_engine::insert(transaction& tx, const void* owner, std::uint64_t pos, 
     const dot_range dots = tx.next(points);
     const dot first{dots.replica, dots.first};
     const auto at = static_cast<std::uint32_t>(pos);
-    if (utf8.size() == 1 && log_.typing() && log_.continues(first, max_lamport_ + 1) && tree_.type(at, log_.size())) {
+    if (utf8.size() == 1 && log_.typing() && log_.continues(first, max_lamport_ + 1) &&
+        tree_.type(at, log_.size(), {1, 1, 0, utf8[0] == '\n'})) {
         log_.type(utf8[0]);
     } else {
         lv parent = text_log::none;
@@ -137,8 +125,8 @@ void text_engine::erase(transaction& tx, const void* owner, std::uint64_t pos, s
         const lv target = s.first + p.offset;
         const auto part = static_cast<std::uint32_t>(std::min<std::uint64_t>(n, s.count() - p.offset));
         log_.erase(first, max_lamport_ + 1, part, target);
-        tree_.erase_sought(p, part, log_);
-        log_.bury(target, part);
+        tree_.erase_sought(p, part, log_.bury(target, part), log_);
+        journal_.died(target, part);
         max_lamport_ += part;
         first.seq += part;
         n -= part;
@@ -153,6 +141,7 @@ void text_engine::clear(transaction& tx, kills& out) {
         if (!s.live()) return;
         edit.cleared.emplace_back(s.first, s.count());
         log_.bury(s.first, s.count());
+        journal_.died(s.first, s.count());
         out.add(dots_of(s));
     });
     tree_.bury_all(log_);
@@ -222,10 +211,12 @@ dot text_engine::parent(const text_log::events& e) const {
 }
 
 void text_engine::set_live(lv first, std::uint32_t n, bool live) {
-    if (live)
+    if (live) {
         log_.unbury(first, n);
-    else
+    } else {
         log_.bury(first, n);
+        journal_.died(first, n);
+    }
     tree_.make_findable();
     while (n > 0) {
         const auto p = tree_.find(first);
@@ -257,6 +248,7 @@ void text_engine::take_out(lv first, std::uint32_t n) {
 }
 
 void text_engine::forget(const piece& p) {
+    journal_.forget();
     take_out(p.first, p.count());
     log_.forget(p.first, p.count());
     if (p.state == text_state::settled) settled_.remove(p.dots);
@@ -359,6 +351,7 @@ void text_engine::join(const text_fragment& f, join_scope& s) {
     if (events > text_log::max_size - log_.size()) throw std::length_error("rga_text: too many characters");
     if (wasteful()) compact();
     if (s.repairing) return repair(f, s);
+    if (join_one(f, s)) return tree_.settle();
     if (log_.size() == 0 && !late_ && build(f, s)) return;
     join_under_way j{s};
     if (s.overlapping) {
@@ -385,6 +378,32 @@ void text_engine::join(const text_fragment& f, join_scope& s) {
         if (late_->empty()) late_ = nullptr;
     }
     tree_.settle();
+}
+
+// What most deltas are: one run of characters or of deletions, new, whose parent or targets are here. False, with
+// nothing done, if it is more than that.
+bool text_engine::join_one(const text_fragment& f, join_scope& s) {
+    if (s.overlapping || late_ || f.lamport != 0 || !s.log.awaited().empty()) return false;
+    if (f.runs.size() + f.deletions.size() != 1) return false;
+    if (!f.runs.empty()) {
+        const text_run& r = f.runs.front();
+        const dot_range dots = detail::dots_of(r);
+        if (r.deleted || !s.covered.contains(dots) || !attach(r, text_state::live, f.text)) return false;
+        saw(r.lamport + r.count - 1);
+        s.entered(dots);
+        return true;
+    }
+    const text_deletion& d = f.deletions.front();
+    const dot_range dots = detail::dots_of(d), targets = targets_of(d);
+    if (!s.covered.contains(dots)) return false;
+    const auto p = next(targets);
+    if (!p || p->state != text_state::live || p->dots != targets) return false;
+    const std::uint32_t n = p->count();
+    log_.erase(d.first, d.lamport, n, d.backward ? p->first + n - 1 : p->first, d.backward);
+    set_live(p->first, n, false);
+    saw(d.lamport + d.count - 1);
+    s.entered(dots);
+    return true;
 }
 
 // The parts of `r` that the delta covers and the state has not seen.
@@ -480,14 +499,14 @@ void text_engine::enter_new(const text_run& r, dot_range part, std::string_view 
     }
     const auto put = [&](const dot_range& dots, text_state state) {
         const std::uint64_t offset = dots.first - r.first.seq;
-        arriving_text run{{dots.replica, dots.first}, {}, dots.size(), r.lamport + offset, state, {}};
-        run.parent = offset == 0 ? r.parent : before(run.first);
+        text_run run{{dots.replica, dots.first}, r.parent, dots.size(), r.lamport + offset, r.deleted};
+        if (offset > 0) run.parent = before(run.first);
         std::string_view text;
         if (!r.deleted) {
             text = utf8.substr(0, dots.last == part.last ? utf8.size() : utf8_prefix(utf8, dots.size()));
             utf8.remove_prefix(text.size());
         }
-        place(std::move(run), state == text_state::live ? text : std::string_view());
+        place(run, state, state == text_state::live ? text : std::string_view());
     };
     // A tombstone whose deletion is unknown: its sender has pruned that, so it was stable.
     const text_state otherwise = r.deleted ? text_state::settled : text_state::live;
@@ -517,9 +536,7 @@ void text_engine::meet_known(const text_run& r, const dot_range& part, join_unde
             parent != theirs && parent.seq > 0 && j.scope.covered.contains(parent) && !j.carried.contains(parent);
         if (pruned) {
             arriving_text run = late_->text.take(late_->text.next({part.replica, first, rest.first - 1})->first);
-            run.parent = theirs;
-            const std::string text = std::exchange(run.text, {});
-            place(std::move(run), text);
+            place({run.first, theirs, run.count, run.lamport, false}, run.state, run.text);
         }
         if (rest.first > part.last || !waiting()) return;
     }
@@ -527,39 +544,41 @@ void text_engine::meet_known(const text_run& r, const dot_range& part, join_unde
 
 // Puts a run behind its parent. False if that is not there; or if it is not older, which no replica writes: forged
 // text waits for ever, since the order of the tree rests on the ages.
-bool text_engine::attach(const arriving_text& run, std::string_view text) {
+bool text_engine::attach(const text_run& r, text_state state, std::string_view text) {
     lv parent = text_log::none;
-    if (run.parent.seq > 0) {
-        const auto known = next(dot_range(run.parent));
-        const text_key key{run.lamport, run.first.replica, run.first.seq};
-        if (!known || !(text_key{known->lamport, run.parent.replica, run.parent.seq} < key)) return false;
-        parent = known->first;
+    if (r.parent.seq > 0) {
+        if (log_.typing() && r.parent == before(r.first) && log_.continues(r.first, r.lamport)) {
+            parent = log_.size() - 1;
+        } else {
+            const auto known = next(dot_range(r.parent));
+            const text_key key{r.lamport, r.first.replica, r.first.seq};
+            if (!known || !(text_key{known->lamport, r.parent.replica, r.parent.seq} < key)) return false;
+            parent = known->first;
+        }
     }
-    const auto n = static_cast<std::uint32_t>(run.count);
-    const lv v = log_.insert(run.first, run.lamport, n, parent, text);
+    const auto n = static_cast<std::uint32_t>(r.count);
+    const lv v = log_.insert(r.first, r.lamport, n, parent, text);
     std::optional<text_tree::place> place;
     if (parent != text_log::none) {
         tree_.make_findable();
         place = tree_.find(parent);
     }
-    tree_.insert(place, v, n, run.state == text_state::live, log_);
-    if (run.state == text_state::settled) settled_.add(detail::dots_of(run));
+    tree_.insert(place, v, n, state == text_state::live, log_);
+    if (state == text_state::settled) settled_.add(detail::dots_of(r));
     return true;
 }
 
 // Puts a run where it belongs, and what has waited for it, or lets it wait.
-void text_engine::place(arriving_text run, std::string_view text) {
-    if (!attach(run, text)) {
-        run.text = text;
-        return late().text.add(std::move(run));
-    }
+void text_engine::place(const text_run& r, text_state state, std::string_view text) {
+    if (!attach(r, state, text))
+        return late().text.add({r.first, r.parent, r.count, r.lamport, state, std::string(text)});
     if (!waiting()) return;
     std::vector<arriving_text> ready;
-    late_->text.take_children(detail::dots_of(run), ready);
+    late_->text.take_children(detail::dots_of(r), ready);
     while (!ready.empty()) {
         arriving_text next = std::move(ready.back());
         ready.pop_back();
-        if (attach(next, next.text)) {
+        if (attach({next.first, next.parent, next.count, next.lamport, false}, next.state, next.text)) {
             late_->text.take_children(detail::dots_of(next), ready);
         } else {
             late_->text.add(std::move(next));
@@ -655,12 +674,11 @@ void text_engine::extract_all(text_fragment& out) const {
     extract(all, out);
 }
 
-bool text_engine::vacant() const {
-    return log_.size() == log_.forgotten() && !late_ && max_lamport_ == 0;
-}
+bool text_engine::vacant() const { return log_.size() == log_.forgotten() && !late_ && max_lamport_ == 0; }
 
 std::size_t text_engine::memory() const {
-    std::size_t sum = sizeof *this + log_.memory() + tree_.memory() + settled_.range_count() * sizeof(dot_range);
+    std::size_t sum =
+        sizeof *this + log_.memory() + tree_.memory() + journal_.memory() + settled_.range_count() * sizeof(dot_range);
     if (late_)
         sum += late_->text.memory() + late_->awaited.range_count() * sizeof(dot_range) + late_->deletions.memory();
     return sum;

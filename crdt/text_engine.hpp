@@ -5,6 +5,7 @@
 // and the Lamport clock. rga_text checks arguments; from here on they are right.
 
 #include "text_deletions.hpp"
+#include "text_journal.hpp"
 #include "text_log.hpp"
 #include "text_order.hpp"
 #include "text_tree.hpp"
@@ -12,10 +13,12 @@
 
 #include <joinery/join_scope.hpp>
 #include <joinery/text_fragment.hpp>
+#include <joinery/text_positions.hpp>
 #include <joinery/transaction.hpp>
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -31,6 +34,7 @@ public:
     text_engine() = default;
     /// Whose edits are told to it when they are done.
     void belongs_to(text_body* body) { body_ = body; }
+    void resume(std::uint64_t history) { journal_.resume(history); }
     /// A copy takes no part in an edit under way.
     text_engine(const text_engine& other);
     text_engine& operator=(const text_engine&) = delete;
@@ -38,8 +42,17 @@ public:
 
     text_measure size() const { return tree_.size(); }
     text_tree::position locate(text_tree::unit u, std::uint64_t n) const { return tree_.locate(u, n, log_); }
-    /// `points` characters from `first` on. O(log n + answer).
-    std::string read(std::uint32_t first, std::uint32_t points) const;
+    /// Calls f(std::string_view) for the text of `points` characters from `first` on. O(log n + answer).
+    template <class F> void read(std::uint32_t first, std::uint32_t points, F&& f) const {
+        if (points == 0) return;
+        tree_.for_each_from(tree_.visible(first), [&](const text_tree::span& s) {
+            if (!s.live()) return true;
+            const std::uint32_t n = std::min(points, s.count());
+            log_.for_each_text(s.first, n, [&](lv, std::uint32_t, std::string_view text) { f(text); });
+            points -= n;
+            return points > 0;
+        });
+    }
     /// The visible text: characters whose dots are consecutive, in order.
     struct visible_run {
         dot first;
@@ -56,6 +69,11 @@ public:
             });
         });
     }
+
+    text_revision revision() const { return {journal_.history(), log_.size(), journal_.total()}; }
+    std::optional<std::vector<text_change>> changes_since(const text_revision& r) const;
+    text_anchor anchor(std::uint32_t pos, text_bias bias) const;
+    std::optional<std::uint32_t> position(const text_anchor& a) const;
 
     /// `owner` is who the transaction is told about. Requires: pos within the text; utf8 valid, not empty,
     /// of `points` code points.
@@ -104,6 +122,7 @@ private:
 
     text_log log_;
     text_tree tree_;
+    text_journal journal_;
     causal_context settled_; // tombstones whose deletion is stable
     std::unique_ptr<late_arrivals> late_;
     std::uint64_t max_lamport_ = 0;    // of all that was ever here
@@ -146,8 +165,9 @@ private:
     void enter(const text_run& r, std::string_view utf8, join_under_way& j);
     void enter_new(const text_run& r, dot_range part, std::string_view utf8, join_scope& s);
     void meet_known(const text_run& r, const dot_range& part, join_under_way& j);
-    bool attach(const arriving_text& run, std::string_view text);
-    void place(arriving_text run, std::string_view text);
+    bool attach(const text_run& r, text_state state, std::string_view text);
+    void place(const text_run& r, text_state state, std::string_view text);
+    bool join_one(const text_fragment& f, join_scope& s);
 
     bool build(const text_fragment& f, join_scope& s);
     struct linked_run {

@@ -43,8 +43,8 @@ text_index::place text_index::find(std::uint32_t v) const {
     }
     const page& at = *pages_[p];
     if (at.steps[at.count - 1].first <= v) return {p, at.count - 1};
-    const step* behind = std::upper_bound(at.steps, at.steps + at.count, v,
-                                          [](std::uint32_t x, const step& s) { return x < s.first; });
+    const step* behind =
+        std::upper_bound(at.steps, at.steps + at.count, v, [](std::uint32_t x, const step& s) { return x < s.first; });
     return {p, static_cast<std::size_t>(behind - at.steps) - 1};
 }
 

@@ -10,10 +10,9 @@ namespace joinery::detail {
 
 // ---- who is who ----
 
-std::size_t text_log::stretch_of(lv v) const {
-    if (v >= stretches_.back().first) return stretches_.size() - 1;
-    const auto behind = std::upper_bound(stretches_.begin(), stretches_.end(), v,
-                                         [](lv x, const stretch& s) { return x < s.first; });
+std::size_t text_log::earlier_stretch(lv v) const {
+    const auto behind =
+        std::upper_bound(stretches_.begin(), stretches_.end(), v, [](lv x, const stretch& s) { return x < s.first; });
     return static_cast<std::size_t>(behind - stretches_.begin()) - 1;
 }
 
@@ -59,9 +58,9 @@ std::optional<text_log::piece> text_log::next(const dot_range& within) const {
     }
     if (at == own.end() || stretches_[*at].seq > within.last) return std::nullopt;
     const stretch& s = stretches_[*at];
-    return piece{s.first, s.seq,
-                 static_cast<std::uint32_t>(
-                     std::min<std::uint64_t>(stretch_end(*at) - s.first, within.last - s.seq + 1))};
+    return piece{
+        s.first, s.seq,
+        static_cast<std::uint32_t>(std::min<std::uint64_t>(stretch_end(*at) - s.first, within.last - s.seq + 1))};
 }
 
 std::optional<lv> text_log::find(dot d) const {
@@ -201,15 +200,23 @@ void text_log::forget(lv first, std::uint32_t n) {
 
 // ---- characters ----
 
-void text_log::set_dead(lv first, std::uint32_t n, bool dead) {
-    for (std::size_t i = entry_of(first); n > 0; ++i) {
+text_measure text_log::set_dead(lv first, std::uint32_t n, bool dead) {
+    text_measure sum;
+    std::size_t i = recent_;
+    if (i >= entries_.size() || first < entries_[i].first || first >= end(i)) i = entry_of(first);
+    recent_ = i;
+    for (; n > 0; ++i) {
         const entry& e = entries_[i];
-        const lv offset = first - e.first;
         const lv part = std::min(n, end(i) - first);
-        if (what(e) == kind::typed) characters_.set_dead(e.characters + offset, part, dead);
+        if (what(e) == kind::typed) {
+            const std::uint32_t c = e.characters + (first - e.first);
+            characters_.set_dead(c, part, dead);
+            sum += characters_.measure(c, part);
+        }
         first += part;
         n -= part;
     }
+    return sum;
 }
 
 void text_log::revive(lv first, std::uint32_t n, std::string_view text) {
@@ -233,7 +240,6 @@ text_log::liveness text_log::lives(const events& e, lv v) const {
 }
 
 text_measure text_log::measure(lv first, std::uint32_t n) const {
-    if (characters_.ascii()) return {n, n, 0};
     text_measure sum;
     for (std::size_t i = entry_of(first); n > 0; ++i) {
         const entry& e = entries_[i];
@@ -252,7 +258,8 @@ void text_log::go_back(const mark& m) {
     if (m.size < size_) {
         if (m.size > 0) {
             const std::size_t i = entry_of(m.size - 1);
-            if (what(entries_[i]) == kind::erased_backward) entries_[i].to = (entries_[i].to + (end(i) - m.size)) & max_lv;
+            if (what(entries_[i]) == kind::erased_backward)
+                entries_[i].to = (entries_[i].to + (end(i) - m.size)) & max_lv;
         }
         while (!entries_.empty() && entries_.back().first >= m.size) entries_.pop_back();
         for (; !stretches_.empty() && stretches_.back().first >= m.size; stretches_.pop_back())

@@ -55,7 +55,8 @@ public:
         kind what;
         lv first;
         lv last;
-        lv to; ///< the first one's parent (each of the others is the child of the one before), or the first one's target
+        lv to; ///< the first one's parent (each of the others is the child of the one before), or the first one's
+               ///< target
         std::uint32_t characters; ///< of typed ones: the first one's number in text()
         dot dots;                 ///< the first one's
         std::uint64_t lamport;    ///< the first one's
@@ -77,6 +78,8 @@ public:
         const identity i = identify(v);
         return {i.lamport, i.id.replica, i.id.seq};
     }
+    /// True if the dots of v and of the lv before it are not consecutive, or their Lamport numbers are not.
+    bool begins_stretch(lv v) const { return stretches_[stretch_of(v)].first == v; }
     /// True if the lesser of two characters' lvs always has the lesser key.
     bool ordered() const { return ordered_; }
     bool less(lv a, lv b) const { return ordered_ ? a < b : key(a) < key(b); }
@@ -143,9 +146,9 @@ public:
     /// How many characters, this one and those before it, are of one entry.
     std::uint32_t reach_back(lv v) const { return v - entries_[entry_of(v)].first + 1; }
 
-    /// Characters die, or come alive again with the text that they had.
-    void bury(lv first, std::uint32_t n) { set_dead(first, n, true); }
-    void unbury(lv first, std::uint32_t n) { set_dead(first, n, false); }
+    /// Characters die, or come alive again with the text that they had. Returns what they measure.
+    text_measure bury(lv first, std::uint32_t n) { return set_dead(first, n, true); }
+    text_measure unbury(lv first, std::uint32_t n) { return set_dead(first, n, false); }
     /// Characters come alive with this text.
     void revive(lv first, std::uint32_t n, std::string_view text);
     void forget(lv first, std::uint32_t n);
@@ -205,6 +208,7 @@ private:
     lv size_ = 0;
     std::uint32_t forgotten_ = 0;
     std::size_t first_erased_ = 0; // no entry before it is a deletion
+    std::size_t recent_ = 0;       // the entry in which characters died last
     bool ordered_ = true;
     bool typing_ = false;
     replica_id tail_replica_{}; // what would come next
@@ -225,12 +229,15 @@ private:
     lv end(std::size_t entry) const { return entry + 1 < entries_.size() ? entries_[entry + 1].first : size_; }
     lv stretch_end(std::size_t s) const { return s + 1 < stretches_.size() ? stretches_[s + 1].first : size_; }
     std::size_t entry_of(lv v) const;
-    std::size_t stretch_of(lv v) const;
+    std::size_t stretch_of(lv v) const {
+        return v >= stretches_.back().first ? stretches_.size() - 1 : earlier_stretch(v);
+    }
+    std::size_t earlier_stretch(lv v) const;
     std::uint32_t writer_of(replica_id id);
     const writer* known(replica_id id) const;
     bool number(dot first, std::uint64_t lamport, std::uint32_t n);
     std::size_t cut(lv v);
-    void set_dead(lv first, std::uint32_t n, bool dead);
+    text_measure set_dead(lv first, std::uint32_t n, bool dead);
 };
 
 } // namespace joinery::detail

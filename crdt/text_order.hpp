@@ -10,7 +10,6 @@
 // and what arrives at the pruner later is greater than what went. So the two forests are siblings, and go
 // by the keys of their roots, the greater first.
 
-
 #include "text_log.hpp"
 
 #include <joinery/causal_context.hpp>

@@ -153,6 +153,7 @@ void text_engine::compact() {
     order.settle();
     log_ = std::move(kept);
     tree_ = std::move(order);
+    journal_.begin_anew();
 }
 
 } // namespace joinery::detail

@@ -13,6 +13,7 @@ namespace joinery::detail {
 
 // Characters that are here keep their places, since others stand where they do because of them.
 void text_engine::repair(const text_fragment& f, join_scope& s) {
+    journal_.begin_anew();
     for (const auto& d : f.deletions) enter(d, s);
     std::string_view rest = f.text;
     for (const auto& r : f.runs) {
@@ -69,7 +70,7 @@ text_sequence text_engine::sequence_of(const text_fragment& f) {
     for (const auto& r : f.runs) {
         if (placed.intersects(detail::dots_of(r))) continue;
         placed.add(detail::dots_of(r));
-        sender.place({r.first, r.parent, r.count, r.lamport, text_state::dead, {}}, {});
+        sender.place(r, text_state::dead, {});
     }
     return sender.sequence();
 }
@@ -102,6 +103,7 @@ void text_engine::rearrange(const std::vector<dot_range>& order) {
             }
     });
     tree_ = std::move(sorted);
+    journal_.begin_anew();
 }
 
 } // namespace joinery::detail

@@ -16,6 +16,7 @@ text_tree::position text_tree::locate(unit u, std::uint64_t n, const text_log& l
         at.points += m.points;
         at.bytes += m.bytes;
         at.utf16 += std::uint64_t{m.points} + m.wide;
+        at.newlines += m.newlines;
         n -= size(m, u);
     };
     std::uint32_t id = root_;
@@ -26,7 +27,6 @@ text_tree::position text_tree::locate(unit u, std::uint64_t n, const text_log& l
         id = node.child[i];
     }
     for (const span& s : leaves_[id].spans) {
-        if (n == 0) break;
         if (!s.live()) continue;
         const text_measure m = measure(s, log);
         if (size(m, u) <= n) {
@@ -34,7 +34,7 @@ text_tree::position text_tree::locate(unit u, std::uint64_t n, const text_log& l
             continue;
         }
         std::uint32_t fits = 0; // the most characters of the span that are at most n units
-        if (u == unit::points || m.bytes == m.points) {
+        if (u == unit::points || (u != unit::newlines && m.bytes == m.points)) {
             fits = static_cast<std::uint32_t>(n);
         } else {
             std::uint32_t above = s.count();
@@ -64,6 +64,17 @@ text_tree::place text_tree::visible(std::uint32_t n) const {
     return {id, i, n};
 }
 
+std::uint32_t text_tree::points_before(place p) const {
+    settle();
+    const leaf& l = leaves_[p.leaf];
+    std::uint32_t sum = at(p).live() ? p.offset : 0;
+    for (std::uint32_t i = 0; i < p.span; ++i) sum += l.spans[i].points();
+    std::uint32_t child = p.leaf;
+    for (std::uint32_t id = l.parent; id != none; child = id, id = inners_[id].parent)
+        for (std::uint32_t i = 0; inners_[id].child[i] != child; ++i) sum += inners_[id].sum[i].points;
+    return sum;
+}
+
 // ---- by lv ----
 
 void text_tree::make_findable() {
@@ -82,11 +93,11 @@ text_tree::place text_tree::find(lv v) const {
         if (recent_.span < spans.size() && in(spans[recent_.span]))
             return {recent_.leaf, recent_.span, v - spans[recent_.span].first};
     }
-    const std::uint32_t id = index_.leaf(v);
-    const auto& spans = leaves_[id].spans;
-    std::uint32_t i = 0;
-    while (!in(spans[i])) ++i;
-    return {id, i, v - spans[i].first};
+    for (std::uint32_t id = findable_ ? index_.leaf(v) : first_leaf_;; id = leaves_[id].after) {
+        const auto& spans = leaves_[id].spans;
+        for (std::uint32_t i = 0; i < spans.size(); ++i)
+            if (in(spans[i])) return {id, i, v - spans[i].first};
+    }
 }
 
 // The last character with a lesser key among the first spans of a leaf.
@@ -144,15 +155,6 @@ std::pair<std::uint64_t, std::uint64_t> text_tree::rank(place p) const {
 
 // ---- editing at the cursor ----
 
-bool text_tree::type(std::uint32_t pos, lv v) {
-    if (cursor_.leaf == none) return false;
-    span& s = leaves_[cursor_.leaf].spans[cursor_.span];
-    if (s.behind() != v || !s.live() || cursor_.start + s.points() != pos) return false;
-    ++s.length;
-    grew(cursor_.leaf, {1, 1, 0});
-    return true;
-}
-
 text_tree::place text_tree::seek(std::uint32_t pos) {
     cursor& c = cursor_;
     if (c.leaf == none || pos - c.leaf_start >= leaves_[c.leaf].sum.points) {
@@ -187,8 +189,8 @@ void text_tree::insert(std::uint32_t pos, lv first, std::uint32_t n, const text_
     cursor_ = {p.leaf, p.span, pos - p.offset, leaf_start};
 }
 
-void text_tree::erase_sought(place p, std::uint32_t n, const text_log& log) {
-    shrank(p.leaf, log.measure(at(p).first + p.offset, n));
+void text_tree::erase_sought(place p, std::uint32_t n, const text_measure& m, const text_log& log) {
+    shrank(p.leaf, m);
     cursor_.span = flip(p.leaf, p.span, p.offset, n, log);
     tidy(p.leaf, log);
 }
@@ -321,7 +323,7 @@ void text_tree::erase(place p, std::uint32_t n, const text_log& log) {
 // ---- within a leaf ----
 
 bool text_tree::connected(const span& a, const span& b, const text_log& log) {
-    return a.behind() == b.first && a.live() == b.live() && log.identify(b.first - 1).last >= b.first;
+    return a.behind() == b.first && a.live() == b.live() && !log.begins_stretch(b.first);
 }
 
 // Restores invariant 2 around span i, and returns where its characters are now.
@@ -405,10 +407,13 @@ void text_tree::settle() const {
     if (unsettled_ == none) return;
     const leaf& l = leaves_[unsettled_];
     std::uint32_t child = std::exchange(unsettled_, none);
-    if (l.parent == none) return;
-    const text_measure change = l.sum - inners_[l.parent].sum[slot(l.parent, child)];
-    for (std::uint32_t id = l.parent; id != none; child = id, id = inners_[id].parent)
-        inners_[id].sum[slot(id, child)] += change;
+    std::optional<text_measure> change;
+    for (std::uint32_t id = l.parent; id != none; child = id, id = inners_[id].parent) {
+        inner& n = inners_[id];
+        if (n.recent >= n.count || n.child[n.recent] != child) n.recent = slot(id, child);
+        if (!change) change = l.sum - n.sum[n.recent];
+        n.sum[n.recent] += *change;
+    }
 }
 
 // `least` has come into the leaf, and is its least.

@@ -41,9 +41,15 @@ namespace joinery::detail {
 
 class text_tree {
 public:
-    enum class unit { points, bytes, utf16 };
+    enum class unit { points, bytes, utf16, newlines };
     static std::uint64_t size(const text_measure& m, unit u) {
-        return u == unit::points ? m.points : u == unit::bytes ? m.bytes : std::uint64_t{m.points} + m.wide;
+        switch (u) {
+        case unit::points: return m.points;
+        case unit::bytes: return m.bytes;
+        case unit::utf16: return std::uint64_t{m.points} + m.wide;
+        case unit::newlines: break;
+        }
+        return m.newlines;
     }
 
     struct span {
@@ -65,6 +71,7 @@ public:
         std::uint64_t points = 0;
         std::uint64_t bytes = 0;
         std::uint64_t utf16 = 0;
+        std::uint64_t newlines = 0;
         bool exact = true; ///< false: the number asked for lies inside a character, which begins here
     };
 
@@ -73,17 +80,19 @@ public:
 
     // ---- by position ----
 
-    /// The gap before which there are `n` units of visible text. Requires: n <= size.
+    /// The last gap before which there are `n` units of visible text. Requires: n <= size.
     position locate(unit u, std::uint64_t n, const text_log& log) const;
     /// The visible character with `n` before it. Requires: there is one.
     place visible(std::uint32_t n) const;
+    /// How many visible characters there are before a character.
+    std::uint32_t points_before(place p) const;
     span at(place p) const { return leaves_[p.leaf].spans[p.span]; }
 
     // ---- by lv ----
 
-    /// Makes find() possible from now on. O(n log n), if it was not so already.
+    /// Makes find() quick from now on. O(n log n), if it was not so already.
     void make_findable();
-    /// Requires: make_findable() was called, and the character is there.
+    /// O(n) unless make_findable() was called. Requires: the character is there.
     place find(lv v) const;
     /// The parent of a character; text_log::none if it is the start.
     lv parent(place p, const text_log& log) const;
@@ -95,12 +104,19 @@ public:
     // ---- editing, by one who inserts what has the greatest key ----
 
     /// One more character of the span that was inserted last, at its end. False if `pos` is not there.
-    bool type(std::uint32_t pos, lv v);
+    bool type(std::uint32_t pos, lv v, const text_measure& m) {
+        if (cursor_.leaf == none) return false;
+        span& s = leaves_[cursor_.leaf].spans[cursor_.span];
+        if (s.behind() != v || !s.live() || cursor_.start + s.points() != pos) return false;
+        ++s.length;
+        grew(cursor_.leaf, m);
+        return true;
+    }
     void insert(std::uint32_t pos, lv first, std::uint32_t n, const text_log& log);
     /// The span that the visible character at `pos` is in, and its offset there.
     place seek(std::uint32_t pos);
-    /// Makes tombstones of `n` characters of one span, after seek() has found the first.
-    void erase_sought(place p, std::uint32_t n, const text_log& log);
+    /// Makes tombstones of `n` characters of one span, after seek() has found the first. `m`: what they measure.
+    void erase_sought(place p, std::uint32_t n, const text_measure& m, const text_log& log);
 
     // ---- any changes ----
 
@@ -164,6 +180,7 @@ private:
         std::uint32_t parent = none;
         std::uint32_t count = 0;
         bool over_leaves = true;
+        std::uint32_t recent = 0; // the child that was settled last
         std::uint32_t child[fan_out];
         lv least[fan_out];
         text_measure sum[fan_out];

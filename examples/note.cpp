@@ -3,7 +3,8 @@
 
 #include "file_memory.hpp"
 #include "replies.hpp"
-#include "text_diff.hpp"
+
+#include <joinery/text_diff.hpp>
 
 #include <algorithm>
 #include <filesystem>
@@ -21,7 +22,7 @@ std::string joined(app::words w) {
 // Throws command_error with the place if the bytes are not UTF-8.
 std::u32string decoded(const std::string& bytes, const std::string& what) {
     std::size_t bad = 0;
-    auto text = text_diff::from_utf8(bytes, bad);
+    auto text = joinery::decode_utf8(bytes, &bad);
     if (!text) {
         const auto line = 1 + std::count(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(bad), '\n');
         throw app::command_error(what + " is not valid UTF-8: byte " + std::to_string(bad + 1) + ", in line " +
@@ -196,12 +197,12 @@ void note_book::import_file(const std::string& path, const std::string& word, st
     std::optional<std::u32string> base;
     if (const auto known = files_.find(path); known && known->note == id) base = decoded(known->text, "the memory");
     auto edits_of = [&](const std::u32string& current) {
-        return base ? text_diff::carry_over(text_diff::diff(*base, wanted), *base, current)
-                    : text_diff::diff(current, wanted);
+        return base ? joinery::carry_over(joinery::text_diff(*base, wanted), *base, current)
+                    : joinery::text_diff(current, wanted);
     };
     const std::u32string current = body_of(id);
     auto edits = edits_of(current); // outside the write, which holds up everybody else
-    const std::string expected = text_diff::to_utf8(current);
+    const std::string expected = joinery::encode_utf8(current);
 
     notes_.write([&](notes& all, joinery::transaction& tx) {
         if (!fresh && !all.contains(id)) throw gone(id);
@@ -209,10 +210,7 @@ void note_book::import_file(const std::string& path, const std::string& word, st
         if (fresh) n->title.set(tx, name);
         if (n->file.get() != name) n->file.set(tx, name);
         if (const auto now = n->body.str(); now != expected) edits = edits_of(decoded(now, "the note"));
-        for (auto e = edits.rbegin(); e != edits.rend(); ++e) { // from the end, so that positions stay right
-            if (e->erased) n->body.erase(tx, e->position, e->erased);
-            if (!e->inserted.empty()) n->body.insert(tx, e->position, text_diff::to_utf8(e->inserted));
-        }
+        n->body.apply(tx, edits);
     });
     files_.remember(path, {id, content});
     std::size_t added = 0, erased = 0;
@@ -223,7 +221,7 @@ void note_book::import_file(const std::string& path, const std::string& word, st
 
 void note_book::export_file(const std::string& word, const std::string& path, bool force, std::ostream& out) {
     const std::string id = find(word);
-    const std::string body = text_diff::to_utf8(body_of(id));
+    const std::string body = joinery::encode_utf8(body_of(id));
     if (!force && std::filesystem::exists(path)) {
         const std::string there = read_file(path);
         const auto known = files_.find(path);

@@ -21,15 +21,20 @@
 #include <joinery/join_scope.hpp>
 #include <joinery/removal_log.hpp>
 #include <joinery/replica.hpp>
+#include <joinery/text_diff.hpp>
 #include <joinery/text_fragment.hpp>
+#include <joinery/text_positions.hpp>
 #include <joinery/transaction.hpp>
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
+#include <vector>
 
 namespace joinery {
 
@@ -69,11 +74,24 @@ public:
     void erase_utf8(transaction& tx, std::size_t byte, std::size_t bytes);
     void erase_utf16(transaction& tx, std::size_t unit, std::size_t units);
 
+    /// Makes `utf8` of the text by few edits (text_diff.hpp): how a file that was changed by any program comes in
+    /// without undoing what others write elsewhere. O(n) and a bounded search for the differences.
+    void apply_diff(transaction& tx, std::string_view utf8);
+    /// Edits of this text, in ascending order.
+    void apply(transaction& tx, std::span<const text_edit> edits);
+
     // ---- reading ----
 
     std::string str() const;
     /// At most `n` characters from position `pos` on.
     std::string substr(std::size_t pos, std::size_t n = static_cast<std::size_t>(-1)) const;
+
+    /// Calls f(std::string_view) for the pieces of the same, without copying; they are valid until the next change.
+    template <class F>
+    void for_each_chunk(F&& f, std::size_t pos = 0, std::size_t n = static_cast<std::size_t>(-1)) const {
+        visit(pos, n, &f,
+              [](void* context, std::string_view text) { (*static_cast<std::remove_reference_t<F>*>(context))(text); });
+    }
 
     /// In code points, bytes and units. O(1).
     std::size_t size() const;
@@ -87,6 +105,26 @@ public:
     /// The code point that begins at a byte, or unit.
     std::size_t from_utf8(std::size_t byte) const;
     std::size_t from_utf16(std::size_t unit) const;
+
+    /// The number of lines: one more than there are newlines. O(1).
+    std::size_t lines() const;
+    text_location location(std::size_t pos) const;
+    /// The position at which line `line`, from 0, begins; and of a place in it. std::out_of_range if there is no such
+    /// line, or if it is not so long.
+    std::size_t line_start(std::size_t line) const;
+    std::size_t position(const text_location& at) const;
+
+    /// Position `pos`, for as long as one likes. The position of an anchor, or none if it is not known: its character
+    /// has not arrived yet, or was erased by all, and forgotten (causal stability). O(log n), except in a text that
+    /// nothing was ever joined into: O(n).
+    text_anchor anchor(std::size_t pos, text_bias bias = text_bias::left) const;
+    std::optional<std::size_t> position(const text_anchor& a) const;
+
+    /// How the visible text has changed since `r`, by edits and joins alike, in ascending order: for any editor's
+    /// buffer. None if that is no longer known: after an edit was undone, much was forgotten or thousands of places
+    /// were erased; then all of it is to be read again. O(what has changed * log n).
+    text_revision revision() const;
+    std::optional<std::vector<text_change>> changes_since(const text_revision& r) const;
 
     /// Equal visible characters, dots included. O(n).
     friend bool operator==(const rga_text& a, const rga_text& b) { return a.equals(b); }
@@ -121,6 +159,7 @@ private:
 
     detail::text_body& body();
     bool equals(const rga_text& other) const;
+    void visit(std::size_t pos, std::size_t n, void* context, void (*f)(void*, std::string_view)) const;
 };
 
 } // namespace joinery

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "text_diff.hpp"
+#include <joinery/text_diff.hpp>
+
+#include "utf8.hpp"
 
 #include <algorithm>
 #include <cstdint>
 #include <unordered_map>
 
-namespace text_diff {
+namespace joinery {
 
 namespace {
 
@@ -103,8 +105,8 @@ constexpr std::size_t most_steps = 20'000'000;
 
 } // namespace
 
-std::vector<edit> diff(std::u32string_view from, std::u32string_view to) {
-    std::vector<edit> out;
+std::vector<text_edit> text_diff(std::u32string_view from, std::u32string_view to) {
+    std::vector<text_edit> out;
     std::size_t budget = most_steps;
     const hunk middle = trimmed(from, to, {0, from.size(), 0, to.size()});
 
@@ -155,7 +157,8 @@ std::vector<edit> diff(std::u32string_view from, std::u32string_view to) {
     return out;
 }
 
-std::vector<edit> carry_over(const std::vector<edit>& edits, std::u32string_view base, std::u32string_view current) {
+std::vector<text_edit> carry_over(const std::vector<text_edit>& edits, std::u32string_view base,
+                                  std::u32string_view current) {
     if (base == current) return edits;
     // Where each character of the base is now; none if it has been erased.
     constexpr auto gone = static_cast<std::size_t>(-1);
@@ -164,14 +167,14 @@ std::vector<edit> carry_over(const std::vector<edit>& edits, std::u32string_view
     auto keep_until = [&](std::size_t end) {
         while (from < end) now[from++] = to++;
     };
-    for (const auto& theirs : diff(base, current)) {
+    for (const auto& theirs : text_diff(base, current)) {
         keep_until(theirs.position);
         from += theirs.erased;
         to += theirs.inserted.size();
     }
     keep_until(base.size());
 
-    std::vector<edit> out;
+    std::vector<text_edit> out;
     auto add = [&](std::size_t position, std::size_t erased, std::u32string_view inserted) {
         if (!out.empty() && out.back().position + out.back().erased == position) {
             out.back().erased += erased;
@@ -190,7 +193,7 @@ std::vector<edit> carry_over(const std::vector<edit>& edits, std::u32string_view
     return out;
 }
 
-std::u32string apply(std::u32string_view text, const std::vector<edit>& edits) {
+std::u32string edited(std::u32string_view text, const std::vector<text_edit>& edits) {
     std::u32string out;
     std::size_t at = 0;
     for (const auto& e : edits) {
@@ -202,34 +205,25 @@ std::u32string apply(std::u32string_view text, const std::vector<edit>& edits) {
     return out;
 }
 
-std::optional<std::u32string> from_utf8(std::string_view bytes, std::size_t& bad) {
+std::optional<std::u32string> decode_utf8(std::string_view bytes, std::size_t* bad) {
     std::u32string out;
     out.reserve(bytes.size());
     for (std::size_t i = 0; i < bytes.size();) {
-        const auto lead = static_cast<unsigned char>(bytes[i]);
-        const std::size_t n = lead < 0x80   ? 1
-                              : lead < 0xc2 ? 0
-                              : lead < 0xe0 ? 2
-                              : lead < 0xf0 ? 3
-                              : lead < 0xf5 ? 4
-                                            : 0;
-        bad = i;
-        if (n == 0 || bytes.size() - i < n) return std::nullopt;
-        char32_t c = n == 1 ? lead : lead & (0x7fu >> n);
-        for (std::size_t k = 1; k < n; ++k) {
-            const auto next = static_cast<unsigned char>(bytes[i + k]);
-            if ((next & 0xc0) != 0x80) return std::nullopt;
-            c = c << 6 | (next & 0x3f);
+        const std::size_t n = std::min(detail::utf8_length(bytes[i]), bytes.size() - i);
+        if (!detail::measure_utf8(bytes.substr(i, n))) {
+            if (bad) *bad = i;
+            return std::nullopt;
         }
-        const bool overlong = (n == 3 && c < 0x800) || (n == 4 && c < 0x10000);
-        if (overlong || (c >= 0xd800 && c < 0xe000) || c > 0x10ffff) return std::nullopt;
+        const auto lead = static_cast<unsigned char>(bytes[i]);
+        char32_t c = n == 1 ? lead : lead & (0x7fu >> n);
+        for (std::size_t k = 1; k < n; ++k) c = c << 6 | (static_cast<unsigned char>(bytes[i + k]) & 0x3fu);
         out += c;
         i += n;
     }
     return out;
 }
 
-std::string to_utf8(std::u32string_view text) {
+std::string encode_utf8(std::u32string_view text) {
     std::string out;
     auto put = [&](char32_t c) { out += static_cast<char>(c); };
     for (char32_t c : text) {
@@ -252,4 +246,4 @@ std::string to_utf8(std::u32string_view text) {
     return out;
 }
 
-} // namespace text_diff
+} // namespace joinery
