@@ -79,12 +79,19 @@ detail::text_body& rga_text::body() {
 }
 
 void rga_text::insert(transaction& tx, std::size_t pos, std::string_view utf8) {
+    auto* edited = body_ ? body_->edited() : nullptr;
+    if (edited && utf8.size() == 1 && static_cast<unsigned char>(utf8[0]) < 0x80 && edited->follows_typing(pos)) {
+        const dot d = tx.next();
+        edited->type_on(tx, d, pos, utf8[0]);
+        return tx.entered(this, d);
+    }
     if (pos > size()) throw std::out_of_range("rga_text: position beyond the end");
-    if (utf8.size() == 1 && static_cast<unsigned char>(utf8[0]) < 0x80)
-        return body().engine().insert(tx, this, pos, utf8, 1);
     const auto measure = detail::measure_utf8(utf8);
     if (!measure) throw std::invalid_argument("rga_text: not valid UTF-8");
-    if (!utf8.empty()) body().engine().insert(tx, this, pos, utf8, measure->points);
+    if (utf8.empty()) return;
+    const dot_range dots = tx.next(measure->points);
+    body().engine().insert(tx, dots, pos, utf8);
+    tx.entered(this, dots);
 }
 
 void rga_text::insert_utf8(transaction& tx, std::size_t byte, std::string_view utf8) {
@@ -96,8 +103,17 @@ void rga_text::insert_utf16(transaction& tx, std::size_t at, std::string_view ut
 }
 
 void rga_text::erase(transaction& tx, std::size_t pos, std::size_t n) {
+    auto* edited = body_ ? body_->edited() : nullptr;
+    if (edited && n == 1 && edited->follows_erasing(pos)) {
+        const dot d = tx.next();
+        edited->erase_on(tx, d, pos);
+        return tx.entered(this, d);
+    }
     if (pos > size() || n > size() - pos) throw std::out_of_range("rga_text: range beyond the end");
-    if (n > 0) body_->engine().erase(tx, this, pos, n);
+    if (n == 0) return;
+    const dot_range dots = tx.next(n);
+    body_->engine().erase(tx, dots, pos);
+    tx.entered(this, dots);
 }
 
 void rga_text::erase_utf8(transaction& tx, std::size_t byte, std::size_t bytes) {

@@ -8,7 +8,8 @@
 namespace joinery::detail {
 
 text_body::text_body(const text_body& other)
-    : engine_(other.engine_ ? std::make_unique<text_engine>(*other.engine_) : nullptr),
+    : engine_(other.engine_ ? other.read([](const text_engine& e) { return std::make_unique<text_engine>(e); })
+                            : nullptr),
       bytes_(other.bytes_),
       size_(other.size_),
       history_(text_journal::new_history()) {}
@@ -28,7 +29,10 @@ void text_body::unpack(text_engine& to) const {
 }
 
 text_engine& text_body::engine() {
-    if (engine_) return *engine_;
+    if (engine_) {
+        engine_->flush();
+        return *engine_;
+    }
     engine_ = std::make_unique<text_engine>();
     new_ = bytes_.empty();
     unpack(*engine_);

@@ -20,17 +20,26 @@ public:
     text_body& operator=(const text_body&) = delete;
     ~text_body() = default;
 
-    text_measure size() const { return engine_ ? engine_->size() : size_; }
+    text_measure size() const {
+        if (!engine_) return size_;
+        engine_->flush();
+        return engine_->size();
+    }
     /// Calls f(const text_engine&) with what this holds, unpacked for as long as the call takes. O(size of a small
     /// text).
     template <class F> decltype(auto) read(F&& f) const {
-        if (engine_) return f(static_cast<const text_engine&>(*engine_));
+        if (engine_) {
+            engine_->flush();
+            return f(static_cast<const text_engine&>(*engine_));
+        }
         text_engine unpacked;
         unpack(unpacked);
         return f(static_cast<const text_engine&>(unpacked));
     }
     /// For changes.
     text_engine& engine();
+    /// For edits that may go on from the last one: null if there was none.
+    text_engine* edited() { return engine_.get(); }
     /// True if it is packed: then nothing of it is dead, and all is one fragment.
     bool packed() const { return !engine_ && !bytes_.empty(); }
     text_fragment fragment() const;

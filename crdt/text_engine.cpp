@@ -61,6 +61,8 @@ text_engine::open_edit& text_engine::open(transaction& tx) {
         if (!edit.engine) return;
         text_engine& text = *std::exchange(edit.engine, nullptr);
         text.open_ = nullptr;
+        text.flush();
+        text.going_on_.what = edits::none;
         text.tree_.settle();
         if (text.body_) text.body_->pack_new();
     });
@@ -69,6 +71,8 @@ text_engine::open_edit& text_engine::open(transaction& tx) {
 
 void text_engine::roll_back(open_edit& edit) {
     open_ = nullptr;
+    flush();
+    going_on_.what = edits::none;
     tree_.make_findable();
     const lv before = edit.before.size;
     if (before < log_.size())
@@ -93,33 +97,31 @@ void text_engine::roll_back(open_edit& edit) {
     tree_.settle();
 }
 
-void text_engine::insert(transaction& tx, const void* owner, std::uint64_t pos, std::string_view utf8,
-                         std::uint64_t points) {
+void text_engine::insert(transaction& tx, const dot_range& dots, std::uint64_t pos, std::string_view utf8) {
+    flush();
     if (!open_) open(tx);
-    const dot_range dots = tx.next(points);
-    const dot first{dots.replica, dots.first};
-    const auto at = static_cast<std::uint32_t>(pos);
-    if (utf8.size() == 1 && log_.typing() && log_.continues(first, max_lamport_ + 1) &&
-        tree_.type(at, log_.size(), {1, 1, 0, utf8[0] == '\n'})) {
-        log_.type(utf8[0]);
-    } else {
-        lv parent = text_log::none;
-        if (at > 0) {
-            const auto before = tree_.seek(at - 1);
-            parent = tree_.at(before).first + before.offset;
-        }
-        const auto n = static_cast<std::uint32_t>(std::min<std::uint64_t>(points, UINT32_MAX));
-        const lv v = log_.insert(first, max_lamport_ + 1, n, parent, utf8);
-        tree_.insert(at, v, n, log_);
-    }
-    max_lamport_ += points;
-    tx.entered(owner, dots);
+    const auto n = static_cast<std::uint32_t>(std::min<std::uint64_t>(dots.size(), UINT32_MAX));
+    insert_now({dots.replica, dots.first}, n, static_cast<std::uint32_t>(pos), utf8);
+    going_on_ = {edits::typing, 0, 0, 0, pos + n, dots.last + 1, {}};
 }
 
-void text_engine::erase(transaction& tx, const void* owner, std::uint64_t pos, std::uint64_t n) {
+void text_engine::insert_now(dot first, std::uint32_t n, std::uint32_t pos, std::string_view utf8) {
+    lv parent = text_log::none;
+    if (pos > 0) {
+        const auto before = tree_.seek(pos - 1);
+        parent = tree_.at(before).first + before.offset;
+    }
+    const lv v = log_.insert(first, max_lamport_ + 1, n, parent, utf8);
+    tree_.insert(pos, v, n, log_);
+    max_lamport_ += n;
+}
+
+void text_engine::erase(transaction& tx, const dot_range& dots, std::uint64_t pos) {
+    flush();
     if (!open_) open(tx);
-    const dot_range events = tx.next(n);
-    for (dot first{events.replica, events.first}; n > 0;) {
+    dot first{dots.replica, dots.first};
+    going_on_.what = edits::none;
+    for (auto n = dots.size(); n > 0;) {
         const auto p = tree_.seek(static_cast<std::uint32_t>(pos));
         const text_tree::span s = tree_.at(p);
         const lv target = s.first + p.offset;
@@ -130,11 +132,30 @@ void text_engine::erase(transaction& tx, const void* owner, std::uint64_t pos, s
         max_lamport_ += part;
         first.seq += part;
         n -= part;
+        if (dots.size() == 1)
+            going_on_ = {edits::erased, 0, p.offset, s.count() - p.offset - 1, pos, dots.last + 1, {}};
     }
-    tx.entered(owner, events);
+}
+
+void text_engine::do_what_goes_on() {
+    going_on& g = going_on_;
+    const dot first{log_.last_writer(), g.seq - g.count};
+    const std::uint32_t n = std::exchange(g.count, 0);
+    if (g.what == edits::typing) return insert_now(first, n, static_cast<std::uint32_t>(g.pos) - n, {g.text, n});
+    const auto p = tree_.seek(static_cast<std::uint32_t>(g.pos));
+    const lv target = tree_.at(p).first + p.offset;
+    const bool backward = g.what == edits::erasing_backward;
+    log_.erase(first, max_lamport_ + 1, n, backward ? target + n - 1 : target, backward);
+    tree_.erase_sought(p, n, log_.bury(target, n), log_);
+    if (backward)
+        for (std::uint32_t i = n; i-- > 0;) journal_.died(target + i, 1);
+    else
+        journal_.died(target, n);
+    max_lamport_ += n;
 }
 
 void text_engine::clear(transaction& tx, kills& out) {
+    going_on_.what = edits::none;
     if (tree_.size().points == 0 && !waiting()) return;
     open_edit& edit = open(tx);
     tree_.for_each([&](const text_tree::span& s) {

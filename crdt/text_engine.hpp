@@ -75,11 +75,42 @@ public:
     text_anchor anchor(std::uint32_t pos, text_bias bias) const;
     std::optional<std::uint32_t> position(const text_anchor& a) const;
 
-    /// `owner` is who the transaction is told about. Requires: pos within the text; utf8 valid, not empty,
-    /// of `points` code points.
-    void insert(transaction& tx, const void* owner, std::uint64_t pos, std::string_view utf8, std::uint64_t points);
-    /// Requires: the range lies within the text, n >= 1.
-    void erase(transaction& tx, const void* owner, std::uint64_t pos, std::uint64_t n);
+    /// What is typed, or erased, one after the other is only counted, and done in one go before anything else is:
+    /// before any other member is called, flush() must be. A character at `pos` goes on from the last edit, so `pos` is
+    /// right:
+    bool follows_typing(std::uint64_t pos) const { return going_on_.what == edits::typing && pos == going_on_.pos; }
+    bool follows_erasing(std::uint64_t pos) const {
+        const going_on& g = going_on_;
+        if (g.what < edits::erased) return false;
+        return (pos + 1 == g.pos && g.before > 0 && g.what != edits::erasing_forward) ||
+               (pos == g.pos && g.behind > 0 && g.what != edits::erasing_backward);
+    }
+    /// Does that. `dots` are the transaction's.
+    void type_on(transaction& tx, dot d, std::uint64_t pos, char ascii) {
+        going_on& g = going_on_;
+        if (d.seq != g.seq || g.count == sizeof g.text) return insert(tx, dot_range(d), pos, {&ascii, 1});
+        g.text[g.count++] = ascii;
+        ++g.pos;
+        ++g.seq;
+    }
+    void erase_on(transaction& tx, dot d, std::uint64_t pos) {
+        going_on& g = going_on_;
+        if (d.seq != g.seq || g.count == UINT8_MAX) return erase(tx, dot_range(d), pos);
+        const bool backward = pos != g.pos;
+        g.what = backward ? edits::erasing_backward : edits::erasing_forward;
+        --(backward ? g.before : g.behind);
+        g.pos = pos;
+        ++g.count;
+        ++g.seq;
+    }
+    void flush() {
+        if (going_on_.count > 0) do_what_goes_on();
+    }
+
+    /// `dots` are the transaction's. Requires: pos within the text; utf8 valid, not empty, of as many code points.
+    void insert(transaction& tx, const dot_range& dots, std::uint64_t pos, std::string_view utf8);
+    /// Requires: as many characters lie behind pos.
+    void erase(transaction& tx, const dot_range& dots, std::uint64_t pos);
     void clear(transaction& tx, kills& out);
 
     void extract(const causal_context& wanted, text_fragment& out) const;
@@ -120,6 +151,17 @@ private:
         std::uint32_t count() const { return static_cast<std::uint32_t>(dots.size()); }
     };
 
+    enum class edits : std::uint8_t { none, typing, erased, erasing_backward, erasing_forward };
+    struct going_on {
+        edits what = edits::none;
+        std::uint8_t count = 0;   // of edits that are still to be done
+        std::uint32_t before = 0; // of one erased: how many characters of its run there are
+        std::uint32_t behind = 0;
+        std::uint64_t pos = 0; // where the next one is
+        std::uint64_t seq = 0; // of the next one
+        char text[64];
+    };
+
     text_log log_;
     text_tree tree_;
     text_journal journal_;
@@ -129,9 +171,12 @@ private:
     std::uint64_t pruned_lamport_ = 0; // of what was pruned
     open_edit* open_ = nullptr;
     text_body* body_ = nullptr;
+    going_on going_on_;
 
     open_edit& open(transaction& tx);
     void roll_back(open_edit& edit);
+    void do_what_goes_on();
+    void insert_now(dot first, std::uint32_t n, std::uint32_t pos, std::string_view utf8);
 
     dot_range dots_of(const text_tree::span& s) const {
         const dot first = log_.identify(s.first).id;

@@ -74,13 +74,16 @@ std::size_t text_log::entry_of(lv v) const {
     const std::size_t last = entries_.size() - 1; // what is asked for is mostly recent
     for (std::size_t i = 0; i < 3 && i <= last; ++i)
         if (v >= entries_[last - i].first) return last - i;
-    const auto behind =
-        std::upper_bound(entries_.begin(), entries_.end(), v, [](lv x, const entry& e) { return x < e.first; });
-    return static_cast<std::size_t>(behind - entries_.begin()) - 1;
+    const entry* at = entries_.data();
+    for (std::size_t n = last; n > 1;) { // no branch to be predicted
+        const std::size_t half = n / 2;
+        at = at[half].first <= v ? at + half : at;
+        n -= half;
+    }
+    return static_cast<std::size_t>(at - entries_.data());
 }
 
-text_log::events text_log::at(lv v, lv last) const {
-    const std::size_t i = entry_of(v);
+text_log::events text_log::at(std::size_t i, lv v, lv last) const {
     const entry& e = entries_[i];
     const lv all = end(i) - 1;
     const lv offset = v - e.first;

@@ -94,11 +94,12 @@ public:
     std::optional<piece> next(const dot_range& within) const;
 
     /// What `v` did, and those behind it until `last`, as far as one entry goes.
-    events at(lv v, lv last) const;
+    events at(lv v, lv last) const { return at(entry_of(v), v, last); }
     /// Calls f(const events&) for what the lvs `first` to `last` did, in order.
     template <class F> void for_each(lv first, lv last, F&& f) const {
-        for (std::uint64_t v = first; v <= last;) {
-            const events e = at(static_cast<lv>(v), last);
+        std::size_t i = entry_of(first);
+        for (std::uint64_t v = first; v <= last; ++i) {
+            const events e = at(i, static_cast<lv>(v), last);
             f(e);
             v = std::uint64_t{e.last} + 1;
         }
@@ -110,7 +111,7 @@ public:
     /// Calls f(const events&) for all deletions.
     template <class F> void for_each_erased(F&& f) const {
         for (std::size_t i = first_erased_; i < entries_.size(); ++i)
-            if (erased(entries_[i])) f(at(entries_[i].first, end(i) - 1));
+            if (erased(entries_[i])) f(at(i, entries_[i].first, end(i) - 1));
     }
     /// Some deletions as others see them: calls f(const text_deletion&) for each run of targets.
     template <class F> void for_each_deletion(const events& e, F&& f) const {
@@ -131,13 +132,8 @@ public:
         return d.seq == tail_seq_ && lamport == tail_lamport_ && d.replica == tail_replica_ && size_ > 0;
     }
     /// True if the last event was a character that came with text, so that the next can follow it.
-    bool typing() const { return typing_ && size_ < max_size; }
-    /// One more character, behind the last one. Requires: continues(), typing(), ASCII.
-    void type(char c) {
-        characters_.append(c);
-        ++size_;
-        greatest_ = {tail_lamport_++, tail_replica_, tail_seq_++};
-    }
+    bool typing() const { return typing_; }
+    replica_id last_writer() const { return tail_replica_; }
     /// Characters, each the child of the one before. `text` is empty if they are tombstones. Throws std::length_error
     /// if there are too many.
     lv insert(dot first, std::uint64_t lamport, std::uint32_t n, lv parent, std::string_view text);
@@ -229,6 +225,7 @@ private:
     lv end(std::size_t entry) const { return entry + 1 < entries_.size() ? entries_[entry + 1].first : size_; }
     lv stretch_end(std::size_t s) const { return s + 1 < stretches_.size() ? stretches_[s + 1].first : size_; }
     std::size_t entry_of(lv v) const;
+    events at(std::size_t entry, lv v, lv last) const;
     std::size_t stretch_of(lv v) const {
         return v >= stretches_.back().first ? stretches_.size() - 1 : earlier_stretch(v);
     }

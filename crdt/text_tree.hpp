@@ -103,15 +103,6 @@ public:
 
     // ---- editing, by one who inserts what has the greatest key ----
 
-    /// One more character of the span that was inserted last, at its end. False if `pos` is not there.
-    bool type(std::uint32_t pos, lv v, const text_measure& m) {
-        if (cursor_.leaf == none) return false;
-        span& s = leaves_[cursor_.leaf].spans[cursor_.span];
-        if (s.behind() != v || !s.live() || cursor_.start + s.points() != pos) return false;
-        ++s.length;
-        grew(cursor_.leaf, m);
-        return true;
-    }
     void insert(std::uint32_t pos, lv first, std::uint32_t n, const text_log& log);
     /// The span that the visible character at `pos` is in, and its offset there.
     place seek(std::uint32_t pos);

@@ -233,6 +233,36 @@ private:
         }
     }
 
+    // Keystrokes, one after the other: typing, backspace and delete, now and then somewhere else.
+    void type_some(note& n, transaction& tx, causal_context& seen) {
+        std::size_t pos = below(n.text.size() + 1);
+        for (std::size_t strokes = 2 + below(90), left = 0, what = 0; strokes > 0; --strokes) {
+            if (left-- == 0) {
+                left = below(80);
+                what = below(3);
+                if (below(4) == 0) pos = below(n.text.size() + 1);
+            }
+            const auto visible = history_.visible(seen);
+            const dot next{tx.replica(), seen.greatest(tx.replica()) + 1};
+            const std::uint64_t lamport = history_.lamport(seen) + 1;
+            if (what == 0) {
+                const std::string letter = below(30) ? "k" : below(2) ? "\u00e9" : "\n";
+                history_.inserted[next] = {pos > 0 ? visible[pos - 1] : dot{}, lamport, letter};
+                n.text.insert(tx, pos++, letter);
+            } else {
+                if (what == 1 && pos > 0) --pos; // backspace
+                if (pos == visible.size()) {
+                    left = 0;
+                    continue;
+                }
+                history_.removed[next] = {{visible[pos]}, lamport};
+                n.text.erase(tx, pos, 1);
+            }
+            seen.add(next);
+            if (below(20) == 0) CHECK(n.text.size() == history_.visible(seen).size());
+        }
+    }
+
     void wipe_all(note& n, transaction& tx, causal_context& seen) {
         dot next{tx.replica(), seen.greatest(tx.replica()) + 1};
         history_.removed[next] = {history_.living(seen), 0};
@@ -250,6 +280,9 @@ private:
             case 3:
             case 4:
             case 5: erase_some(n, tx, seen); break;
+            case 6:
+                if (below(4) == 0) type_some(n, tx, seen);
+                break;
             default: insert_some(n, tx, seen); break;
             }
             CHECK(n.text.str() == history_.text(history_.visible(seen)));

@@ -12,4 +12,5 @@
 #include <joinery/pn_counter.hpp>
 #include <joinery/record.hpp>
 #include <joinery/replica.hpp>
+#include <joinery/rga_list.hpp>
 #include <joinery/rga_text.hpp>
