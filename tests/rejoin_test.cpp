@@ -12,6 +12,8 @@
 #include <doctest/doctest.h>
 
 #include <string>
+#include <tuple>
+#include <vector>
 
 using namespace joinery;
 
@@ -129,6 +131,28 @@ TEST_CASE("replica: removals that nobody has are kept, also of what was gained u
     CHECK(p.here->title.get() == "second");
     CHECK_FALSE(p.here->notes.contains(1));
     CHECK(p.here.state() == p.away.state());
+}
+
+TEST_CASE("replica: the removal of what was counted unseen does not speak of what was written before it") {
+    for (const bool removed : {false, true}) {
+        CAPTURE(removed);
+        pair p;
+        if (removed) edit(p.here, [](auto& d, auto& tx) { d.votes.erase(tx, "yes"); });
+        edit(p.away, [](auto& d, auto& tx) {
+            vote(d, tx, "yes", 3);
+            d.votes.erase(tx, "yes");
+        });
+        const dot_range voted{b, 12, 12}, visited{b, 18, 18}; // the last before that
+        p.come_back();
+        CHECK(votes(p.here, "yes") == 0);
+        CHECK(p.here.state() == p.away.state());
+        auto less = p.here.state().whole();
+        std::get<5>(less.fragment.fields) = {}; // the visits
+        causal<page> bad;
+        bad.join(less);
+        const dot_range both[] = {voted, visited};
+        CHECK(bad.digests(both) == std::vector<std::uint64_t>{removed_digest, 0});
+    }
 }
 
 TEST_CASE("replica: under the same id, what is held is made anew on top of what is there") {

@@ -109,6 +109,7 @@ private:
     void join_unknown(const delta<T>& d, join_scope scope);
     void pass_horizon();
     void trim_log();
+    std::uint64_t end_run(const run_removal& r);
 };
 
 // ---- implementation ----
@@ -267,6 +268,23 @@ template <crdt T> void causal<T>::replace(const delta<T>& other) {
     merge(nothing, nullptr, nullptr, true);
     context_.subtract(other.covered);
     merge(other, nullptr, nullptr, true);
+}
+
+// Where a counter's run ends here, or ended when it was removed: its first dot if neither is known any more. It is gone
+// afterwards.
+template <crdt T> std::uint64_t causal<T>::end_run(const run_removal& r) {
+    struct last_dot final : dot_sink {
+        void entered(const dot_range&) override {}
+        void dropped(const dot_range& dots) override { last = std::max(last, dots.last); }
+        bool holds(dot) const override { return false; }
+        std::uint64_t last = 0;
+    } taken;
+    join_scope scope{context_, context_, log_};
+    scope.sink = &taken;
+    traits::kill(value_, r, scope);
+    if (taken.last > 0) return taken.last;
+    const auto* removed = log_.against_run(r.start);
+    return removed ? removed->last : r.start.seq;
 }
 
 // A delta joins another by way of a state, so that there is one join rule and not two.

@@ -12,8 +12,10 @@
 
 #include <algorithm>
 #include <functional>
+#include <optional>
 #include <stdexcept>
 #include <utility>
+#include <vector>
 
 namespace joinery {
 
@@ -103,6 +105,7 @@ private:
     causal<T> state_without(const causal_context& unsent) const;
     delta<T> without(const causal_context& unsent) const;
     delta<T> renamed(const delta<T>& edits, std::uint64_t seq, replica_id to) const;
+    void forget_unsent_counts(std::vector<removal>& removals, const delta<T>& answer, std::uint64_t seq) const;
 };
 
 // ---- implementation ----
@@ -166,9 +169,7 @@ template <class T> void replica<T>::rejoin(const delta<T>& answer, std::uint64_t
     const auto unsent = own_above(seq);
     auto edits = state_.extract(unsent);
     traits::drop_reissued(edits.fragment, unsent);
-    for (auto& r : edits.removals) // what a run gained unsent, and lost unsent, never was
-        for (auto& run : r.killed.runs)
-            if (run.start.replica == id_ && run.start.seq <= seq) run.last = std::min(run.last, seq);
+    forget_unsent_counts(edits.removals, answer, seq);
     causal<T> next;
     next.set_log_budget(state_.log_budget_);
     next.join(to == id_ ? edits
@@ -211,6 +212,20 @@ template <class T> delta<T> replica<T>::without(const causal_context& unsent) co
     crdt_traits<T>::extract_rest(rest.value_, kept.fragment);
     kept.horizon = rest.horizon_;
     return kept;
+}
+
+// What a run gained unsent, and lost unsent, never was: its removal names the last increment that the others had, or
+// the dot of something else would seem to have been removed.
+template <class T>
+void replica<T>::forget_unsent_counts(std::vector<removal>& removals, const delta<T>& answer, std::uint64_t seq) const {
+    std::optional<causal<T>> theirs;
+    for (auto& r : removals) {
+        for (auto& run : r.killed.runs) {
+            if (run.start.replica != id_ || run.start.seq > seq || run.last <= seq) continue;
+            if (!theirs) theirs.emplace().join(answer);
+            run.last = answer.since.empty() ? theirs->end_run(run) : seq;
+        }
+    }
 }
 
 // All dots go through the archive, whatever the type.
