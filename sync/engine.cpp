@@ -81,7 +81,7 @@ collection_id engine::core::attach(std::string_view name, replicated_state& stat
         collections.pop_back();
         throw;
     }
-    c.version = state.version();
+    c.brought = c.version = state.version();
     c.hold_logged = hold.has_value();
     c.opened_at = c.joining ? 0 : hold ? hold->seq : state.context().greatest(id);
     if (c.held) state.hold_from(c.opened_at);

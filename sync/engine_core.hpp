@@ -146,6 +146,7 @@ struct engine::core {
         std::uint32_t stored = 0; // the storage's number
 
         version_vector version;        // what is logged or about to be; own edits that wait are not in it
+        version_vector brought;        // what the storage had when it was attached
         std::uint64_t opened_at = 0;   // own dots that may have been published before it was attached
         bool held = false;             // own dots above opened_at are not published
         bool hold_logged = false;      // the log says that the own dots after opened_at are held
@@ -321,6 +322,7 @@ struct engine::core {
     template <class F> void adopt(replica_id fresh, bool join_again, F&& change);
     /// Own edits are held until a member has let us in.
     void join_anew(collection& c);
+    bool may_be_outdated(const collection& c);
     bool may_publish(collection& c);
     /// True if everything has to be stored. Requires: the state is locked.
     bool make_anew(collection& c);

@@ -40,12 +40,18 @@ void engine::core::check_holds() {
         }
         if (!may_publish(c)) continue;
         take_edits(c);
-        log_confirmed(c);
         bool anew = false;
         {
             std::lock_guard lock(c.state->mutex());
+            const bool edited = c.state->context().greatest(id) > c.opened_at;
+            if (edited && !c.joining && c.group && may_be_outdated(c)) {
+                join_anew(c);
+                ask();
+                continue;
+            }
+            log_confirmed(c);
             if (std::exchange(c.joining, false)) {
-                anew = c.group && c.state->context().greatest(id) > c.opened_at && make_anew(c);
+                anew = c.group && edited && make_anew(c);
                 join_member(c.channel, id);
             }
             c.state->confirm();
@@ -54,6 +60,15 @@ void engine::core::check_holds() {
         if (anew) write_all(c);
         beacon_due = true; // what was held back is pulled
     }
+}
+
+// An old copy of a storage lacks what it had acknowledged, and whom it said so to may be away. But whatever anybody has
+// forgotten, every member has: so held edits rest on nothing of that if one has no more than the storage brought.
+bool engine::core::may_be_outdated(const collection& c) {
+    return c.state->leaves_tombstones() && std::none_of(peers.begin(), peers.end(), [&](const auto& p) {
+               const auto& let_in = p.second.views[c.number].let_in;
+               return let_in && let_in->within(c.brought);
+           });
 }
 
 // What others may have forgotten by the word of those that let us in, our edits may have been made on.

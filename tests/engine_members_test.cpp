@@ -211,6 +211,44 @@ TEST_CASE("engine: a storage that fell back behind what it had acknowledged is l
     CHECK(p.text(0) == "one- three");
 }
 
+TEST_CASE("engine: a storage that fell back is let in like a newcomer, even if who knows that it did is away") {
+    router r;
+    start(r, {"a", "b", "c"});
+    pages p(r);
+    r.link_all();
+    r.run(2s);
+    p.type(0, 0, "one two three");
+    r.run(60s);
+    auto copy = r.nodes[2]->disk.copy();
+    r.lose = [](const auto& e, const auto& f) { // nobody tells b what c has
+        return e.to == 1 && (f.has(is_acknowledgements) || (e.from == 2 && f.has(is_beacon)));
+    };
+    p.erase(0, 3, 4);
+    r.run(60s);
+    REQUIRE(p.horizon(0) == p.all[0]->version()); // a has forgotten it
+    REQUIRE(p.horizon(1) != p.all[1]->version());
+    r.lose = {};
+    r.cut(0, 1);
+    r.cut(0, 2);
+    r.cut(1, 2);
+    r.nodes[2]->crash();
+    p.all[2].reset();
+    r.nodes[2]->disk = std::move(copy);
+    r.nodes[2]->start();
+    p.open(2);
+    REQUIRE(p.text(2) == "one two three");
+    p.type(2, 5, "-");
+    r.link(1, 2);
+    r.run(5s);
+    CHECK_FALSE(p.held(2));
+    CHECK(p.text(1) == "one- three");
+    r.link(0, 1);
+    r.link(0, 2);
+    r.run(5s);
+    p.check_equal();
+    CHECK(p.text(0) == "one- three");
+}
+
 TEST_CASE("engine: what was held in a conflict is made anew, also after a restart that knows of none") {
     router r;
     auto p = start_pages(r, {"a", "b"});
