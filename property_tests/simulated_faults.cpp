@@ -41,6 +41,15 @@ void world::do_step(const step& s) {
     }
 }
 
+namespace {
+bool ends_process(step_kind k) {
+    return k == step_kind::crash || k == step_kind::crash_in_step || k == step_kind::storage_failure ||
+           k == step_kind::clean_stop;
+}
+} // namespace
+
+// Nobody loses what it had, in whatever way, while somebody is new: it may be all that this one can reach (see
+// lose_storage).
 void world::do_fault(const step& s, machine& m, testing::random_source& draw) {
     switch (s.what) {
     case step_kind::bad_network: return bad_network(draw);
@@ -67,14 +76,16 @@ void world::do_fault(const step& s, machine& m, testing::random_source& draw) {
     default: break;
     }
     if (!m.running() || network.paused(m.place)) return;
+    if (m.disk.level() == durability::none && somebody_is_new() && ends_process(s.what)) return;
     switch (s.what) {
     case step_kind::crash: {
         const bool notice = draw.chance(60);
         fault(notice ? "crash" : "crash without notice");
-        if (m.disk.level() == durability::relaxed && draw.chance(50)) {
+        if (m.disk.level() == durability::relaxed && draw.chance(50) && !somebody_is_new()) {
             fault("power cut");
             m.die("loses its power", notice);
             m.disk.power_cut();
+            m.is_new = true;
             storage_lost(m, std::vector<version_vector>(names.size()));
         } else {
             m.die("crashes", notice);
