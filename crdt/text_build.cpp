@@ -40,12 +40,13 @@ bool text_engine::build(const text_fragment& f, join_scope& s) {
                     return false;
             }
             if (!s.covered.contains(dots)) return false;
+            if (!log_.has_room(dots.size())) return false;
             events.push_back({runs[i].lamport, dots.replica, static_cast<std::uint32_t>(i), deletions});
             size += dots.size();
         }
         return true;
     };
-    if (!take(f.runs, false) || !take(f.deletions, true)) return false;
+    if (!take(f.runs, false) || !take(f.deletions, true) || !log_.has_room(size)) return false;
     std::sort(events.begin(), events.end(), [](const event& a, const event& b) {
         return a.lamport != b.lamport ? a.lamport < b.lamport : a.replica < b.replica;
     });
@@ -58,7 +59,7 @@ bool text_engine::build(const text_fragment& f, join_scope& s) {
     }
     std::vector<linked_run> runs;
     runs.reserve(f.runs.size());
-    std::vector<bool> killed(static_cast<std::size_t>(size)); // by lv
+    std::vector<dot_range> killed;
     std::vector<event> left; // what rests on something that is not here yet, or not older
     for (const event& e : events) {
         if (log_.next(e.deletion ? detail::dots_of(f.deletions[e.index]) : detail::dots_of(f.runs[e.index]))) {
@@ -96,15 +97,17 @@ bool text_engine::build(const text_fragment& f, join_scope& s) {
         saw(d.lamport + d.count - 1);
         s.entered(detail::dots_of(d));
         log_.bury(first->first, first->count);
-        std::fill_n(killed.begin() + first->first, first->count, true);
+        killed.push_back(targets);
     }
     // A tombstone whose deletion is unknown: its sender has pruned that, so it was stable.
-    for (const linked_run& r : runs) {
-        if (log_.at(r.first, r.last).what != text_log::kind::buried) continue;
-        const dot first = log_.identify(r.first).id;
-        for (lv v = r.first; v <= r.last; ++v)
-            if (!killed[v]) settled_.add(dot_range(advanced(first, v - r.first)));
-    }
+    std::sort(killed.begin(), killed.end(), [](const dot_range& a, const dot_range& b) {
+        return dot{a.replica, a.first} < dot{b.replica, b.first};
+    });
+    causal_context known;
+    for (const auto& r : killed) known.add(r);
+    for (const text_run& r : f.runs)
+        if (r.deleted && next(dot_range(r.first)))
+            for (const auto& unknown : known.missing(detail::dots_of(r))) settled_.add(unknown);
     order_characters(runs);
     for (const event& e : left) {
         join_under_way j{s};

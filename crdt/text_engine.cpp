@@ -5,7 +5,6 @@
 #include "utf8.hpp"
 
 #include <algorithm>
-#include <stdexcept>
 #include <utility>
 #include <vector>
 
@@ -366,10 +365,6 @@ void text_engine::drop_what_was_pruned(join_under_way& j) {
 
 void text_engine::join(const text_fragment& f, join_scope& s) {
     if (!well_formed(f)) return;
-    std::uint64_t events = 0;
-    for (const auto& r : f.runs) events += r.count;
-    for (const auto& d : f.deletions) events += d.count;
-    if (events > text_log::max_size - log_.size()) throw std::length_error("rga_text: too many characters");
     if (wasteful()) compact();
     if (s.repairing) return repair(f, s);
     if (join_one(f, s)) return tree_.settle();
@@ -418,7 +413,7 @@ bool text_engine::join_one(const text_fragment& f, join_scope& s) {
     const dot_range dots = detail::dots_of(d), targets = targets_of(d);
     if (!s.covered.contains(dots)) return false;
     const auto p = next(targets);
-    if (!p || p->state != text_state::live || p->dots != targets) return false;
+    if (!p || p->state != text_state::live || p->dots != targets || !log_.has_room(d.count)) return false;
     const std::uint32_t n = p->count();
     log_.erase(d.first, d.lamport, n, d.backward ? p->first + n - 1 : p->first, d.backward);
     set_live(p->first, n, false);
@@ -445,8 +440,10 @@ void text_engine::add(const text_deletion& d) {
         const dot_range targets = targets_of(rest);
         // Of a backward run the last first; what is not here then goes one by one.
         const auto p = next(rest.backward ? dot_range(rest.target) : targets);
-        const bool here = p && dot{p->dots.replica, p->dots.first} == rest.target;
-        if (!here)
+        const bool here = p && dot{p->dots.replica, p->dots.first} == rest.target && log_.has_room(rest.count);
+        if (!log_.has_room(rest.count))
+            n = rest.count;
+        else if (!here)
             n = rest.backward ? 1 : p ? p->dots.first - targets.first : rest.count;
         else
             n = std::min<std::uint64_t>(rest.count, rest.backward ? log_.reach_back(p->first) : p->dots.size());
@@ -564,8 +561,9 @@ void text_engine::meet_known(const text_run& r, const dot_range& part, join_unde
 }
 
 // Puts a run behind its parent. False if that is not there; or if it is not older, which no replica writes: forged
-// text waits for ever, since the order of the tree rests on the ages.
+// text waits for ever, since the order of the tree rests on the ages. So does what there are no more numbers for.
 bool text_engine::attach(const text_run& r, text_state state, std::string_view text) {
+    if (!log_.has_room(r.count)) return false;
     lv parent = text_log::none;
     if (r.parent.seq > 0) {
         if (log_.typing() && r.parent == before(r.first) && log_.continues(r.first, r.lamport)) {

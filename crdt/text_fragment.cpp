@@ -258,16 +258,15 @@ std::vector<text_deletion> read_deletions(compact_input_archive& ar, drift_reade
 } // namespace
 
 bool well_formed(const text_fragment& f) {
-    std::uint64_t points = 0, events = 0;
-    const auto too_many = [&](std::uint64_t n) { return n > max_text_events || (events += n) > max_text_events; };
+    std::uint64_t points = 0;
     for (const auto& r : f.runs) {
-        if (!numbers_fit(r.first, r.count, r.lamport) || r.parent.seq > max_sequence || too_many(r.count)) return false;
+        if (!numbers_fit(r.first, r.count, r.lamport) || r.parent.seq > max_sequence) return false;
         if (r.deleted) continue;
         if (r.count > f.text.size() - points) return false;
         points += r.count;
     }
     for (const auto& d : f.deletions)
-        if (!well_formed(d) || too_many(d.count)) return false;
+        if (!well_formed(d)) return false;
     auto m = measure_utf8(f.text);
     return m && m->points == points && f.lamport <= max_lamport;
 }

@@ -107,7 +107,7 @@ void text_log::too_many() { throw std::length_error("rga_text: too many characte
 
 // True if the dots continue the last run of them.
 bool text_log::number(dot first, std::uint64_t lamport, std::uint32_t n) {
-    if (n > max_size - size_) too_many();
+    if (!has_room(n)) too_many();
     if (continues(first, lamport)) {
         tail_seq_ += n;
         tail_lamport_ += n;

@@ -71,6 +71,7 @@ public:
     };
 
     lv size() const { return size_; }
+    bool has_room(std::uint64_t events) const { return events <= max_size - size_; }
     const text_characters& text() const { return characters_; }
 
     identity identify(lv v) const;

@@ -21,6 +21,9 @@ template <class F> void for_each_carried(const text_fragment& text, F&& f) {
     for (const auto& r : text.runs) f(dot_range(r.first.replica, r.first.seq, r.first.seq + r.count - 1));
     for (const auto& d : text.deletions) f(dot_range(d.first.replica, d.first.seq, d.first.seq + d.count - 1));
 }
+template <class T, class F> void for_each_carried(const list_fragment<T>& list, F&& f) {
+    for_each_carried(list.order, f);
+}
 template <record T, class F> void for_each_carried(const record_fragment<T>& r, F&& f);
 template <class K, crdt V, class F> void for_each_carried(const or_map_fragment<K, V>& map, F&& f) {
     for (const auto& i : map.items) for_each_carried(i.value, f);

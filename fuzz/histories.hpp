@@ -120,6 +120,22 @@ struct texts {
     }
 };
 
+struct lists {
+    using type = rga_list<std::string>;
+    static constexpr bool one_form = true;
+    static constexpr unsigned steps = 4;
+    static void edit(type& l, transaction& tx, unsigned step) {
+        switch (step % 4) {
+        case 0: l.insert(tx, 0, {"one", "two", ""}); break;
+        case 1: l.insert(tx, l.size() / 2, "three"); break;
+        case 2:
+            if (!l.empty()) l.erase(tx, l.size() / 3);
+            break;
+        default: l.push_back(tx, "last");
+        }
+    }
+};
+
 struct address {
     lww_register<std::string> street;
     mv_register<std::optional<std::uint16_t>> zip;

@@ -251,6 +251,7 @@ int main(int argc, char** argv) {
     write_histories<set_maps>(corpus, "or_map");
     write_histories<counter_maps>(corpus, "counter_map");
     write_histories<records>(corpus, "record");
+    write_histories<lists>(corpus, "rga_list");
     write_histories<texts>(corpus, "rga_text");
     write_histories<documents>(corpus, "document");
     return 0;

@@ -8,6 +8,7 @@
 
 #include <random>
 #include <sstream>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -192,6 +193,28 @@ TEST_CASE("rga_text: hostile fragments do no harm") {
             before = d;
         }
     }
+}
+
+TEST_CASE("rga_text: a text that is full refuses edits, and keeps what arrives") {
+    constexpr std::uint64_t most = (std::uint64_t{1} << 29) - 2;
+    writer w{id_c};
+    w.join(hostile({{{id_a, 1}, {}, most - 3, 1, true}}, ""));
+    insert(w, 0, "abc");
+    CHECK_THROWS_AS(insert(w, 0, "d"), std::length_error);
+    CHECK_THROWS_AS(erase(w, 0, 1), std::length_error);
+    CHECK(str(w) == "abc");
+    writer b{id_b};
+    insert(b, 0, "late");
+    b.join(erase(b, 0, 1));
+    w.join(b.state());
+    CHECK(str(w) == "abc");
+    const auto saved = joinery::encode(w.state());
+    CHECK(joinery::encode(joinery::decode<joinery::causal<note>>(saved).value()) == saved);
+    CHECK(b.state().context() == w.state().extract(b.state().context()).covered);
+    w.prune(w.version()); // the tombstones go, and what waited can be read by who gets it
+    writer other{id_d};
+    other.join(w.state());
+    CHECK(other->text.size() >= 3);
 }
 
 TEST_CASE("rga_text: damaged bytes are refused, or are another fragment in its canonical form") {

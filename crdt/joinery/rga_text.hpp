@@ -47,7 +47,8 @@ class text_body;
 ///
 /// Errors, by all functions that take positions or text, before anything is changed: std::out_of_range if
 /// a position or range is not within the text, std::invalid_argument if a position is inside a character
-/// or the text is not valid UTF-8.
+/// or the text is not valid UTF-8; std::length_error if there would be more than 536,870,910 characters and deletions,
+/// what was forgotten by all aside. (More that arrive from others are kept, and passed on, but not shown.)
 ///
 /// Everything takes O(log n) and the size of what is inserted, erased or returned, n the number of runs,
 /// unless it says otherwise. Moved and copied freely (deeply); an empty text is one pointer.

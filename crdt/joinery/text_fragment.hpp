@@ -60,9 +60,6 @@ namespace detail {
 /// Lamport numbers from outside are at most this, so that arithmetic on them cannot overflow.
 inline constexpr std::uint64_t max_lamport = std::uint64_t{1} << 62;
 
-/// A text has at most twice as many characters and deletions in all, pruned ones aside.
-inline constexpr std::uint64_t max_text_events = std::uint64_t{1} << 28;
-
 /// True if counts, numbers and text are consistent. Not required: that runs are sorted or disjoint.
 bool well_formed(const text_fragment& f);
 
