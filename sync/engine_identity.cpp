@@ -95,13 +95,17 @@ bool engine::core::may_publish(collection& c) {
         return false;
     }
     bool together = false; // alone there is nobody to publish to, and members may be cut off
+    bool first = true;
     for (const auto& [who, p] : peers) {
         const auto& v = p.views[c.number];
         if (!p.up || !v.shares) continue;
-        if (v.member || who < id) return false;
         together = true;
+        first &= !v.member && id < who;
     }
-    return together;
+    if (together && first) return true;
+    c.first_answer = now;
+    ask(); // who was a member may wait like us by now
+    return false;
 }
 
 // ---- another instance under our id ----

@@ -249,6 +249,36 @@ TEST_CASE("engine: a storage that fell back is let in like a newcomer, even if w
     CHECK(p.text(0) == "one- three");
 }
 
+TEST_CASE("engine: two that come back without what the other had do not wait for each other for ever") {
+    router r;
+    start(r, {"a", "b"});
+    pages p(r);
+    r.link_all();
+    r.run(2s);
+    p.type(0, 0, "one");
+    r.run(2s);
+    r.cut(0, 1);
+    p.type(0, 3, " two");
+    p.type(1, 0, "zero ");
+    for (std::size_t i = 0; i < 2; ++i) p.restart(i);
+    p.type(0, 7, " three");
+    p.type(1, 0, "minus one, ");
+    const auto before = r.seen.size();
+    r.link(0, 1);
+    r.run(500ms);
+    for (std::size_t i = 0; i < 2; ++i) CHECK(p.held(i));
+    // To the one that would go first the other's first hello, when it was a member still, arrives last.
+    const std::size_t other = r.nodes[0]->engine->id() < r.nodes[1]->engine->id() ? 1 : 0;
+    const auto said = std::find_if(r.seen.begin() + static_cast<std::ptrdiff_t>(before), r.seen.end(),
+                                   [&](auto& e) { return e.from == other && content_of(e.frame).has(is_hello); });
+    REQUIRE(said != r.seen.end());
+    r.wire.push_back(*said);
+    r.run(20s);
+    for (std::size_t i = 0; i < 2; ++i) CHECK_FALSE(p.held(i));
+    p.check_equal();
+    CHECK(p.text(0) == "minus one, zero one two three");
+}
+
 TEST_CASE("engine: what was held in a conflict is made anew, also after a restart that knows of none") {
     router r;
     auto p = start_pages(r, {"a", "b"});
