@@ -414,7 +414,7 @@ struct engine::core {
     void rename_presence(replica_id old);
     void on_presence(const link& k, const joinery::presence& m);
     bool is_news(const joinery::presence& m, const presence_board::entry* e) const;
-    static void forget_presence(presence_board& board, replica_id who);
+    static void hide_presence(presence_board& board, presence_board::entry& e);
     void presence_at_time();
     void write_presence();
     void tell_newcomers(collection& c);

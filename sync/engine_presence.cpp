@@ -104,11 +104,10 @@ bool engine::core::is_news(const joinery::presence& m, const presence_board::ent
     return std::find(e->former.begin(), e->former.end(), m.nonce) == e->former.end();
 }
 
-void engine::core::forget_presence(presence_board& board, replica_id who) {
-    const auto at = board.entries.find(who);
-    board.bytes -= at->second.bytes.size();
-    board.changed |= !at->second.bytes.empty();
-    board.entries.erase(at);
+void engine::core::hide_presence(presence_board& board, presence_board::entry& e) {
+    board.bytes -= e.bytes.size();
+    board.changed |= !e.bytes.empty();
+    e.bytes.clear();
 }
 
 // ---- time ----
@@ -121,16 +120,20 @@ void engine::core::presence_at_time() {
             board.own.due = board.due = true;
         else
             wake(board.own.refresh_at);
-        std::vector<replica_id> expired;
-        for (const auto& [who, e] : board.entries) {
-            if (now < e.expires) {
-                wake(e.expires);
+        for (auto at = board.entries.begin(); at != board.entries.end();) {
+            auto& e = at->second;
+            const auto forget_at = e.expires + options.timings.peer_timeout;
+            if (now >= e.expires && !e.bytes.empty()) {
+                hide_presence(board, e);
+                ++counters.presence_expired;
+            }
+            if (now >= forget_at) {
+                at = board.entries.erase(at);
                 continue;
             }
-            expired.push_back(who);
-            if (!e.bytes.empty()) ++counters.presence_expired;
+            wake(now < e.expires ? e.expires : forget_at);
+            ++at;
         }
-        for (const auto who : expired) forget_presence(board, who);
         if (board.due && now < board.not_before) wake(board.not_before);
     }
 }
@@ -184,8 +187,10 @@ void engine::core::tell_newcomers(collection& c) {
         }
         if (!told.collections.insert(c.number).second) continue;
         auto& board = c.presence;
-        if (const auto at = board.entries.find(who); at != board.entries.end() && at->second.nonce != k.nonce)
-            forget_presence(board, who); // of an instance that is no more
+        if (const auto at = board.entries.find(who); at != board.entries.end() && at->second.nonce != k.nonce) {
+            hide_presence(board, at->second); // of an instance that is no more
+            board.entries.erase(at);
+        }
         message_batch batch;
         if (board.own.sequence > 0 && !board.own.bytes.empty()) batch.add(own_presence(c));
         for (auto& [origin, e] : board.entries)

@@ -13,11 +13,12 @@
 namespace joinery {
 
 struct presence_board {
-    /// Of another replica. One that is gone is kept until it expires, so that what is older does not return.
+    /// Of another replica. One that is gone is kept until it expires, so that what is older does not return; and all
+    /// are kept for a while after that, without their bytes, so that what is still under way does not begin anew.
     struct entry {
         std::uint64_t nonce = 0;
         std::uint64_t sequence = 0;
-        std::vector<std::byte> bytes;      // none: gone
+        std::vector<std::byte> bytes;      // none: gone, or expired
         std::vector<std::uint64_t> former; // nonces of the instances before; the last few
         engine_time changed{0}, expires{0};
         bool due = false; // to be passed on

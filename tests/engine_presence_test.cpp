@@ -175,6 +175,33 @@ TEST_CASE("presence: is repeated while its replica lives, and expires when it do
     }
 }
 
+TEST_CASE("presence: comes to rest in a ring that takes longer to go round than there is time left to live") {
+    router r;
+    auto &a = r.add("a"), &b = r.add("b"), &c = r.add("c"), &d = r.add("d");
+    start_chain(r);
+    r.link(1, 3);
+    r.run(200ms);
+    const names by(r);
+    say(a, "here", 100ms);
+    const auto hop = [&] { // each frame takes 60 ms
+        for (auto n = r.wire.size(); n > 0; --n) r.deliver_next();
+        r.now += 60ms;
+        for (auto& n : r.nodes)
+            if (n->engine) n->engine->tick(r.now);
+        r.flush();
+    };
+    hop();
+    a.crash();
+    CHECK(by.heard_by(b) == texts{{"a", "here"}});
+    for (int i = 0; i < 20; ++i) hop();
+    for (auto* n : {&b, &c, &d}) {
+        CHECK(by.heard_by(*n).empty());
+        CHECK(n->counters().presence_relayed == 1);
+        CHECK(n->counters().presence_expired == 1);
+        CHECK(presence_events(*n) == 2);
+    }
+}
+
 TEST_CASE("presence: one lost frame is made good by the next") {
     router r;
     auto &a = r.add("a"), &b = r.add("b");
