@@ -226,6 +226,7 @@ private:
     text_sequence sequence() const;
     static text_sequence sequence_of(const text_fragment& f);
     void rearrange(const std::vector<dot_range>& order);
+    void forget_wrong_parents();
 
     void prune_tombstones(const version_vector& stable, dot_sink* sink);
     std::vector<dot> parents_of_others(const version_vector& v) const;

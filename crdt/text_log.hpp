@@ -149,6 +149,8 @@ public:
     /// Characters come alive with this text.
     void revive(lv first, std::uint32_t n, std::string_view text);
     void forget(lv first, std::uint32_t n);
+    /// The parent of a character is not what was said.
+    void forget_parent(lv v) { entries_[cut(v)].to = not_kept; }
     /// How many events are gone.
     std::uint32_t forgotten() const { return forgotten_; }
 

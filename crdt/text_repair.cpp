@@ -75,6 +75,20 @@ text_sequence text_engine::sequence_of(const text_fragment& f) {
     return sender.sequence();
 }
 
+// An order in which forged characters stand elsewhere makes them children of others.
+void text_engine::forget_wrong_parents() {
+    std::vector<lv> wrong;
+    tree_.for_each([&](const text_tree::span& s) {
+        log_.for_each(s.first, s.behind() - 1, [&](const text_log::events& e) {
+            if (e.to == text_log::not_kept) return;
+            const lv parent = e.first > s.first ? e.first - 1 : tree_.parent(tree_.find(e.first), log_);
+            const bool gone = e.to != text_log::none && log_.at(e.to, e.to).what == text_log::kind::gone;
+            if (e.to != parent && !gone) wrong.push_back(e.first);
+        });
+    });
+    for (const lv v : wrong) log_.forget_parent(v);
+}
+
 // Brings the characters into an order; those that it does not name go where their keys say.
 void text_engine::rearrange(const std::vector<dot_range>& order) {
     text_tree sorted;
@@ -104,6 +118,7 @@ void text_engine::rearrange(const std::vector<dot_range>& order) {
     });
     tree_ = std::move(sorted);
     journal_.begin_anew();
+    forget_wrong_parents();
 }
 
 } // namespace joinery::detail
