@@ -181,6 +181,7 @@ template <crdt T> delta<T> causal<T>::extract(const causal_context& wanted) cons
     return extract_seen(context_.intersect(wanted));
 }
 
+// NOLINTNEXTLINE(performance-unnecessary-value-param): it is moved from
 template <crdt T> delta<T> causal<T>::extract_seen(causal_context covered) const {
     delta<T> d;
     d.covered = std::move(covered);
