@@ -81,7 +81,8 @@ bool engine::core::make_anew(collection& c) {
 }
 
 // Who joins a group takes what a member has before it says anything. Where all that are left wait to be let in, the
-// one with the least id is the first member again.
+// one that has more than the others is the first member again; of those that have as much, or each something else, the
+// one with the least id.
 bool engine::core::may_publish(collection& c) {
     if (!c.joining || !c.group) return true;
     if (std::any_of(peers.begin(), peers.end(), [&](const auto& p) {
@@ -94,13 +95,15 @@ bool engine::core::may_publish(collection& c) {
         wake(patience_ends);
         return false;
     }
+    const auto mine = public_version(c);
     bool together = false; // alone there is nobody to publish to, and members may be cut off
     bool first = true;
     for (const auto& [who, p] : peers) {
         const auto& v = p.views[c.number];
         if (!p.up || !v.shares) continue;
         together = true;
-        first &= !v.member && id < who;
+        const bool more = v.version.within(mine), less = mine.within(v.version);
+        first &= !v.member && (more == less ? id < who : more);
     }
     if (together && first) return true;
     c.first_answer = now;
