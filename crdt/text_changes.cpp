@@ -61,13 +61,9 @@ std::optional<std::vector<text_change>> text_engine::changes_since(const text_re
     };
     std::vector<change> changes;
     const auto add = [&](lv first, std::uint32_t n, bool inserted) {
-        while (n > 0) {
-            const auto p = tree_.find(first);
-            const std::uint32_t part = std::min(n, tree_.at(p).count() - p.offset);
-            changes.push_back({tree_.rank(p), tree_.points_before(p), first, part, inserted});
-            first += part;
-            n -= part;
-        }
+        for_each_place(first, n, [&](text_tree::place p, std::uint32_t part) {
+            changes.push_back({tree_.rank(p), tree_.points_before(p), tree_.at(p).first + p.offset, part, inserted});
+        });
     };
     const auto known = static_cast<lv>(r.events);
     if (known < log_.size())

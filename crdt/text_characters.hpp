@@ -3,7 +3,7 @@
 
 // Characters in the order in which they arrived, as UTF-8, each found by its number, and which of them are dead. While
 // all are ASCII, a number is a byte; else the bytes and the wide characters before every 64th are counted. What is
-// dead, and what begins a line, is a bit each.
+// dead, and what ends a line, is a bit each.
 
 #include <cstddef>
 #include <cstdint>

@@ -16,6 +16,7 @@
 #include <joinery/text_positions.hpp>
 #include <joinery/transaction.hpp>
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -88,14 +89,16 @@ public:
     /// Does that. `dots` are the transaction's.
     void type_on(transaction& tx, dot d, std::uint64_t pos, char ascii) {
         going_on& g = going_on_;
-        if (d.seq != g.seq || g.count == sizeof g.text) return insert(tx, dot_range(d), pos, {&ascii, 1});
+        if (d.seq != g.seq || g.count == sizeof g.text || !log_.has_room(g.count + 1u))
+            return insert(tx, dot_range(d), pos, {&ascii, 1});
         g.text[g.count++] = ascii;
         ++g.pos;
         ++g.seq;
     }
     void erase_on(transaction& tx, dot d, std::uint64_t pos) {
         going_on& g = going_on_;
-        if (d.seq != g.seq || g.count == UINT8_MAX) return erase(tx, dot_range(d), pos);
+        if (d.seq != g.seq || g.count == UINT8_MAX || !log_.has_room(g.count + 1u))
+            return erase(tx, dot_range(d), pos);
         const bool backward = pos != g.pos;
         g.what = backward ? edits::erasing_backward : edits::erasing_forward;
         --(backward ? g.before : g.behind);
@@ -181,6 +184,14 @@ private:
     dot_range dots_of(const text_tree::span& s) const {
         const dot first = log_.identify(s.first).id;
         return {first.replica, first.seq, first.seq + s.count() - 1};
+    }
+    /// Calls f(place, n) for characters, in pieces of one span each; f may change the tree.
+    template <class F> void for_each_place(lv first, std::uint32_t n, F&& f) const {
+        for (std::uint32_t part = 0; n > 0; first += part, n -= part) {
+            const auto p = tree_.find(first);
+            part = std::min(n, tree_.at(p).count() - p.offset);
+            f(p, part);
+        }
     }
     std::optional<piece> next(dot_range within) const;
     std::optional<text_deletion> next_deletion(dot_range within) const;

@@ -55,12 +55,9 @@ void text_engine::prune_tombstones(const version_vector& stable, dot_sink* sink)
             const auto p = next(rest);
             if (!p) break;
             rest.first = p->dots.last + 1;
-            for (lv v = p->first, behind = v + p->count(); v < behind;) {
-                const auto at = tree_.find(v);
-                const std::uint32_t n = std::min(behind - v, tree_.at(at).count() - at.offset);
-                all.push_back({tree_.rank(at), v, n});
-                v += n;
-            }
+            for_each_place(p->first, p->count(), [&](text_tree::place at, std::uint32_t n) {
+                all.push_back({tree_.rank(at), tree_.at(at).first + at.offset, n});
+            });
         }
     });
     std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.rank > b.rank; });

@@ -81,8 +81,8 @@ bool engine::core::make_anew(collection& c) {
 }
 
 // Who joins a group takes what a member has before it says anything. Where all that are left wait to be let in, the
-// one that has more than the others is the first member again; of those that have as much, or each something else, the
-// one with the least id.
+// one that has the most is the first member again (whoever has all of another's and more, has the most of the two); of
+// those that have as much, the one with the least id.
 bool engine::core::may_publish(collection& c) {
     if (!c.joining || !c.group) return true;
     if (std::any_of(peers.begin(), peers.end(), [&](const auto& p) {
@@ -95,15 +95,20 @@ bool engine::core::may_publish(collection& c) {
         wake(patience_ends);
         return false;
     }
-    const auto mine = public_version(c);
+    const auto events = [](const version_vector& v) {
+        std::uint64_t sum = 0;
+        for (const auto& [who, seq] : v) sum += seq;
+        return sum;
+    };
+    const auto mine = events(public_version(c));
     bool together = false; // alone there is nobody to publish to, and members may be cut off
     bool first = true;
     for (const auto& [who, p] : peers) {
         const auto& v = p.views[c.number];
         if (!p.up || !v.shares) continue;
         together = true;
-        const bool more = v.version.within(mine), less = mine.within(v.version);
-        first &= !v.member && (more == less ? id < who : more);
+        const auto theirs = events(v.version);
+        first &= !v.member && (mine == theirs ? id < who : mine > theirs);
     }
     if (together && first) return true;
     c.first_answer = now;

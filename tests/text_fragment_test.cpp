@@ -199,6 +199,9 @@ TEST_CASE("rga_text: a text that is full refuses edits, and keeps what arrives")
     constexpr std::uint64_t most = (std::uint64_t{1} << 29) - 2;
     writer w{id_c};
     w.join(hostile({{{id_a, 1}, {}, most - 3, 1, true}}, ""));
+    CHECK_THROWS_AS(w.edit([](auto& n, auto& tx) { // keystrokes that go on from one another
+        for (std::size_t i = 0; i < 5; ++i) n.text.insert(tx, i, "d");
+    }), std::length_error);
     insert(w, 0, "abc");
     CHECK_THROWS_AS(insert(w, 0, "d"), std::length_error);
     CHECK_THROWS_AS(erase(w, 0, 1), std::length_error);
