@@ -9,20 +9,21 @@
 
 namespace bench {
 
-namespace {
 std::string processor() {
     std::ifstream info("/proc/cpuinfo");
     for (std::string line; std::getline(info, line);)
         if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
     return "unknown processor";
 }
-constexpr const char* compiler =
+
+const char* const compiler =
 #ifdef __clang__
     "clang " __clang_version__;
 #else
     "g++ " __VERSION__;
 #endif
 
+namespace {
 std::string quoted(std::string_view text) {
     std::string out = "\"";
     for (char c : text) {

@@ -40,6 +40,10 @@ private:
     std::vector<figure> figures_;
 };
 
+/// What the figures are of.
+std::string processor();
+extern const char* const compiler;
+
 double median(std::vector<double> samples);
 
 /// Nanoseconds that one call takes.

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "traces.hpp"
 
-#include <joinery/codec.hpp>
-
 #include <rapidjson/document.h>
 #include <zlib.h>
 
 #include <map>
 #include <memory>
+#include <numeric>
 #include <stdexcept>
 #include <utility>
 
@@ -33,10 +32,28 @@ using branch = std::shared_ptr<text_replica>;
 
 } // namespace
 
-std::size_t trace::patches() const {
-    std::size_t n = 0;
-    for (const auto& t : transactions) n += t.patches.size();
-    return n;
+std::vector<patch> trace::patches() const {
+    std::vector<patch> all;
+    for (const auto& t : transactions) all.insert(all.end(), t.patches.begin(), t.patches.end());
+    return all;
+}
+
+std::size_t size_of(std::span<const update> updates) {
+    return std::accumulate(updates.begin(), updates.end(), std::size_t{0},
+                           [](std::size_t sum, const update& u) { return sum + u.size(); });
+}
+
+std::u32string code_points(std::string_view utf8) {
+    std::u32string out;
+    for (std::size_t i = 0; i < utf8.size();) {
+        const auto lead = static_cast<unsigned char>(utf8[i]);
+        const std::size_t n = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+        char32_t c = n == 1 ? lead : lead & (0xffu >> (n + 1));
+        for (std::size_t k = 1; k < n; ++k) c = (c << 6) | (static_cast<unsigned char>(utf8[i + k]) & 0x3fu);
+        out.push_back(c);
+        i += n;
+    }
+    return out;
 }
 
 std::optional<trace> read_trace(const std::string& folder, const std::string& name) {
@@ -92,9 +109,7 @@ replayed replay(const trace& t) {
         if (id == replica_id{} || here->version()[id] != last[id]) id = replica_id{0x9e3779b97f4a7c15 * next_id++};
         if (here->id() != id)
             here = std::make_shared<text_replica>(id, joinery::causal<joinery::rga_text>(here->state()));
-        for (const auto& p : x.patches)
-            out.deltas.push_back(
-                encode(here->edit([&](joinery::rga_text& text, joinery::transaction& tx) { apply(p, text, tx); })));
+        out.updates.push_back(edited(*here, x.patches));
         last[id] = here->version()[id];
         if (children[i] == 0)
             out.merged.join(here->state());
@@ -109,32 +124,21 @@ trace flattened(const trace& t, const replayed& r) {
     out.name = t.name + "-flat";
     out.end = t.end;
     text_replica reader{replica_id{}};
-    std::u32string was, now;
-    const auto points = [](const std::string& utf8, std::u32string& to) {
-        to.clear();
-        for (std::size_t i = 0; i < utf8.size();) {
-            const auto lead = static_cast<unsigned char>(utf8[i]);
-            const int n = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
-            char32_t c = n == 1 ? lead : lead & (0xff >> (n + 1));
-            for (int k = 1; k < n; ++k)
-                c = (c << 6) | (static_cast<unsigned char>(utf8[i + static_cast<std::size_t>(k)]) & 0x3f);
-            to.push_back(c);
-            i += static_cast<std::size_t>(n);
-        }
-    };
-    for (const auto& bytes : r.deltas) {
-        reader.join(*joinery::decode<text_delta>(bytes));
-        points(reader->str(), now);
-        std::size_t front = 0, back = 0;
-        const auto least = std::min(was.size(), now.size());
-        while (front < least && was[front] == now[front]) ++front;
-        while (back < least - front && was[was.size() - 1 - back] == now[now.size() - 1 - back]) ++back;
-        patch p{static_cast<std::uint32_t>(front), static_cast<std::uint32_t>(was.size() - back - front), {}};
-        p.inserted = reader->substr(front, now.size() - back - front);
+    for (const auto& u : r.updates) {
+        const auto before = reader->revision();
+        const auto length = reader->size();
+        join(reader, u);
+        auto changes = reader->changes_since(before);
+        if (!changes) changes = {{0, length, reader->str()}};
+        if (changes->empty()) continue;
         auto& x = out.transactions.emplace_back();
         if (out.transactions.size() > 1) x.parents.push_back(static_cast<std::uint32_t>(out.transactions.size() - 2));
-        x.patches.push_back(std::move(p));
-        std::swap(was, now);
+        std::size_t position = 0;
+        for (const auto& c : *changes) {
+            position += c.retain;
+            x.patches.push_back({static_cast<std::uint32_t>(position), static_cast<std::uint32_t>(c.erase), c.insert});
+            position += code_points(c.insert).size();
+        }
     }
     return out;
 }

@@ -3,13 +3,16 @@
 
 // Real editing histories, as in github.com/josephg/editing-traces and egwalker-paper: gzip'ed JSON.
 
+#include <joinery/codec.hpp>
 #include <joinery/replica.hpp>
 #include <joinery/rga_text.hpp>
 
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace bench {
@@ -33,7 +36,7 @@ struct trace {
     bool concurrent = false; ///< not every transaction follows the one before
     std::vector<trace_transaction> transactions;
     std::string end;
-    std::size_t patches() const;
+    std::vector<patch> patches() const;
 };
 
 /// None if there is no such file. Throws std::runtime_error if it cannot be read.
@@ -41,21 +44,37 @@ std::optional<trace> read_trace(const std::string& folder, const std::string& na
 
 using text_replica = joinery::replica<joinery::rga_text>;
 using text_delta = joinery::delta<joinery::rga_text>;
+/// An encoded delta, as others are sent it.
+using update = std::vector<std::byte>;
 
-inline void apply(const patch& p, joinery::rga_text& text, joinery::transaction& tx) {
-    if (p.erased > 0) text.erase(tx, p.position, p.erased);
-    if (!p.inserted.empty()) text.insert(tx, p.position, p.inserted);
+/// Makes all patches in one transaction.
+inline text_delta edit(text_replica& r, std::span<const patch> patches) {
+    return r.edit([&](joinery::rga_text& text, joinery::transaction& tx) {
+        for (const auto& p : patches) {
+            if (p.erased > 0) text.erase(tx, p.position, p.erased);
+            if (!p.inserted.empty()) text.insert(tx, p.position, p.inserted);
+        }
+    });
 }
 
-/// What replicas make of a trace: one delta for each patch, in an order in which causes come first, and the merged
-/// text. An agent that goes on where it did not stop is another replica from there on.
+inline update edited(text_replica& r, std::span<const patch> patches) { return joinery::encode(edit(r, patches)); }
+
+inline void join(text_replica& r, std::span<const std::byte> update) { r.join(*joinery::decode<text_delta>(update)); }
+
+std::size_t size_of(std::span<const update> updates);
+
+std::u32string code_points(std::string_view utf8);
+
+/// What replicas make of a trace: one update for each transaction, in an order in which causes come first, and the
+/// merged text. An agent that goes on where it did not stop is another replica from there on.
 struct replayed {
-    std::vector<std::vector<std::byte>> deltas; ///< encoded
+    std::vector<update> updates;
     joinery::causal<joinery::rga_text> merged;
 };
 replayed replay(const trace& t);
 
-/// The same text, by edits that follow one another: as one replica sees them that gets the deltas in this order.
+/// The same text, by edits that follow one another: as one replica sees them that gets the updates in this order. What
+/// does not change its text is left out.
 trace flattened(const trace& t, const replayed& r);
 
 } // namespace bench
