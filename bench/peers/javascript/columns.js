@@ -13,7 +13,8 @@ const READER = 0xfffffffe; // not an agent of a trace
 const LIMIT = 60_000;
 /** The same for the history of several writers, which is made once. */
 const HISTORY_LIMIT = 180_000;
-const WHOLE = ['merge', 'heap_merge', 'save', 'bytes', 'bytes_zstd', 'open'];
+const REMOTE = ['remote', 'remote_batch', 'heap_remote'];
+const WHOLE = ['merge', 'heap_merge', 'save', 'bytes', 'open'];
 
 function check(replica, text) {
   assert(replica.content() === text, 'another text');
@@ -34,7 +35,7 @@ function sequential(Peer, report, patches, end) {
     return time;
   });
   if (report.wants('heap_local')) report.figure('heap_local', '', heapKib(replayed), 'KiB', 1);
-  const keystrokes = ['local_delta', 'bytes_per_keystroke', 'remote', 'remote_batch', 'heap_remote'];
+  const keystrokes = ['local_delta', 'bytes_per_keystroke', ...REMOTE];
   if (!report.wants(...keystrokes, ...WHOLE)) return;
 
   // A document with the history of one edit for each patch, and its updates.
@@ -63,6 +64,30 @@ function sequential(Peer, report, patches, end) {
     return time;
   });
 
+  remote(Peer, report, updates, end);
+  whole(Peer, report, writer, end);
+}
+
+/** A trace of several writers. */
+function concurrent(Peer, report, txns, end) {
+  if (!report.wants(...REMOTE, ...WHOLE)) return;
+  let updates;
+  try {
+    updates = makeConcurrently(Peer, txns, HISTORY_LIMIT);
+  } catch (error) {
+    if (!(error instanceof TooLong)) throw error;
+    report.skip('takes too long to make the history');
+    return;
+  }
+  const all = new Peer(READER);
+  all.applyAll(updates);
+  check(all, end);
+  remote(Peer, report, updates, end);
+  whole(Peer, report, all, end);
+}
+
+/** Updates that an empty replica gets. */
+function remote(Peer, report, updates, end) {
   const inTime = report.time('remote', '', 'ms', 1, () => {
     const replica = new Peer(READER);
     const clock = new Deadline(LIMIT);
@@ -87,22 +112,6 @@ function sequential(Peer, report, patches, end) {
     };
     report.figure('heap_remote', '', heapKib(applied), 'KiB', 1);
   }
-  whole(Peer, report, writer, end);
-}
-
-/** A trace of several writers. */
-function concurrent(Peer, report, txns, end) {
-  if (!report.wants(...WHOLE)) return;
-  const all = new Peer(READER);
-  try {
-    all.applyAll(makeConcurrently(Peer, txns, HISTORY_LIMIT));
-  } catch (error) {
-    if (!(error instanceof TooLong)) throw error;
-    report.skip('takes too long to make the history');
-    return;
-  }
-  check(all, end);
-  whole(Peer, report, all, end);
 }
 
 /** What is done with a whole document at once. */
@@ -126,7 +135,6 @@ function whole(Peer, report, document, end) {
     });
     const saved = document.save(format);
     report.figure('bytes', format, saved.length, 'bytes', 1);
-    report.figure('bytes_zstd', format, null, 'bytes', 0); // not every node has zstd
     report.time('open', format, 'ms', 1, () => {
       const clock = new Deadline();
       const text = Peer.open(READER, format, saved).content();

@@ -4,15 +4,14 @@
 const { Model } = require('json-joy/lib/json-crdt');
 const { Patch, s } = require('json-joy/lib/json-crdt-patch');
 
-/** Session ids below are reserved. */
-const FIRST_SESSION = 0x10000;
+const { idOf } = require('./measure.js');
 
 class Document {
   static package = 'json-joy';
   static formats = [''];
 
   /** The schema makes the same empty text, by the global session, in every replica: nobody needs the patch for that. */
-  constructor(agent, model = Model.create(s.str(''), FIRST_SESSION + agent)) {
+  constructor(agent, model = Model.create(s.str(''), idOf(agent, 53))) {
     this.model = model;
     model.api.flush();
     this.text = model.api.str([]);
@@ -57,7 +56,7 @@ class Document {
   }
 
   static open(agent, format, saved) {
-    return new Document(agent, Model.load(saved, FIRST_SESSION + agent));
+    return new Document(agent, Model.load(saved, idOf(agent, 53)));
   }
 
   content() {

@@ -3,13 +3,15 @@
 
 const Y = require('yjs');
 
+const { idOf } = require('./measure.js');
+
 class Document {
   static package = 'yjs';
   static formats = ['v1', 'v2'];
 
   constructor(agent) {
     this.doc = new Y.Doc();
-    this.doc.clientID = agent + 1;
+    this.doc.clientID = idOf(agent, 32);
     this.text = this.doc.getText('text');
     /** Where transactions put their updates, once someone wants them. */
     this.sent = null;
@@ -64,7 +66,7 @@ class Document {
     const document = new Document(-1); // as nobody: it would take another id for one that has edited before
     if (format === 'v1') Y.applyUpdate(document.doc, saved);
     else Y.applyUpdateV2(document.doc, saved);
-    document.doc.clientID = agent + 1;
+    document.doc.clientID = idOf(agent, 32);
     return document;
   }
 

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 use ::automerge::transaction::Transactable;
 use ::automerge::{ActorId, Automerge, Change, ObjId, ObjType, ReadDoc, ROOT};
 
-use crate::peer::{Content, Peer};
+use crate::peer::{id, Content, Peer};
 use crate::traces::Patch;
 
 pub struct Document {
@@ -13,7 +13,7 @@ pub struct Document {
 }
 
 fn actor(agent: u32) -> ActorId {
-    ActorId::from(agent.to_be_bytes())
+    ActorId::from(id(agent, 64).to_be_bytes().repeat(2))
 }
 
 /// The change that makes the text object. Every replica begins with it.

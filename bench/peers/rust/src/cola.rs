@@ -6,8 +6,11 @@ use ::cola::{Deletion, EncodedReplica, Insertion, Replica};
 use bincode::Options;
 use serde::{Deserialize, Serialize};
 
-use crate::peer::{Content, Peer};
+use crate::peer::{id, Content, Peer};
 use crate::traces::Patch;
+
+/// All replicas are forks of an empty one, whose id this is.
+const EMPTY: u64 = 1;
 
 pub struct Document(Replica);
 
@@ -21,17 +24,12 @@ fn codec() -> impl Options {
     bincode::DefaultOptions::new()
 }
 
-/// All replicas are forks of an empty one. Ids begin at 1, which is that one's.
-fn id(agent: u32) -> u64 {
-    agent as u64 + 2
-}
-
 impl Peer for Document {
     const CRATE: &'static str = "cola-crdt";
     const NAME: &'static str = "cola";
 
     fn new(agent: u32) -> Self {
-        Document(Replica::new(1, 0).fork(id(agent)))
+        Document(Replica::new(EMPTY, 0).fork(id(agent, 64)))
     }
 
     fn replay(&mut self, patches: &[Patch]) {
@@ -96,7 +94,7 @@ impl Peer for Document {
 
     fn open(agent: u32, _: &str, saved: &[u8]) -> Self {
         let encoded: EncodedReplica = codec().deserialize(saved).expect("a saved replica");
-        Document(Replica::decode(id(agent), &encoded).expect("a saved replica"))
+        Document(Replica::decode(id(agent, 64), &encoded).expect("a saved replica"))
     }
 
     fn content(&self) -> Content {

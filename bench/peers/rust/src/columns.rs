@@ -46,8 +46,8 @@ pub fn sequential<P: Peer>(report: &Report, patches: &[Patch], end: &str) {
         let heap = heap_kib(|| replayed::<P>(patches));
         report.figure("heap_local", "", Some(heap), "KiB", 1);
     }
-    let keystrokes = ["local_delta", "bytes_per_keystroke", "remote", "remote_batch", "heap_remote"];
-    if !report.wants_any(&keystrokes) && !report.wants_any(&WHOLE) {
+    let keystrokes = ["local_delta", "bytes_per_keystroke"];
+    if !report.wants_any(&[&keystrokes[..], &REMOTE, &WHOLE].concat()) {
         return;
     }
 
@@ -56,7 +56,7 @@ pub fn sequential<P: Peer>(report: &Report, patches: &[Patch], end: &str) {
     let mut writer = P::new(WRITER);
     if Deadline::of(LIMIT).each(patches, |patch| updates.push(writer.edit(from_ref(patch)))).is_none() {
         report.skip("an edit for each keystroke takes too long, nothing else is measured");
-        for column in keystrokes {
+        for column in keystrokes.into_iter().chain(REMOTE) {
             report.figure(column, "", None, "", 0);
         }
         return;
@@ -77,39 +77,14 @@ pub fn sequential<P: Peer>(report: &Report, patches: &[Patch], end: &str) {
     });
     drop(sent);
 
-    let in_time = report.time("remote", "", "ms", 1.0, || {
-        let mut replica = P::new(READER);
-        let clock = Deadline::of(LIMIT);
-        clock.each(&updates, |update| replica.apply(update))?;
-        let time = clock.elapsed();
-        check(&replica, end);
-        Some(time)
-    });
-    let at_once: Vec<&[u8]> = updates.iter().map(Vec::as_slice).collect();
-    report.time("remote_batch", "", "ms", 1.0, || {
-        let mut replica = P::new(READER);
-        let start = Instant::now();
-        replica.apply_all(&at_once);
-        let time = start.elapsed();
-        check(&replica, end);
-        Some(time)
-    });
-    drop(at_once);
-    if report.wants("heap_remote") && in_time {
-        let heap = heap_kib(|| {
-            let mut replica = P::new(READER);
-            updates.iter().for_each(|update| replica.apply(update));
-            replica
-        });
-        report.figure("heap_remote", "", Some(heap), "KiB", 1);
-    }
+    remote::<P>(report, &updates, end);
     drop(updates);
     whole(report, writer, end);
 }
 
 /// A trace of several writers: each edits a replica of its own, with what it had seen merged.
 pub fn concurrent<P: Peer>(report: &Report, txns: &[Txn], end: &str) {
-    if !report.wants_any(&WHOLE) {
+    if !report.wants_any(&[&REMOTE[..], &WHOLE].concat()) {
         return;
     }
     let mut replicas: HashMap<u32, (P, usize)> = HashMap::new(); // of each agent, with its last transaction
@@ -143,7 +118,40 @@ pub fn concurrent<P: Peer>(report: &Report, txns: &[Txn], end: &str) {
     let mut all = P::new(READER);
     all.apply_all(&updates.iter().map(Vec::as_slice).collect::<Vec<_>>());
     check(&all, end);
+    remote::<P>(report, &updates, end);
+    drop(updates);
     whole(report, all, end);
+}
+
+const REMOTE: [&str; 3] = ["remote", "remote_batch", "heap_remote"];
+
+/// Updates that an empty replica gets.
+fn remote<P: Peer>(report: &Report, updates: &[Vec<u8>], end: &str) {
+    let in_time = report.time("remote", "", "ms", 1.0, || {
+        let mut replica = P::new(READER);
+        let clock = Deadline::of(LIMIT);
+        clock.each(updates, |update| replica.apply(update))?;
+        let time = clock.elapsed();
+        check(&replica, end);
+        Some(time)
+    });
+    let at_once: Vec<&[u8]> = updates.iter().map(Vec::as_slice).collect();
+    report.time("remote_batch", "", "ms", 1.0, || {
+        let mut replica = P::new(READER);
+        let start = Instant::now();
+        replica.apply_all(&at_once);
+        let time = start.elapsed();
+        check(&replica, end);
+        Some(time)
+    });
+    if report.wants("heap_remote") && in_time {
+        let heap = heap_kib(|| {
+            let mut replica = P::new(READER);
+            updates.iter().for_each(|update| replica.apply(update));
+            replica
+        });
+        report.figure("heap_remote", "", Some(heap), "KiB", 1);
+    }
 }
 
 const WHOLE: [&str; 6] = ["merge", "heap_merge", "save", "bytes", "bytes_zstd", "open"];

@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex};
 
 use ::loro::{ExportMode, LoroDoc, LoroText, Subscription};
 
-use crate::peer::{Content, Peer};
+use crate::peer::{id, Content, Peer};
 use crate::traces::Patch;
 
 pub struct Document {
@@ -16,7 +16,7 @@ pub struct Document {
 impl Document {
     fn with(doc: LoroDoc, agent: u32) -> Self {
         doc.set_record_timestamp(false);
-        doc.set_peer_id(agent as u64 + 1).expect("no edits before");
+        doc.set_peer_id(id(agent, 64)).expect("no edits before");
         let text = doc.get_text("text");
         Document { doc, text, sent: None }
     }

@@ -54,6 +54,12 @@ pub trait Peer: Sized {
     fn content(&self) -> Content;
 }
 
+/// An agent's id, as long as those that a library draws at random: short ones would make short updates. In the order of the
+/// agents, which decides in what order some peers put what agents of friendsforever insert at one place.
+pub fn id(agent: u32, bits: u32) -> u64 {
+    (1 << (bits - 1)) | (agent as u64 & 0x7fff_ffff)
+}
+
 /// The version of a crate, as locked.
 pub fn version(name: &str) -> &'static str {
     let lock = include_str!("../Cargo.lock");

@@ -7,7 +7,7 @@ use ::yrs::{
     Update,
 };
 
-use crate::peer::{Content, Peer};
+use crate::peer::{id, Content, Peer};
 use crate::traces::Patch;
 
 pub struct Document {
@@ -40,7 +40,7 @@ impl Peer for Document {
         // Its items count in UTF-16 units, so these offsets cost nothing. They are code points too where all characters
         // are of the basic plane, as those of the traces are.
         let offset_kind = OffsetKind::Utf16;
-        let client_id = ClientID::new(agent as u64 + 1);
+        let client_id = ClientID::new(id(agent, 53));
         let doc = Doc::with_options(Options { offset_kind, ..Options::with_client_id(client_id) });
         let text = doc.get_or_insert_text("text");
         Document { doc, text }
