@@ -3,6 +3,68 @@
 
 namespace joinery::detail {
 
+void delta_head::write(compact_output_archive& ar) const {
+    if (covered.range_count() != 1) {
+        ar.byte(parts);
+        return ar.write(covered);
+    }
+    const dot_range& dots = covered.ranges().front();
+    const bool one = dots.first == dots.last;
+    ar.byte(static_cast<std::uint8_t>(how ? brief | (one ? 0 : several) | *how : parts | (one ? one_dot : one_range)));
+    ar.write_first({dots.replica, dots.first});
+    if (!one) ar.varint(dots.last - dots.first - 1);
+}
+
+delta_head delta_head::read(compact_input_archive& ar) {
+    delta_head h;
+    const std::uint8_t first = ar.byte();
+    if (first <= all_parts) {
+        h.parts = first;
+        ar.unrenamed([&] { h.covered = ar.read_causal_context(); });
+        if (h.covered.range_count() == 1) ar.fail(decode_error::non_canonical);
+        return h;
+    }
+    const bool is_brief = (first & brief) != 0;
+    if (!is_brief && (first & one_dot) && (first & one_range)) ar.fail(decode_error::invalid_value);
+    const bool more = (first & (is_brief ? several : one_range)) != 0;
+    if (is_brief) h.how = first & all_of_brief;
+    h.parts = is_brief ? std::uint8_t{fragment} : first & all_parts;
+    const dot d = ar.read_first_dot();
+    std::uint64_t last = d.seq;
+    if (more) {
+        const std::uint64_t length = ar.varint();
+        if (d.seq >= max_sequence || length > max_sequence - d.seq - 1) ar.fail(decode_error::invalid_value);
+        last += length + 1;
+    }
+    h.covered.add({d.replica, d.seq, last});
+    return h;
+}
+
+std::optional<edit_start> edit_start::of(std::span<const std::byte> delta) {
+    std::size_t at = 0;
+    const auto byte = [&] { return at < delta.size() ? std::to_integer<std::uint64_t>(delta[at++]) : (++at, 0); };
+    const auto varint = [&] {
+        std::uint64_t n = 0, b = 0x80;
+        unsigned shift = 0;
+        for (; shift < 63 && b >= 0x80; shift += 7) n |= ((b = byte()) & 0x7f) << shift;
+        if (b == 0 && shift > 7) at = delta.size() + 1; // not the shortest
+        return n;
+    };
+    const auto first = static_cast<std::uint8_t>(byte());
+    const bool brief = (first & delta_head::brief) != 0;
+    if (first <= delta_head::all_parts || (!brief && first > delta_head::one_range + delta_head::all_parts))
+        return std::nullopt;
+    std::uint64_t replica = 0;
+    for (unsigned k = 0; k < 8; ++k) replica |= byte() << (8 * k);
+    edit_start s{{replica_id{replica}, 0, 0}, 0};
+    s.dots.first = s.dots.last = varint();
+    s.rest = at;
+    if (first & (brief ? delta_head::several : delta_head::one_range)) s.dots.last += varint() + 1;
+    if (at > delta.size() || s.dots.first == 0 || s.dots.last > max_sequence || s.dots.last < s.dots.first)
+        return std::nullopt;
+    return s;
+}
+
 void write_kills(compact_output_archive& ar, const kills& k) {
     if (k.dots.size() == 1 && k.runs.empty()) {
         ar.varint(0);

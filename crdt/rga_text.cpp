@@ -25,7 +25,7 @@ std::uint64_t size_of(const detail::text_body* body, unit u) {
 detail::text_tree::position checked(const detail::text_body* body, unit u, std::size_t n) {
     if (n > size_of(body, u)) throw std::out_of_range("rga_text: position beyond the end");
     if (!body) return {};
-    const auto at = body->read([&](const text_engine& text) { return text.locate(u, n); });
+    const auto at = body->locate(u, n);
     if (!at.exact) throw std::invalid_argument("rga_text: position inside a character");
     return at;
 }
@@ -158,10 +158,8 @@ void rga_text::visit(std::size_t pos, std::size_t n, void* context, void (*f)(vo
     if (pos > size()) throw std::out_of_range("rga_text: position beyond the end");
     if (!body_) return;
     n = std::min(n, size() - pos);
-    body_->read([&](const text_engine& text) {
-        text.read(static_cast<std::uint32_t>(pos), static_cast<std::uint32_t>(n),
-                  [&](std::string_view chunk) { f(context, chunk); });
-    });
+    body_->visit(static_cast<std::uint32_t>(pos), static_cast<std::uint32_t>(n),
+                 [&](std::string_view chunk) { f(context, chunk); });
 }
 
 std::size_t rga_text::lines() const { return size_of(body_.get(), unit::newlines) + 1; }
@@ -249,6 +247,13 @@ std::uint64_t rga_text::digest(const causal_context&) const {
 void rga_text::extract(const causal_context& wanted, fragment& out) const {
     out = {};
     if (!body_) return;
+    if (const auto& columns = body_->columns()) {
+        const auto asked = [&](const auto& part) { return wanted.contains(columns->dots(part)); };
+        if (std::all_of(columns->stretches().begin(), columns->stretches().end(), asked)) {
+            out.columns = columns;
+            return;
+        }
+    }
     if (body_->packed()) {
         out = body_->fragment();
         const auto asked = [&](const text_run& r) { return wanted.contains(detail::dots_of(r)); };
@@ -258,11 +263,13 @@ void rga_text::extract(const causal_context& wanted, fragment& out) const {
 }
 
 void rga_text::extract_rest(fragment& out) const {
-    if (body_ && !body_->packed()) body_->engine().extract_rest(out);
+    if (body_ && !body_->packed() && !out.columns)
+        body_->read([&](const text_engine& text) { text.extract_rest(out); });
 }
 
 void rga_text::join(const fragment& f, join_scope& s) {
     if (!body_ && f.empty()) return;
+    if (f.columns && !s.repairing && body().adopt(f.columns, s)) return;
     body().engine().join(f, s);
     body_->pack_new();
 }
@@ -281,6 +288,7 @@ void rga_text::prune(const version_vector& stable, std::span<const dot_range> se
 
 // Parents among tombstones are incidental, too.
 void rga_text::keep_live(fragment& f) {
+    f.spell_out();
     fragment live;
     std::string_view rest = f.text;
     for (const auto& r : f.runs) {
@@ -295,10 +303,13 @@ void rga_text::keep_live(fragment& f) {
 }
 
 void rga_text::known_removed(const causal_context& dots, causal_context& out) const {
-    if (body_ && !body_->packed()) body_->engine().known_removed(dots, out);
+    if (body_ && !body_->packed()) body_->read([&](const text_engine& text) { text.known_removed(dots, out); });
 }
 
-bool rga_text::vacant() const { return !body_ || (!body_->packed() && body_->engine().vacant()); }
+bool rga_text::vacant() const {
+    if (!body_) return true;
+    return !body_->packed() && !body_->columns() && body_->read([](const text_engine& text) { return text.vacant(); });
+}
 std::uint64_t rga_text::max_lamport() const {
     return body_ ? body_->read([](const text_engine& text) { return text.max_lamport(); }) : 0;
 }

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// What an rga_text owns: an engine, or the encoded fragment of a text that is small and has just come to be. Most texts
-// among many are written once: so they take no more than their bytes until they are changed again.
+// What an rga_text owns: an engine; or columns, of a text that was read whole and has not been changed since; or the
+// encoded fragment of a text that is small and has just come to be. Most texts among many are written once: so they
+// take no more than their bytes until they are changed again.
 
+#include "text_columns.hpp"
 #include "text_engine.hpp"
 
 #include <cstddef>
@@ -25,16 +27,21 @@ public:
         engine_->flush();
         return engine_->size();
     }
-    /// Calls f(const text_engine&) with what this holds, unpacked for as long as the call takes. O(size of a small
-    /// text).
+    /// Calls f(const text_engine&) with what this holds, unpacked for as long as the call takes: O(n) unless there is
+    /// an engine.
     template <class F> decltype(auto) read(F&& f) const {
         if (engine_) {
             engine_->flush();
             return f(static_cast<const text_engine&>(*engine_));
         }
-        text_engine unpacked;
-        unpack(unpacked);
-        return f(static_cast<const text_engine&>(unpacked));
+        const auto unpacked = unpack();
+        return f(static_cast<const text_engine&>(*unpacked));
+    }
+    /// As text_engine has them: O(n / 64) in columns.
+    text_tree::position locate(text_tree::unit u, std::uint64_t n) const;
+    template <class F> void visit(std::uint32_t first, std::uint32_t points, F&& f) const {
+        if (columns_) return f(columns_->text().text(first, points));
+        read([&](const text_engine& e) { e.read(first, points, f); });
     }
     /// For changes.
     text_engine& engine();
@@ -42,6 +49,10 @@ public:
     text_engine* edited() { return engine_.get(); }
     /// True if it is packed: then nothing of it is dead, and all is one fragment.
     bool packed() const { return !engine_ && !bytes_.empty(); }
+    /// Null unless that is what there is.
+    const std::shared_ptr<const text_columns>& columns() const { return columns_; }
+    /// Takes the columns, if this is empty and the delta brings all that they have.
+    bool adopt(const std::shared_ptr<const text_columns>& columns, join_scope& s);
     text_fragment fragment() const;
     /// Packs what has never been changed since it came to be, if it is small. `engine()` is no more.
     void pack_new();
@@ -50,12 +61,13 @@ public:
 
 private:
     std::unique_ptr<text_engine> engine_;
+    std::shared_ptr<const text_columns> columns_;
     std::vector<std::byte> bytes_;
-    text_measure size_;         // if packed
+    text_measure size_;         // unless there is an engine
     std::uint64_t history_ = 0; // and what it was before
     bool new_ = false;
 
-    void unpack(text_engine& to) const;
+    std::unique_ptr<text_engine> unpack() const;
 };
 
 } // namespace joinery::detail

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "text_engine.hpp"
 
+#include "text_columns.hpp"
 #include "utf8.hpp"
 
 #include <algorithm>
 #include <cstddef>
+#include <numeric>
+#include <string>
 #include <vector>
 
 // A whole history joined into an empty text: first the log, in the order of the Lamport numbers, then the order of the
@@ -108,7 +111,10 @@ bool text_engine::build(const text_fragment& f, join_scope& s) {
     for (const text_run& r : f.runs)
         if (r.deleted && next(dot_range(r.first)))
             for (const auto& unknown : known.missing(detail::dots_of(r))) settled_.add(unknown);
-    order_characters(runs);
+    for_each_ordered(runs, [&](const text_log::events& e, bool live) {
+        tree_.append(e.first, e.count(), live, live ? log_.measure(e.first, e.count()) : text_measure{}, log_);
+    });
+    tree_.complete(log_);
     for (const event& e : left) {
         join_under_way j{s};
         e.deletion ? enter(f.deletions[e.index], s) : enter(f.runs[e.index], texts[e.index], j);
@@ -119,34 +125,53 @@ bool text_engine::build(const text_fragment& f, join_scope& s) {
     return true;
 }
 
-// From each character to its children, the greatest key first; the rest of its own run is one of them.
-void text_engine::order_characters(std::vector<linked_run>& runs) {
-    std::sort(runs.begin(), runs.end(), [&](const linked_run& a, const linked_run& b) {
+// From each character to its children, the greatest key first; the rest of its own run is one of them. Calls
+// f(const text_log::events&, bool live) for all of these, in order.
+template <class F> void text_engine::for_each_ordered(std::vector<linked_run>& runs, F&& f) const {
+    // Children by parent, found from the least of 64 parents on; those of the start come last.
+    constexpr lv block = 64;
+    const auto block_of = [&](lv parent) { return std::min(parent, log_.size()) / block; };
+    std::vector<std::uint32_t> begin(log_.size() / block + 2);
+    for (const auto& r : runs) ++begin[block_of(r.parent) + 1];
+    for (std::size_t b = 1; b < begin.size(); ++b) begin[b] += begin[b - 1];
+    std::vector<linked_run> children(runs.size());
+    auto next = begin;
+    for (const auto& r : runs) children[next[block_of(r.parent)]++] = r;
+    const auto sooner = [&](const linked_run& a, const linked_run& b) {
         return a.parent != b.parent ? a.parent < b.parent : log_.less(a.first, b.first);
-    });
+    };
+    for (std::size_t b = 0; b + 1 < begin.size(); ++b) {
+        const auto first = children.begin() + begin[b], last = children.begin() + begin[b + 1];
+        if (!std::is_sorted(first, last, sooner)) std::sort(first, last, sooner);
+    }
+    const auto children_from = [&](lv v) {
+        auto at = children.begin() + begin[block_of(v)];
+        while (at != children.end() && at->parent < v) ++at;
+        return at;
+    };
     struct segment {
         lv first, last;
     };
     std::vector<segment> open;
-    const auto children_from = [&](lv v) {
-        return std::lower_bound(runs.begin(), runs.end(), v,
-                                [](const linked_run& r, lv parent) { return r.parent < parent; });
-    };
-    for (auto r = children_from(text_log::none); r != runs.end(); ++r) open.push_back({r->first, r->last});
+    for (auto r = children_from(text_log::none); r != children.end(); ++r) open.push_back({r->first, r->last});
     while (!open.empty()) {
         const segment s = open.back();
         open.pop_back();
         auto child = children_from(s.first);
-        const lv last = child != runs.end() ? std::min(child->parent, s.last) : s.last;
+        const lv last = child != children.end() ? std::min(child->parent, s.last) : s.last;
         log_.for_each(s.first, last, [&](const text_log::events& e) {
             for (lv v = e.first; v <= e.last;) {
                 const auto [live, n] = log_.lives(e, v);
-                tree_.append(v, n, live, log_);
+                text_log::events part = e;
+                part.first = v;
+                part.last = v + n - 1;
+                part.characters += v - e.first;
+                f(part, live);
                 v += n;
             }
         });
         bool continued = last == s.last;
-        for (; child != runs.end() && child->parent == last; ++child) {
+        for (; child != children.end() && child->parent == last; ++child) {
             if (!continued && log_.less(last + 1, child->first)) {
                 open.push_back({last + 1, s.last});
                 continued = true;
@@ -155,6 +180,126 @@ void text_engine::order_characters(std::vector<linked_run>& runs) {
         }
         if (!continued) open.push_back({last + 1, s.last});
     }
+}
+
+void text_engine::join(const text_fragment& f) {
+    causal_context all;
+    for (const auto& r : f.runs) all.add(detail::dots_of(r));
+    for (const auto& d : f.deletions) all.add(detail::dots_of(d));
+    const causal_context seen;
+    const removal_log log;
+    join_scope scope{seen, all, log};
+    join(f, scope);
+}
+
+text_engine::text_engine(const text_columns& c) {
+    const auto entries = c.entries();
+    const auto stretches = c.stretches();
+    text_bits dead(c.size() / 64 + 1);
+    for (const auto& e : entries)
+        if (e.what != text_columns::kind::inserted) set_bits(dead, e.lowest_target(), e.count);
+    for (const auto& r : c.settled()) {
+        set_bits(dead, r.first, r.count);
+        for (lv n = r.first, behind = r.first + r.count; n < behind;) {
+            const auto& s = c.stretch_of(n);
+            const lv last = std::min(behind, s.first + s.count) - 1;
+            const dot first = advanced(s.first_dot, n - s.first);
+            settled_.add({first.replica, first.seq, first.seq + (last - n)});
+            n = last + 1;
+        }
+    }
+    // Events get their lvs in the order of their Lamport numbers, which is mostly that of the dots.
+    std::vector<std::uint32_t> order(entries.size());
+    std::iota(order.begin(), order.end(), 0u);
+    const auto lamport_of = [&](lv number) {
+        const auto& s = c.stretch_of(number);
+        return s.lamport + (number - s.first);
+    };
+    bool in_order = true;
+    for (std::size_t i = 1; i < stretches.size(); ++i)
+        in_order = in_order && stretches[i].lamport >= stretches[i - 1].lamport + stretches[i - 1].count;
+    std::vector<lv> numbers; // the lv of each entry's first event
+    if (!in_order) {
+        std::vector<std::uint64_t> lamports;
+        lamports.reserve(entries.size());
+        for (const auto& e : entries) lamports.push_back(lamport_of(e.first));
+        std::stable_sort(order.begin(), order.end(),
+                         [&](std::uint32_t a, std::uint32_t b) { return lamports[a] < lamports[b]; });
+        numbers.resize(entries.size());
+        lv next = 0;
+        for (const auto i : order) {
+            numbers[i] = next;
+            next += entries[i].count;
+        }
+    }
+    struct numbered {
+        lv first;
+        lv count; // that follow in both
+    };
+    const auto numbered_as = [&](lv number) -> numbered {
+        if (in_order) return {number, c.size() - number};
+        const auto e = std::upper_bound(entries.begin(), entries.end(), number,
+                                        [](lv n, const text_columns::entry& x) { return n < x.first; }) -
+                       1;
+        const lv offset = number - e->first;
+        return {numbers[static_cast<std::size_t>(e - entries.begin())] + offset, e->count - offset};
+    };
+    std::vector<linked_run> runs;
+    runs.reserve(entries.size());
+    auto at = stretches.begin();
+    for (const auto i : order) {
+        const auto& e = entries[i];
+        if (e.first < at->first || e.first - at->first >= at->count)
+            at = stretches.begin() + (&c.stretch_of(e.first) - stretches.data());
+        dot first = advanced(at->first_dot, e.first - at->first);
+        std::uint64_t lamport = at->lamport + (e.first - at->first);
+        saw(lamport + e.count - 1);
+        if (e.what == text_columns::kind::inserted) {
+            lv parent = e.to == 0 ? text_log::none : numbered_as(e.to - 1).first;
+            runs.push_back({parent, log_.size(), log_.size() + e.count - 1});
+            for (lv n = e.first, behind = e.first + e.count, count; n < behind; n += count) {
+                count = alike_bits(dead, n, behind - n);
+                parent = log_.insert(first, lamport, count, parent, !has_bit(dead, n)) + count - 1;
+                first.seq += count;
+                lamport += count;
+            }
+            continue;
+        }
+        const bool backward = e.what == text_columns::kind::erased_backward;
+        for (lv done = 0, n; done < e.count; done += n) { // backward runs one by one, where numbers and lvs differ
+            const auto target = numbered_as(backward ? e.to - 1 - done : e.to - 1 + done);
+            n = backward ? (in_order ? e.count : 1) : std::min(e.count - done, target.count);
+            log_.erase(advanced(first, done), lamport + done, n, target.first, backward && n > 1);
+        }
+    }
+    saw(c.lamport());
+    forgot(c.lamport());
+    // The text comes as it reads, and the log has it in its own order.
+    struct piece {
+        lv characters;
+        std::string_view text;
+    };
+    std::vector<piece> pieces;
+    pieces.reserve(runs.size());
+    lv visible = 0;
+    for_each_ordered(runs, [&](const text_log::events& e, bool live) {
+        const lv n = e.count();
+        if (!live) return tree_.append(e.first, n, false, {}, log_);
+        tree_.append(e.first, n, true, c.text().measure(visible, n), log_);
+        pieces.push_back({e.characters, c.text().text(visible, n)});
+        visible += n;
+    });
+    tree_.complete(log_);
+    std::string text(c.text().bytes(), '\0');
+    if (c.text().ascii()) {
+        for (const auto& p : pieces) p.text.copy(text.data() + p.characters, p.text.size());
+    } else {
+        std::sort(pieces.begin(), pieces.end(),
+                  [](const auto& a, const auto& b) { return a.characters < b.characters; });
+        std::size_t end = 0;
+        for (const auto& p : pieces) end += p.text.copy(text.data() + end, p.text.size());
+    }
+    log_.fill(text);
 }
 
 } // namespace joinery::detail

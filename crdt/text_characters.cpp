@@ -12,21 +12,6 @@ namespace {
 
 constexpr std::uint32_t block = 64;
 
-// Calls f(word, mask) for the bits from `first` on, in words that there are.
-template <class Bits, class F> void for_each_word(Bits& bits, std::uint32_t first, std::uint32_t n, F&& f) {
-    const auto all = static_cast<std::uint32_t>(bits.size() * 64);
-    for (std::uint32_t c = first, end = std::min(first + n, all); c < end;) {
-        const std::uint32_t bit = c % 64, count = std::min(64 - bit, end - c);
-        f(bits[c / 64], (count == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << count) - 1) << bit);
-        c += count;
-    }
-}
-
-void set(std::vector<std::uint64_t>& bits, std::uint32_t c) {
-    if (bits.size() <= c / 64) bits.resize(c / 64 + 1);
-    bits[c / 64] |= std::uint64_t{1} << (c % 64);
-}
-
 } // namespace
 
 std::size_t text_characters::byte(std::uint32_t c) const {
@@ -55,7 +40,7 @@ void text_characters::append(std::string_view utf8, std::uint32_t n) {
     std::uint32_t c = first;
     for (std::size_t at = 0, end; (end = utf8.find('\n', at)) != utf8.npos; at = end + 1, ++c) {
         c += static_cast<std::uint32_t>(utf8.size() == n ? end - at : count_utf8(utf8.substr(at, end - at)).points);
-        set(newlines_, c);
+        set_bit(newlines_, c);
     }
     if (ascii_ && utf8.size() == n) return;
     const std::uint32_t counted = ascii_ ? 0 : static_cast<std::uint32_t>(bytes_.size()) * block;
@@ -85,11 +70,9 @@ void text_characters::truncate(std::uint32_t size) {
 text_measure text_characters::measure(std::uint32_t first, std::uint32_t n) const {
     text_measure m{n, n, 0, 0};
     if (n == 1)
-        m.newlines = bit(newlines_, first);
+        m.newlines = has_bit(newlines_, first);
     else
-        for_each_word(newlines_, first, n, [&](std::uint64_t word, std::uint64_t mask) {
-            m.newlines += static_cast<std::uint32_t>(std::popcount(word & mask));
-        });
+        m.newlines = count_bits(newlines_, first, n);
     if (ascii_) return m;
     const auto wide_before = [&](std::uint32_t c) -> std::uint32_t {
         if (c == 0) return 0;
@@ -121,18 +104,6 @@ void text_characters::set_dead(std::uint32_t first, std::uint32_t n, bool dead) 
         word = dead ? word | mask : word & ~mask;
         dead_count_ += static_cast<std::uint32_t>(std::popcount(word) - before);
     });
-}
-
-std::uint32_t text_characters::alike(std::uint32_t first, std::uint32_t n) const {
-    const bool dead = is_dead(first);
-    for (std::uint32_t c = first, end = first + n; c < end;) {
-        const std::uint64_t word = c / 64 < dead_.size() ? dead_[c / 64] : 0;
-        const std::uint64_t others = (dead ? ~word : word) >> (c % 64);
-        if (others != 0) return std::min(n, c - first + static_cast<std::uint32_t>(std::countr_zero(others)));
-        if (c / 64 >= dead_.size()) return n;
-        c += 64 - c % 64;
-    }
-    return n;
 }
 
 } // namespace joinery::detail

@@ -5,10 +5,13 @@
 // all are ASCII, a number is a byte; else the bytes and the wide characters before every 64th are counted. What is
 // dead, and what ends a line, is a bit each.
 
+#include "text_bits.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace joinery::detail {
@@ -53,6 +56,9 @@ public:
         ++size_;
     }
     void append(std::string_view utf8, std::uint32_t n);
+    /// There are n more; the text of all comes before anything is asked of it.
+    void expect(std::uint32_t n) { size_ += n; }
+    void fill(std::string_view all) { append(all, std::exchange(size_, 0)); }
     void truncate(std::uint32_t size);
 
     std::string_view text(std::uint32_t first, std::uint32_t n) const {
@@ -62,10 +68,10 @@ public:
     }
     text_measure measure(std::uint32_t first, std::uint32_t n) const;
 
-    bool is_dead(std::uint32_t c) const { return bit(dead_, c); }
+    bool is_dead(std::uint32_t c) const { return has_bit(dead_, c); }
     void set_dead(std::uint32_t first, std::uint32_t n, bool dead);
     /// How many from `first` on, at most n, are as the first is.
-    std::uint32_t alike(std::uint32_t first, std::uint32_t n) const;
+    std::uint32_t alike(std::uint32_t first, std::uint32_t n) const { return alike_bits(dead_, first, n); }
 
     std::size_t memory() const {
         return utf8_.capacity() + (bytes_.capacity() + wides_.capacity()) * sizeof(std::uint32_t) +
@@ -79,12 +85,9 @@ private:
     bool ascii_ = true;
     std::vector<std::uint32_t> bytes_; // before each 64th character, unless all are ASCII
     std::vector<std::uint32_t> wides_;
-    std::vector<std::uint64_t> dead_; // no longer than needed
-    std::vector<std::uint64_t> newlines_;
+    text_bits dead_;
+    text_bits newlines_;
 
-    static bool bit(const std::vector<std::uint64_t>& bits, std::uint32_t c) {
-        return c / 64 < bits.size() && (bits[c / 64] >> (c % 64) & 1) != 0;
-    }
     std::size_t byte(std::uint32_t c) const;
     void count_from(std::uint32_t first, std::size_t byte, std::uint32_t wide);
 };

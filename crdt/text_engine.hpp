@@ -29,10 +29,12 @@
 namespace joinery::detail {
 
 class text_body;
+class text_columns;
 
 class text_engine {
 public:
     text_engine() = default;
+    explicit text_engine(const text_columns& c);
     /// Whose edits are told to it when they are done.
     void belongs_to(text_body* body) { body_ = body; }
     void resume(std::uint64_t history) { journal_.resume(history); }
@@ -97,8 +99,7 @@ public:
     }
     void erase_on(transaction& tx, dot d, std::uint64_t pos) {
         going_on& g = going_on_;
-        if (d.seq != g.seq || g.count == UINT8_MAX || !log_.has_room(g.count + 1u))
-            return erase(tx, dot_range(d), pos);
+        if (d.seq != g.seq || g.count == UINT8_MAX || !log_.has_room(g.count + 1u)) return erase(tx, dot_range(d), pos);
         const bool backward = pos != g.pos;
         g.what = backward ? edits::erasing_backward : edits::erasing_forward;
         --(backward ? g.before : g.behind);
@@ -119,6 +120,8 @@ public:
     void extract(const causal_context& wanted, text_fragment& out) const;
     void extract_rest(text_fragment& out) const;
     void join(const text_fragment& f, join_scope& s);
+    /// All of it, into a new text.
+    void join(const text_fragment& f);
     void kill(const dot_range& r);
     void prune(const version_vector& stable, std::span<const dot_range> settled, dot_sink* sink);
     void known_removed(const causal_context& dots, causal_context& out) const;
@@ -229,7 +232,7 @@ private:
     struct linked_run {
         lv parent, first, last;
     };
-    void order_characters(std::vector<linked_run>& runs);
+    template <class F> void for_each_ordered(std::vector<linked_run>& runs, F&& f) const;
 
     void repair(const text_fragment& f, join_scope& s);
     void repair(const text_run& r, dot_range part, std::string_view utf8, join_scope& s);

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <joinery/text_fragment.hpp>
 
+#include <joinery/delta.hpp>
+
+#include "text_columns.hpp"
 #include "text_runs.hpp"
 #include "utf8.hpp"
 
@@ -50,11 +53,32 @@ void append(text_fragment& to, const text_run& r, std::string_view utf8) {
 }
 
 namespace {
+void require(bool ok, decode_error e = decode_error::invalid_value) {
+    if (!ok) throw decode_failure(e);
+}
+} // namespace
 
 bool numbers_fit(dot first, std::uint64_t count, std::uint64_t lamport) {
     return first.seq >= 1 && count >= 1 && first.seq <= max_sequence && count - 1 <= max_sequence - first.seq &&
            lamport >= 1 && lamport <= max_lamport && count - 1 <= max_lamport - lamport;
 }
+
+std::string_view read_utf8(compact_input_archive& ar, std::uint64_t points) {
+    const auto rest = ar.rest();
+    require(points <= rest.size(), decode_error::truncated);
+    std::size_t size = 0;
+    for (; points > 0; --points) {
+        require(size < rest.size(), decode_error::truncated);
+        size += utf8_length(static_cast<char>(rest[size]));
+    }
+    const auto bytes = ar.raw(size);
+    ar.charge(size + 1);
+    const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    require(measure_utf8(text).has_value());
+    return text;
+}
+
+namespace {
 
 bool well_formed(const text_deletion& d) {
     if (!numbers_fit(d.first, d.count, d.lamport) || d.target.seq < 1 || d.target.seq > max_sequence) return false;
@@ -102,10 +126,6 @@ void normalize(text_fragment& f) {
     f = std::move(sorted);
 }
 
-void require(bool ok, decode_error e = decode_error::invalid_value) {
-    if (!ok) throw decode_failure(e);
-}
-
 enum run_flag : std::uint8_t { deleted = 1, at_start = 2, after_previous = 4, drifts = 8 };
 
 // Lamport numbers as the drift between them and the sequence numbers: while one replica writes one text,
@@ -135,9 +155,7 @@ public:
             require(change != 0, decode_error::non_canonical);
             last_ += static_cast<std::uint64_t>(unzigzag(change));
         }
-        const dot_renaming* renaming = ar_.renaming();
-        bool renamed = renaming && first.replica == renaming->to;
-        lamport = last_ + first.seq + (renamed ? renaming->after : 0); // what the writer called it
+        lamport = last_ + first.seq;
         return flags;
     }
 
@@ -155,104 +173,116 @@ std::size_t run_count(compact_input_archive& ar, std::uint64_t n) {
 
 std::vector<text_run> read_runs(compact_input_archive& ar, drift_reader& drift, std::size_t n) {
     std::vector<text_run> runs;
-    std::vector<std::size_t> cut_off; // runs that a renaming has cut off the one before
     runs.reserve(n);
     for (std::size_t i = 0; i < n; ++i) {
-        auto parts = ar.read_ranges();
-        for (const auto& r : parts) runs.push_back({{r.replica, r.first}, {}, r.size(), 0, false});
-        if (parts.size() == 2) {
-            cut_off.push_back(runs.size() - 1);
-            ar.charge(2 * (sizeof(text_run) + sizeof(std::size_t)));
-        }
+        const dot_range r = ar.read_ranges().front();
+        runs.push_back({{r.replica, r.first}, {}, r.size(), 0, false});
     }
     std::vector<std::uint8_t> flags;
-    flags.reserve(runs.size());
-    auto cut = cut_off.begin();
-    for (std::size_t i = 0; i < runs.size(); ++i) {
-        text_run& r = runs[i];
-        if (cut != cut_off.end() && *cut == i) {
-            const text_run& former = runs[i - 1];
-            r.lamport = former.lamport + former.count;
-            r.parent = advanced(former.first, former.count - 1);
-            r.deleted = former.deleted;
-            flags.push_back(at_start);
-            ++cut;
-            continue;
-        }
-        std::uint8_t flag = drift.read(r.lamport, r.first);
+    flags.reserve(n);
+    for (auto& r : runs) {
+        const std::uint8_t flag = drift.read(r.lamport, r.first);
         require(flag < 16 && (flag & (at_start | after_previous)) != (at_start | after_previous));
         require(numbers_fit(r.first, r.count, r.lamport));
         r.deleted = (flag & deleted) != 0;
         if (flag & after_previous) {
-            const dot_renaming* renaming = ar.renaming();
-            const bool seam = renaming && renaming->after > 0 && r.first == dot{renaming->to, 1};
-            require(seam || r.first.seq > 1);
-            r.parent = seam ? dot{renaming->from, renaming->after} : before(r.first); // which keeps its name
+            require(r.first.seq > 1);
+            r.parent = before(r.first);
         }
         flags.push_back(flag);
     }
-    for (std::size_t i = 0; i < runs.size(); ++i) {
+    for (std::size_t i = 0; i < n; ++i) {
         if (flags[i] & (at_start | after_previous)) continue;
         runs[i].parent = ar.read_dot();
-        require(ar.renaming() || runs[i].parent != before(runs[i].first), decode_error::non_canonical);
+        require(runs[i].parent != before(runs[i].first), decode_error::non_canonical);
     }
     return runs;
 }
 
 std::vector<text_deletion> read_deletions(compact_input_archive& ar, drift_reader& drift, std::size_t n) {
-    std::vector<dot_range> events;
-    std::vector<std::pair<std::uint64_t, std::uint8_t>> lamports; // with flags
-    std::vector<std::size_t> counts;
     std::vector<text_deletion> out;
-    ar.charge(n * (sizeof(dot_range) + 2 * sizeof(std::uint64_t) + 1));
-    events.reserve(n);
-    counts.reserve(n);
-    for (std::size_t i = 0; i < n; ++i) {
-        auto parts = ar.read_ranges();
-        events.insert(events.end(), parts.begin(), parts.end());
-        counts.push_back(parts.size());
-    }
-    lamports.reserve(n);
-    for (std::size_t i = 0, e = 0; i < n; e += counts[i++]) {
-        auto& [lamport, flags] = lamports.emplace_back();
-        flags = drift.read(lamport, {events[e].replica, events[e].first});
-        require((flags & ~(deleted | drifts)) == 0);
-    }
     out.reserve(n);
-    for (std::size_t i = 0, e = 0; i < n; ++i) {
-        std::uint64_t count = 0;
-        for (std::size_t k = 0; k < counts[i]; ++k) count += events[e + k].size();
-        auto [lamport, flags] = lamports[i];
-        bool backward = (flags & deleted) != 0;
-        auto targets = count == 1 ? short_vector<dot_range, 2>{ar.read_dot()} : ar.read_ranges();
-        std::uint64_t killed = 0;
-        for (const auto& t : targets) killed += t.size();
-        require(killed == count && (count > 1 || !backward));
-        if (backward) std::reverse(targets.begin(), targets.end());
-        // A renaming may have cut either side.
-        auto target = targets.begin();
-        std::uint64_t used = 0;
-        for (std::size_t k = 0; k < counts[i]; ++k, ++e) {
-            dot first{events[e].replica, events[e].first};
-            for (std::uint64_t left = events[e].size(); left > 0;) {
-                std::uint64_t part = std::min(left, target->size() - used);
-                dot at{target->replica, backward ? target->last - used : target->first + used};
-                text_deletion d{first, at, part, lamport, backward && part > 1};
-                require(well_formed(d));
-                if (out.size() == out.capacity()) ar.charge(4 * out.size() * sizeof(text_deletion));
-                out.push_back(d);
-                first.seq += part;
-                lamport += part;
-                left -= part;
-                used += part;
-                if (used == target->size()) {
-                    ++target;
-                    used = 0;
-                }
-            }
+    for (std::size_t i = 0; i < n; ++i) {
+        const dot_range r = ar.read_ranges().front();
+        out.push_back({{r.replica, r.first}, {}, r.size(), 0, false});
+    }
+    for (auto& d : out) {
+        const std::uint8_t flags = drift.read(d.lamport, d.first);
+        require((flags & ~(deleted | drifts)) == 0);
+        d.backward = (flags & deleted) != 0;
+    }
+    for (auto& d : out) {
+        if (d.count == 1) {
+            d.target = ar.read_dot();
+        } else {
+            const dot_range targets = ar.read_ranges().front();
+            require(targets.size() == d.count);
+            d.target = {targets.replica, d.backward ? targets.last : targets.first};
         }
+        require(well_formed(d));
     }
     return out;
+}
+
+// ---- under a renaming ----
+
+// Runs are cut where the renaming begins, their targets too.
+void rename(text_fragment& f, const dot_renaming& renaming) {
+    std::vector<text_run> runs;
+    for (const auto& r : f.runs) {
+        const auto parts = renaming(dots_of(r));
+        runs.push_back({{parts[0].replica, parts[0].first}, renaming(r.parent), parts[0].size(), r.lamport, r.deleted});
+        if (parts.size() == 1) continue;
+        const text_run& left = runs.back();
+        runs.push_back({{parts[1].replica, parts[1].first},
+                        advanced(left.first, left.count - 1),
+                        parts[1].size(),
+                        r.lamport + left.count,
+                        r.deleted});
+    }
+    f.runs = std::move(runs);
+    std::vector<text_deletion> deletions;
+    for (const auto& d : f.deletions) {
+        for (std::uint64_t i = 0, n; i < d.count; i += n) {
+            const text_deletion rest = slice(d, i, d.count - i);
+            n = renaming(dots_of(rest))[0].size();
+            const auto targets = renaming(targets_of(rest));
+            n = std::min(n, rest.backward ? targets.back().size() : targets[0].size());
+            text_deletion part = slice(rest, 0, n);
+            part.first = renaming(part.first);
+            part.target = renaming(part.target);
+            deletions.push_back(part);
+        }
+    }
+    f.deletions = std::move(deletions);
+    normalize(f);
+}
+
+// ---- one run ----
+
+enum brief_flag : std::uint8_t { deletes = 1, drifted = 2, parent_follows = 4, backward = 4, as_dot = 8, buried = 16 };
+
+std::uint8_t reference_flag(dot first, dot to, std::uint64_t least) {
+    return to.replica == first.replica && to.seq > 0 && to.seq < first.seq && first.seq - to.seq >= least ? 0 : as_dot;
+}
+
+void write_reference(compact_output_archive& ar, std::uint8_t how, dot first, dot to, std::uint64_t least) {
+    how& as_dot ? ar.write(to) : ar.varint(first.seq - to.seq - least);
+}
+
+dot read_reference(compact_input_archive& ar, std::uint8_t how, dot first, std::uint64_t least) {
+    if (how & as_dot) return ar.read_null_or_dot();
+    const std::uint64_t back = ar.varint();
+    require(first.seq > least && back < first.seq - least);
+    return {first.replica, first.seq - back - least};
+}
+
+constexpr std::uint64_t least_to_parent = 2, least_to_target = 1; // a parent just before the first is not written
+
+// The dots of the one run that it is, if it is no more.
+std::optional<dot_range> only_run(const text_fragment& f) {
+    if (f.columns || f.lamport != 0 || f.runs.size() + f.deletions.size() != 1) return std::nullopt;
+    return f.runs.empty() ? dots_of(f.deletions.front()) : dots_of(f.runs.front());
 }
 
 } // namespace
@@ -267,11 +297,13 @@ bool well_formed(const text_fragment& f) {
     }
     for (const auto& d : f.deletions)
         if (!well_formed(d)) return false;
-    auto m = measure_utf8(f.text);
+    const auto m = measure_utf8(f.text);
     return m && m->points == points && f.lamport <= max_lamport;
 }
 
-void write_compact(compact_output_archive& ar, const text_fragment& f) {
+namespace {
+
+void write_runs(compact_output_archive& ar, const text_fragment& f) {
     ar.varint(4 * f.runs.size() + (f.deletions.empty() ? 0 : 1) + (f.lamport == 0 ? 0 : 2));
     drift_writer drift(ar);
     for (const auto& r : f.runs) ar.write(dots_of(r));
@@ -292,8 +324,7 @@ void write_compact(compact_output_archive& ar, const text_fragment& f) {
     ar.raw(f.text.data(), f.text.size());
 }
 
-void read_compact(compact_input_archive& ar, text_fragment& f) {
-    f = {};
+void read_runs(compact_input_archive& ar, text_fragment& f) {
     std::uint64_t head = ar.varint();
     drift_reader drift(ar);
     f.runs = read_runs(ar, drift, run_count(ar, head / 4));
@@ -312,23 +343,54 @@ void read_compact(compact_input_archive& ar, text_fragment& f) {
         require(r.count <= ar.remaining() - points, decode_error::truncated);
         points += r.count;
     }
-    auto rest = ar.rest();
-    std::size_t size = 0;
-    for (; points > 0; --points) {
-        require(size < rest.size(), decode_error::truncated);
-        size += utf8_length(static_cast<char>(rest[size]));
-    }
-    auto text = ar.raw(size);
-    ar.charge(size + 1);
-    f.text.assign(reinterpret_cast<const char*>(text.data()), text.size());
-    require(well_formed(f));
-    if (ar.renaming())
-        normalize(f);
-    else
-        require(in_order(f.runs) && in_order(f.deletions), decode_error::non_canonical);
+    f.text = read_utf8(ar, points);
+    require(detail::well_formed(f));
+    require(in_order(f.runs) && in_order(f.deletions), decode_error::non_canonical);
+    require(!only_run(f) && !text_columns::fit(f), decode_error::non_canonical);
 }
 
-std::vector<readable_run> readable_runs(const text_fragment& f) {
+} // namespace
+
+void write_compact(compact_output_archive& ar, const text_fragment& f) {
+    if (const auto dots = only_run(f)) {
+        const std::uint8_t how = *f.brief(*dots);
+        const bool one = dots->first == dots->last;
+        ar.byte(static_cast<std::uint8_t>(delta_head::brief | (one ? 0 : delta_head::several) | how));
+        ar.write(dot{dots->replica, dots->first});
+        if (!one) ar.varint(dots->last - dots->first - 1);
+        return f.save_brief(ar, *dots, how);
+    }
+    if (const auto columns = f.columns ? f.columns : text_columns::of(f)) {
+        ar.byte(1);
+        return columns->write(ar);
+    }
+    ar.byte(0);
+    write_runs(ar, f);
+}
+
+void read_compact(compact_input_archive& ar, text_fragment& f) {
+    f = {};
+    const std::uint8_t form = ar.byte();
+    if (form & delta_head::brief) {
+        dot_range dots;
+        ar.unrenamed([&] {
+            const dot first = ar.read_dot();
+            std::uint64_t more = 0;
+            if (form & delta_head::several) more = ar.varint() + 1;
+            require(more <= max_sequence - first.seq);
+            dots = {first.replica, first.seq, first.seq + more};
+        });
+        return f.load_brief(ar, dots, form & delta_head::all_of_brief);
+    }
+    require(form <= 1);
+    ar.unrenamed([&] { form == 1 ? void(f.columns = text_columns::read(ar)) : read_runs(ar, f); });
+    if (!ar.renaming()) return;
+    f.spell_out();
+    rename(f, *ar.renaming());
+}
+
+std::vector<readable_run> readable_runs(text_fragment f) {
+    f.spell_out();
     std::vector<readable_run> out;
     std::string_view rest = f.text;
     for (const auto& r : f.runs) {
@@ -340,6 +402,7 @@ std::vector<readable_run> readable_runs(const text_fragment& f) {
 }
 
 void take_readable_runs(text_fragment& f, const std::vector<readable_run>& runs) {
+    f.columns = nullptr;
     f.runs.clear();
     f.text.clear();
     for (const auto& r : runs) {
@@ -353,3 +416,74 @@ void take_readable_runs(text_fragment& f, const std::vector<readable_run>& runs)
 }
 
 } // namespace joinery::detail
+
+namespace joinery {
+
+using detail::text_columns;
+
+void text_fragment::spell_out() {
+    if (columns) *this = columns->spelled_out();
+}
+
+bool operator==(const text_fragment& a, const text_fragment& b) {
+    if (a.columns || b.columns) {
+        if (a.columns == b.columns) return true;
+        text_fragment x = a, y = b;
+        x.spell_out();
+        y.spell_out();
+        return x == y;
+    }
+    return a.runs == b.runs && a.text == b.text && a.deletions == b.deletions && a.lamport == b.lamport;
+}
+
+std::optional<std::uint8_t> text_fragment::brief(const dot_range& dots) const {
+    using namespace detail;
+    if (only_run(*this) != dots) return std::nullopt;
+    if (!runs.empty()) {
+        const text_run& r = runs.front();
+        const bool follows = r.parent == before(r.first) && r.parent.seq > 0;
+        return static_cast<std::uint8_t>((r.lamport != r.first.seq ? drifted : 0) | (r.deleted ? buried : 0) |
+                                         (follows ? 0 : parent_follows) |
+                                         (follows ? 0 : reference_flag(r.first, r.parent, least_to_parent)));
+    }
+    const text_deletion& d = deletions.front();
+    return static_cast<std::uint8_t>(deletes | (d.lamport != d.first.seq ? drifted : 0) |
+                                     (d.backward ? detail::backward : 0) |
+                                     reference_flag(d.first, d.target, least_to_target));
+}
+
+void text_fragment::save_brief(compact_output_archive& ar, const dot_range& dots, std::uint8_t how) const {
+    using namespace detail;
+    const dot first{dots.replica, dots.first};
+    const std::uint64_t at = runs.empty() ? deletions.front().lamport : runs.front().lamport;
+    if (how & drifted) ar.varint(zigzag(static_cast<std::int64_t>(at - first.seq)));
+    if (how & deletes) return write_reference(ar, how, first, deletions.front().target, least_to_target);
+    if (how & parent_follows) write_reference(ar, how, first, runs.front().parent, least_to_parent);
+    ar.raw(text.data(), text.size());
+}
+
+void text_fragment::load_brief(compact_input_archive& ar, const dot_range& dots, std::uint8_t how) {
+    using namespace detail;
+    *this = {};
+    const dot first{dots.replica, dots.first};
+    std::uint64_t at = first.seq;
+    if (how & drifted) at += static_cast<std::uint64_t>(unzigzag(ar.varint()));
+    ar.unrenamed([&] {
+        if (how & deletes) {
+            const dot target = read_reference(ar, how, first, least_to_target);
+            ar.charge(sizeof(text_deletion));
+            deletions.push_back({first, target, dots.size(), at, (how & detail::backward) != 0});
+        } else {
+            dot parent = before(first);
+            if (how & parent_follows) parent = read_reference(ar, how, first, least_to_parent);
+            ar.charge(sizeof(text_run));
+            runs.push_back({first, parent, dots.size(), at, (how & buried) != 0});
+            if (!(how & buried)) text = read_utf8(ar, dots.size());
+        }
+    });
+    require(well_formed(*this));
+    require(brief(dots) == how, decode_error::non_canonical);
+    if (ar.renaming()) rename(*this, *ar.renaming());
+}
+
+} // namespace joinery

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "text_engine.hpp"
 
+#include "text_columns.hpp"
 #include "utf8.hpp"
 
 #include <algorithm>
@@ -96,6 +97,7 @@ void text_engine::drop_what_was_pruned(join_under_way& j) {
 }
 
 void text_engine::join(const text_fragment& f, join_scope& s) {
+    if (f.columns) return join(f.columns->spelled_out(), s);
     if (!well_formed(f)) return;
     if (wasteful()) compact();
     if (s.repairing) return repair(f, s);

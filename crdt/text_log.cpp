@@ -127,12 +127,22 @@ bool text_log::number(dot first, std::uint64_t lamport, std::uint32_t n) {
 }
 
 lv text_log::insert(dot first, std::uint64_t lamport, std::uint32_t n, lv parent, std::string_view text) {
+    const lv v = enter(first, lamport, n, parent, text.empty() ? kind::buried : kind::typed);
+    if (!text.empty()) characters_.append(text, n);
+    return v;
+}
+
+lv text_log::insert(dot first, std::uint64_t lamport, std::uint32_t n, lv parent, bool live) {
+    const lv v = enter(first, lamport, n, parent, live ? kind::typed : kind::buried);
+    if (live) characters_.expect(n);
+    return v;
+}
+
+lv text_log::enter(dot first, std::uint64_t lamport, std::uint32_t n, lv parent, kind k) {
     const lv v = size_;
     const bool same = number(first, lamport, n);
-    const kind k = text.empty() ? kind::buried : kind::typed;
     const bool extends = same && parent == v - 1 && what(entries_.back()) == k && (typing_ || k == kind::buried);
     if (!extends) entries_.push_back(made(v, parent, k, characters_.size()));
-    if (k == kind::typed) characters_.append(text, n);
     size_ += n;
     typing_ = k == kind::typed;
     if (!(greatest_ < text_key{lamport, first.replica, first.seq})) ordered_ = false;

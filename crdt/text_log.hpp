@@ -138,6 +138,9 @@ public:
     /// Characters, each the child of the one before. `text` is empty if they are tombstones. Throws std::length_error
     /// if there are too many.
     lv insert(dot first, std::uint64_t lamport, std::uint32_t n, lv parent, std::string_view text);
+    /// The same, live or tombstones: the text of all that live comes later, at once.
+    lv insert(dot first, std::uint64_t lamport, std::uint32_t n, lv parent, bool live);
+    void fill(std::string_view text) { characters_.fill(text); }
     /// Deletions of the characters from `target` on, forward or backward.
     void erase(dot first, std::uint64_t lamport, std::uint32_t n, lv target, bool backward = false);
     /// How many characters, this one and those before it, are of one entry.
@@ -236,6 +239,7 @@ private:
     std::uint32_t writer_of(replica_id id);
     const writer* known(replica_id id) const;
     bool number(dot first, std::uint64_t lamport, std::uint32_t n);
+    lv enter(dot first, std::uint64_t lamport, std::uint32_t n, lv parent, kind k);
     std::size_t cut(lv v);
     text_measure set_dead(lv first, std::uint32_t n, bool dead);
 };

@@ -145,9 +145,12 @@ void text_engine::compact() {
                 log_.for_each_deletion(e, keep_deletion);
         });
     text_tree order;
+    tree_.for_each([&](const text_tree::span& s) {
+        const lv first = now(s.first);
+        order.append(first, s.count(), s.live(), s.live() ? kept.measure(first, s.count()) : text_measure{}, kept);
+    });
+    order.complete(kept);
     order.make_findable();
-    tree_.for_each([&](const text_tree::span& s) { order.append(now(s.first), s.count(), s.live(), kept); });
-    order.settle();
     log_ = std::move(kept);
     tree_ = std::move(order);
     journal_.begin_anew();

@@ -57,6 +57,7 @@ std::size_t bytes_of(std::string_view utf8, std::uint64_t points) {
 
 // Deletions stay: they rest on nothing but what they delete.
 void rga_text::drop_reissued(fragment& f, const causal_context&) {
+    f.spell_out();
     f.runs.clear();
     f.text.clear();
 }
@@ -66,7 +67,7 @@ void rga_text::reissue(const rga_text& before, const causal_context& unsent, con
     const places now(body().engine());
     std::vector<insertion> insertions; // in the order in which they stood
     std::uint64_t position = 0;
-    before.body_->engine().for_each([&](const dot_range& dots, bool live, std::string_view text) {
+    const auto pass = [&](const dot_range& dots, bool live, std::string_view text) {
         const auto fresh = unsent.intersect(dots);
         std::uint64_t next = dots.first;
         const auto stays = [&](std::uint64_t end) { // those from `next` on
@@ -86,7 +87,8 @@ void rga_text::reissue(const rga_text& before, const causal_context& unsent, con
             next = part.last + 1;
         }
         stays(dots.last + 1);
-    });
+    };
+    before.body_->read([&](const auto& engine) { engine.for_each(pass); });
     std::stable_sort(insertions.begin(), insertions.end(),
                      [](const insertion& a, const insertion& b) { return a.position < b.position; });
     for (auto at = insertions.rbegin(); at != insertions.rend(); ++at) // so that positions before it stay what they are

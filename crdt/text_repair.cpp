@@ -92,7 +92,6 @@ void text_engine::forget_wrong_parents() {
 // Brings the characters into an order; those that it does not name go where their keys say.
 void text_engine::rearrange(const std::vector<dot_range>& order) {
     text_tree sorted;
-    sorted.make_findable();
     tree_.make_findable();
     causal_context named;
     for (const auto& r : order) {
@@ -100,10 +99,13 @@ void text_engine::rearrange(const std::vector<dot_range>& order) {
         for (dot_range rest = r; rest.first <= r.last;) {
             const auto p = next(rest);
             if (!p) break;
-            sorted.append(p->first, p->count(), p->state == text_state::live, log_);
+            const bool live = p->state == text_state::live;
+            sorted.append(p->first, p->count(), live, live ? log_.measure(p->first, p->count()) : text_measure{}, log_);
             rest.first = p->dots.last + 1;
         }
     }
+    sorted.complete(log_);
+    sorted.make_findable();
     tree_.for_each([&](const text_tree::span& s) {
         for (const auto& other : named.missing(dots_of(s)))
             for (dot_range rest = other; rest.first <= other.last;) {

@@ -31,6 +31,12 @@ inline dot_range targets_of(const text_deletion& d) {
                       : dot_range{d.target.replica, d.target.seq, d.target.seq + more};
 }
 
+/// True if dots and Lamport numbers are within what arithmetic can bear.
+bool numbers_fit(dot first, std::uint64_t count, std::uint64_t lamport);
+
+/// So many characters of valid UTF-8. Throws decode_failure.
+std::string_view read_utf8(compact_input_archive& ar, std::uint64_t points);
+
 /// Its deletions `offset` to `offset + n - 1`.
 text_deletion slice(const text_deletion& d, std::uint64_t offset, std::uint64_t n);
 /// True if both can be one run.

@@ -13,10 +13,7 @@ text_tree::position text_tree::locate(unit u, std::uint64_t n, const text_log& l
     if (root_ == none) return at;
     settle();
     const auto pass = [&](const text_measure& m) {
-        at.points += m.points;
-        at.bytes += m.bytes;
-        at.utf16 += std::uint64_t{m.points} + m.wide;
-        at.newlines += m.newlines;
+        at.pass(m);
         n -= size(m, u);
     };
     std::uint32_t id = root_;
@@ -216,14 +213,6 @@ void text_tree::insert(std::optional<place> parent, lv first, std::uint32_t n, b
     const auto length = static_cast<std::int32_t>(n);
     const span s{first, live ? length : -length};
     put(past_greater(g, first, log), s, measure(s, log), log);
-}
-
-void text_tree::append(lv first, std::uint32_t n, bool live, const text_log& log) {
-    cursor_.leaf = none;
-    begin();
-    const auto length = static_cast<std::int32_t>(n);
-    const span s{first, live ? length : -length};
-    put({last_leaf_, static_cast<std::uint32_t>(leaves_[last_leaf_].spans.size()), 0}, s, measure(s, log), log);
 }
 
 // The gap before the first character at or after `g` whose key is not greater than v's.

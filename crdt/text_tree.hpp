@@ -73,6 +73,13 @@ public:
         std::uint64_t utf16 = 0;
         std::uint64_t newlines = 0;
         bool exact = true; ///< false: the number asked for lies inside a character, which begins here
+
+        void pass(const text_measure& m) {
+            points += m.points;
+            bytes += m.bytes;
+            utf16 += std::uint64_t{m.points} + m.wide;
+            newlines += m.newlines;
+        }
     };
 
     const text_measure& size() const { return total_; }
@@ -113,8 +120,10 @@ public:
 
     /// Characters, each the child of the one before, the first the child of `parent` (the start if none).
     void insert(std::optional<place> parent, lv first, std::uint32_t n, bool live, const text_log& log);
-    /// At the end, whatever the keys say.
-    void append(lv first, std::uint32_t n, bool live, const text_log& log);
+    /// How a tree is made at once, O(n): all characters in order, and what they measure; then `complete`. Nothing else
+    /// is asked for in between. Requires: the tree is new.
+    void append(lv first, std::uint32_t n, bool live, const text_measure& m, const text_log& log);
+    void complete(const text_log& log);
     /// Makes `n` characters of one span tombstones, or live.
     void bury(place p, std::uint32_t n, const text_log& log);
     void revive(place p, std::uint32_t n, const text_log& log);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 // How the nodes of a text_tree come and go.
 
@@ -41,6 +42,71 @@ text_tree::place text_tree::split(std::uint32_t id, place kept, const text_log& 
         cursor_ = {other, cursor_.span - half, cursor_.start, cursor_.leaf_start + l.sum.points};
     if (kept.span >= half) kept = {other, kept.span - half, kept.offset};
     return kept;
+}
+
+void text_tree::append(lv first, std::uint32_t n, bool live, const text_measure& m, const text_log& log) {
+    constexpr std::size_t full = leaf_spans - leaf_spans / 8; // leaves room for what is typed
+    const auto length = static_cast<std::int32_t>(n);
+    const span s{first, live ? length : -length};
+    total_ += m;
+    if (last_leaf_ != none) {
+        leaf& l = leaves_[last_leaf_];
+        const bool goes_on = connected(l.spans.back(), s, log);
+        if (goes_on || l.spans.size() < full) {
+            l.sum += m;
+            if (goes_on) {
+                l.spans.back().length += s.length;
+                return;
+            }
+            l.spans.push_back(s);
+            if (log.less(first, l.least)) l.least = first;
+            return;
+        }
+    }
+    const std::uint32_t id = leaves_.add();
+    leaf& l = leaves_[id];
+    if (last_leaf_ != none) l.spans.reserve(leaf_spans + 2);
+    l.spans.push_back(s);
+    l.sum = m;
+    l.least = first;
+    l.before = last_leaf_;
+    (last_leaf_ == none ? first_leaf_ : leaves_[last_leaf_].after) = id;
+    last_leaf_ = id;
+}
+
+void text_tree::complete(const text_log& log) {
+    constexpr std::size_t full = fan_out - fan_out / 8;
+    std::vector<std::uint32_t> level;
+    for (std::uint32_t id = first_leaf_; id != none; id = leaves_[id].after) level.push_back(id);
+    for (bool leaves = true; level.size() > 1; leaves = false, ++depth_) {
+        const std::size_t nodes = (level.size() + full - 1) / full;
+        std::vector<std::uint32_t> above;
+        above.reserve(nodes);
+        std::size_t next = 0;
+        for (std::size_t k = 0; k < nodes; ++k) {
+            const std::uint32_t id = inners_.add();
+            inner& node = inners_[id];
+            node.over_leaves = leaves;
+            for (const std::size_t end = level.size() * (k + 1) / nodes; next < end; ++next) {
+                const std::uint32_t child = level[next];
+                parent_of(child, leaves) = id;
+                node.child[node.count] = child;
+                if (leaves) {
+                    node.least[node.count] = leaves_[child].least;
+                    node.sum[node.count] = leaves_[child].sum;
+                } else {
+                    const inner& below = inners_[child];
+                    node.least[node.count] = least_of(below, log);
+                    for (std::uint32_t i = 0; i < below.count; ++i) node.sum[node.count] += below.sum[i];
+                }
+                ++node.count;
+            }
+            above.push_back(id);
+        }
+        level = std::move(above);
+    }
+    if (!level.empty()) root_ = level.front();
+    if (std::exchange(findable_, false)) make_findable();
 }
 
 // Puts a node behind the one that it was cut off from.

@@ -17,7 +17,8 @@ template <class P, class F> void for_each_carried(const dot_entries<P>& all, F&&
 template <class F> void for_each_carried(const counter_runs::fragment& counter, F&& f) {
     for (const auto& r : counter.runs) f(dot_range(r.start.replica, r.start.seq, std::max(r.start.seq, r.last)));
 }
-template <class F> void for_each_carried(const text_fragment& text, F&& f) {
+template <class F> void for_each_carried(text_fragment text, F&& f) {
+    text.spell_out();
     for (const auto& r : text.runs) f(dot_range(r.first.replica, r.first.seq, r.first.seq + r.count - 1));
     for (const auto& d : text.deletions) f(dot_range(d.first.replica, d.first.seq, d.first.seq + d.count - 1));
 }

@@ -85,8 +85,18 @@ void compact_output_archive::replica(replica_id r) {
     bool known = i != detail::dot_table::none;
     if (!known) i = dots_.add(r);
     varint(i + 1);
-    if (known) return;
+    if (!known) mention(r);
+}
+
+void compact_output_archive::mention(replica_id r) {
     for (unsigned k = 0; k < 8; ++k) byte(static_cast<std::uint8_t>(r.value() >> (8 * k)));
+}
+
+void compact_output_archive::write_first(dot d) {
+    if (dots_.size() > 0) return write(d);
+    mention(d.replica);
+    varint(d.seq);
+    dots_.add(d.replica, d.seq);
 }
 
 void compact_output_archive::write(dot d) {
@@ -143,11 +153,16 @@ std::size_t compact_input_archive::replica_index() {
     std::uint64_t code = varint();
     if (code == 0 || code > dots_.size() + 1) fail(decode_error::invalid_value);
     if (code <= dots_.size()) return static_cast<std::size_t>(code - 1);
+    const replica_id r = first_mention();
+    if (dots_.find(r) != detail::dot_table::none) fail(decode_error::non_canonical);
+    return dots_.add(r);
+}
+
+replica_id compact_input_archive::first_mention() {
     std::uint64_t value = 0;
     for (unsigned k = 0; k < 8; ++k) value |= std::uint64_t{byte()} << (8 * k);
-    if (dots_.find(replica_id{value}) != detail::dot_table::none) fail(decode_error::non_canonical);
     charge(160); // the table's entry, growing, and its place in the index
-    return dots_.add(replica_id{value});
+    return replica_id{value};
 }
 
 replica_id compact_input_archive::replica() { return dots_[replica_index()].replica; }
@@ -166,6 +181,18 @@ dot compact_input_archive::read_dot() {
     return renaming_ ? (*renaming_)(d) : d;
 }
 
+dot compact_input_archive::read_first_dot() {
+    if (dots_.size() > 0) {
+        const std::size_t i = replica_index();
+        return {dots_[i].replica, sequence(i)};
+    }
+    const replica_id r = first_mention();
+    const std::uint64_t seq = varint();
+    if (seq == 0 || seq > max_sequence) fail(decode_error::invalid_value);
+    dots_.add(r, seq);
+    return {r, seq};
+}
+
 dot compact_input_archive::read_null_or_dot() {
     if (remaining() > 0 && in_[pos_] == std::byte{0}) {
         ++pos_;
@@ -180,22 +207,20 @@ std::uint64_t end_of(std::uint64_t first, std::uint64_t more) {
     return first + more;
 }
 
-// The range under a renaming: whole, or cut where the renaming begins.
-template <class F> void renamed(const dot_range& r, const dot_renaming* renaming, F&& f) {
-    if (!renaming || r.replica != renaming->from || r.last <= renaming->after) return f(r);
-    if (r.first <= renaming->after) f(dot_range{r.replica, r.first, renaming->after});
-    std::uint64_t first = std::max(r.first, renaming->after + 1);
-    f(dot_range{renaming->to, first - renaming->after, r.last - renaming->after});
-}
 } // namespace
+
+short_vector<dot_range, 2> dot_renaming::operator()(const dot_range& r) const {
+    if (r.replica != from || r.last <= after) return {r};
+    const dot_range moved{to, std::max(r.first, after + 1) - after, r.last - after};
+    if (r.first > after) return {moved};
+    return {{r.replica, r.first, after}, moved};
+}
 
 short_vector<dot_range, 2> compact_input_archive::read_ranges() {
     std::size_t i = replica_index();
     std::uint64_t first = sequence(i);
-    short_vector<dot_range, 2> out;
-    renamed({dots_[i].replica, first, end_of(first, varint())}, renaming_,
-            [&](const dot_range& r) { out.push_back(r); });
-    return out;
+    const dot_range r{dots_[i].replica, first, end_of(first, varint())};
+    return renaming_ ? (*renaming_)(r) : short_vector<dot_range, 2>{r};
 }
 
 version_vector compact_input_archive::read_version_vector() {
@@ -223,7 +248,10 @@ causal_context compact_input_archive::read_causal_context() {
         before = r;
         std::uint64_t first = sequence(k);
         std::uint64_t last = end_of(first, varint());
-        auto add = [&] { renamed({r, first, last}, renaming_, [&](const dot_range& part) { c.add(part); }); };
+        auto add = [&] {
+            if (!renaming_) return void(c.add({r, first, last}));
+            for (const auto& part : (*renaming_)({r, first, last})) c.add(part);
+        };
         add();
         for (std::size_t more = count(); more > 0; --more) {
             charge(3 * sizeof(dot_range));

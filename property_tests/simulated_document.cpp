@@ -238,6 +238,7 @@ void simulated_text::prune(const version_vector& stable, std::span<const dot_ran
     if (!pruned_plainly) return;
     text_fragment rest;
     extract(*pruned_plainly, rest);
+    rest.spell_out();
     auto seeming = pruned_plainly->version();
     for (const auto& d : rest.deletions)
         seeming.set(d.first.replica, std::min(seeming[d.first.replica], d.first.seq - 1));

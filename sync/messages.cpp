@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <joinery/messages.hpp>
 
+#include <joinery/delta.hpp>
 #include <joinery/digest.hpp>
 
 #include <algorithm>
@@ -56,35 +57,24 @@ template <class T, class F> void read_list(compact_input_archive& ar, std::vecto
     for (; n > 0; --n) read(out.emplace_back());
 }
 
-// Runs f(archive) over bytes whose end does not matter.
-template <class X, class F> result<X, decode_error> peek(std::span<const std::byte> bytes, F&& f) {
-    try {
-        compact_input_archive ar(bytes);
-        ar.byte(); // the delta's parts
-        return f(ar);
-    } catch (const decode_failure& e) {
-        return failure<decode_error>(e.reason);
-    }
-}
-
 } // namespace
 
 std::uint64_t name_digest(std::string_view collection) { return digest(collection); }
 
 channel channel_of(std::uint64_t name, std::uint64_t fingerprint) { return {combine(name, fingerprint)}; }
 
-result<dot_range, decode_error> edit_dots(std::span<const std::byte> delta) {
-    return peek<dot_range>(delta, [](compact_input_archive& ar) {
-        if (ar.varint() != 1) ar.fail(decode_error::invalid_value); // replicas
-        dot first = ar.read_dot();
-        std::uint64_t more = ar.varint();
-        if (more > max_sequence - first.seq || ar.varint() != 0) ar.fail(decode_error::invalid_value);
-        return dot_range{first.replica, first.seq, first.seq + more};
-    });
+result<causal_context, decode_error> coverage_of(std::span<const std::byte> delta) {
+    try {
+        compact_input_archive ar(delta);
+        return detail::delta_head::read(ar).covered;
+    } catch (const decode_failure& e) {
+        return failure<decode_error>(e.reason);
+    }
 }
 
-result<causal_context, decode_error> coverage_of(std::span<const std::byte> delta) {
-    return peek<causal_context>(delta, [](compact_input_archive& ar) { return ar.read_causal_context(); });
+result<dot_range, decode_error> edit_dots(std::span<const std::byte> delta) {
+    if (const auto start = detail::edit_start::of(delta)) return start->dots;
+    return failure<decode_error>(decode_error::invalid_value);
 }
 
 std::string_view to_string(refusal r) {
@@ -386,6 +376,39 @@ void load(compact_input_archive& ar, digests& m) {
     read_list(ar, m.values, [&](std::uint64_t& v) { v = fixed(ar); });
 }
 
+// ---- edits in a row ----
+
+namespace {
+
+constexpr std::uint8_t in_a_row = 0x80; // a tag: this and the number of bytes that follow, or
+constexpr std::uint8_t long_one = 0xff; // that many less these is a varint
+
+} // namespace
+
+std::optional<std::size_t> detail::edits_in_a_row::continued_by(const update& m) const {
+    if (next_.seq == 0 || m.channel != channel_ || m.acknowledge || !m.dependencies.empty()) return std::nullopt;
+    const auto start = detail::edit_start::of(m.delta);
+    if (!start || dot{start->dots.replica, start->dots.first} != next_) return std::nullopt;
+    return start->rest;
+}
+
+update detail::edits_in_a_row::next(std::span<const std::byte> rest, std::vector<std::byte>& delta) const {
+    if (next_.seq == 0 || rest.empty() || std::to_integer<std::uint8_t>(rest[0]) <= delta_head::all_parts)
+        throw decode_failure(decode_error::invalid_value);
+    delta.clear();
+    compact_output_archive ar(delta);
+    ar.byte(std::to_integer<std::uint8_t>(rest[0]));
+    ar.write_first(next_);
+    ar.raw(rest.data() + 1, rest.size() - 1);
+    return {channel_, false, {}, delta};
+}
+
+void detail::edits_in_a_row::passed(const update& m) {
+    channel_ = m.channel;
+    const auto start = detail::edit_start::of(m.delta);
+    next_ = start && start->dots.last < max_sequence ? dot{start->dots.replica, start->dots.last + 1} : dot{};
+}
+
 // ---- batches ----
 
 template <class M> void message_batch::put(std::uint8_t tag, const M& m) {
@@ -393,7 +416,18 @@ template <class M> void message_batch::put(std::uint8_t tag, const M& m) {
     save(*archive_, m);
 }
 void message_batch::add(const hello& m) { put(1, m); }
-void message_batch::add(const update& m) { put(1 + index_of_update, m); }
+void message_batch::add(const update& m) {
+    if (const auto rest = edits_.continued_by(m)) {
+        const std::size_t size = 1 + m.delta.size() - *rest;
+        archive_->byte(static_cast<std::uint8_t>(std::min<std::size_t>(in_a_row + size, long_one)));
+        if (in_a_row + size >= long_one) archive_->varint(in_a_row + size - long_one);
+        archive_->raw(m.delta.data(), 1);
+        archive_->raw(m.delta.data() + *rest, size - 1);
+    } else {
+        put(1 + index_of_update, m);
+    }
+    edits_.passed(m);
+}
 void message_batch::add(const beacon& m) { put(3, m); }
 void message_batch::add(const pull& m) { put(4, m); }
 void message_batch::add(const chunk& m) { put(5, m); }
@@ -409,15 +443,34 @@ void message_batch::add(const digests& m) { put(13, m); }
 void message_batch::clear() {
     frame_.clear();
     archive_.emplace(frame_.body());
+    edits_ = {};
+}
+
+void message_reader::read(update& m) {
+    load(archive_, m);
+    if (edits_.continued_by(m)) archive_.fail(decode_error::non_canonical);
+    edits_.passed(m);
+}
+
+void message_reader::read_next(std::uint8_t tag, update& m) {
+    std::uint64_t size = tag - in_a_row;
+    if (tag == long_one) {
+        const std::uint64_t more = archive_.varint();
+        if (more > archive_.remaining()) archive_.fail(decode_error::truncated);
+        size += more;
+    }
+    m = edits_.next(archive_.raw(size), delta_);
+    edits_.passed(m);
 }
 
 result<bool, decode_error> message_reader::next(message& out) {
     if (archive_.remaining() == 0) return false;
     try {
         const std::uint8_t tag = archive_.byte();
-        if (tag == 1 + index_of_update) { // by far the most frequent: keeps its memory
-            auto* u = std::get_if<update>(&out);
-            load(archive_, u ? *u : out.emplace<update>());
+        if (tag == 1 + index_of_update || tag >= in_a_row) { // by far the most frequent: keeps its memory
+            auto* known = std::get_if<update>(&out);
+            auto& u = known ? *known : out.emplace<update>();
+            tag >= in_a_row ? read_next(tag, u) : read(u);
             return true;
         }
         switch (tag) {

@@ -99,13 +99,17 @@ TEST_CASE("delta: a group with a complete state keeps its horizon") {
 
 TEST_CASE("delta: an edit of one short element is small") {
     replica<cart> a{joinery::replica_id{0x0123456789abcdef}};
-    CHECK(encode(a.edit(adding("milk"))).size() == 23);
-    CHECK(encode(a.edit(removing("milk"))).size() == 21);
+    CHECK(encode(a.edit(adding("milk"))).size() == 19);
+    CHECK(encode(a.edit(removing("milk"))).size() == 17);
     CHECK(encode(delta<cart>{}) == bytes({0, 0}));
 }
 
 TEST_CASE("delta: forms that no encoder writes are refused") {
-    CHECK(refusal<delta<cart>>({64, 0}) == decode_error::invalid_value);   // a part that does not exist
+    CHECK(refusal<delta<cart>>({96, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0}) == decode_error::invalid_value); // a dot and a range
+    CHECK(refusal<delta<cart>>({32, 1, 1, 1, 1, 1, 1, 1, 1, 0}) == decode_error::invalid_value);    // of no event
+    CHECK(refusal<delta<cart>>({128, 1, 1, 1, 1, 1, 1, 1, 1, 1}) == decode_error::invalid_value);   // only of texts
+    CHECK(refusal<delta<cart>>({0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 0, 0}) == decode_error::non_canonical); // one range
+    CHECK(refusal<delta<cart>>({32, 1, 1, 1, 1, 1, 1, 1, 1}) == decode_error::truncated);
     CHECK(refusal<delta<cart>>({1, 0, 0}) == decode_error::non_canonical); // a fragment, but empty
     CHECK(refusal<delta<cart>>({2, 0, 0}) == decode_error::non_canonical);
     CHECK(refusal<delta<cart>>({4, 0, 0}) == decode_error::non_canonical);
@@ -113,6 +117,27 @@ TEST_CASE("delta: forms that no encoder writes are refused") {
     CHECK(refusal<delta<cart>>({16, 0, 0}) == decode_error::non_canonical);
     CHECK(refusal<delta<cart>>({0, 0, 0}) == decode_error::trailing_bytes);
     CHECK(refusal<delta<cart>>({1, 0}) == decode_error::truncated);
+}
+
+TEST_CASE("delta: what it covers can be read at its beginning, if that is one range") {
+    using joinery::detail::edit_start;
+    const auto bytes_of = [](std::vector<dot_range> covered) {
+        delta<cart> d;
+        for (const auto& r : covered) d.covered.add(r);
+        return encode(d);
+    };
+    for (const dot_range& r :
+         {dot_range{id_a, 1, 1}, dot_range{id_b, 127, 300}, dot_range{id_c, 1, joinery::max_sequence}}) {
+        const auto start = edit_start::of(bytes_of({r}));
+        REQUIRE(start);
+        CHECK(start->dots == r);
+        auto cut = bytes_of({r});
+        cut.pop_back();
+        CHECK_FALSE(edit_start::of(cut));
+    }
+    CHECK_FALSE(edit_start::of(bytes_of({})));
+    CHECK_FALSE(edit_start::of(bytes_of({dot{id_a, 1}, dot{id_a, 3}})));
+    CHECK_FALSE(edit_start::of(bytes({32, 1, 1, 1, 1, 1, 1, 1, 1, 0x81, 0}))); // a number that is too long
 }
 
 TEST_CASE("delta: removal records are covered, in order and in normal form") {

@@ -201,7 +201,8 @@ TEST_CASE("rga_text: a text that is full refuses edits, and keeps what arrives")
     w.join(hostile({{{id_a, 1}, {}, most - 3, 1, true}}, ""));
     CHECK_THROWS_AS(w.edit([](auto& n, auto& tx) { // keystrokes that go on from one another
         for (std::size_t i = 0; i < 5; ++i) n.text.insert(tx, i, "d");
-    }), std::length_error);
+    }),
+                    std::length_error);
     insert(w, 0, "abc");
     CHECK_THROWS_AS(insert(w, 0, "d"), std::length_error);
     CHECK_THROWS_AS(erase(w, 0, 1), std::length_error);
@@ -239,6 +240,7 @@ TEST_CASE("rga_text: damaged bytes are refused, or are another fragment in its c
         if (!f) continue;
         ++accepted;
         REQUIRE(joinery::encode(*f) == bad);
+        f->spell_out();
         note_delta d;
         d.fragment = *f;
         for (const auto& r : f->runs) d.covered.add({r.first.replica, r.first.seq, r.first.seq + r.count - 1});

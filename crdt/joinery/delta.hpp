@@ -9,6 +9,12 @@
 #include <joinery/crdt.hpp>
 
 #include <algorithm>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <utility>
 #include <vector>
 
 namespace joinery {
@@ -40,13 +46,53 @@ template <crdt T> struct delta {
 
 namespace detail {
 
-enum delta_part : std::uint8_t {
-    has_fragment = 1,
-    has_removals = 2,
-    has_since = 4,
-    has_horizon = 8,
-    has_unknown = 16,
-    all_parts = 31
+/// What an encoded delta begins with: which parts follow, and what it covers. Nearly all deltas cover a single dot or
+/// range, and most carry nothing but a fragment that is a single entry, which then need not repeat its dots:
+///
+///     parts                    then a causal context
+///     parts | one_dot          then the dot
+///     parts | one_range        then its first dot, and its length less two
+///     brief | [several] | how  the same, the latter if `several`; then the fragment in its brief form
+///
+/// The dot is written as the first one (compact_output_archive::write_first).
+struct delta_head {
+    enum part : std::uint8_t {
+        fragment = 1,
+        removals = 2,
+        since = 4,
+        horizon = 8,
+        unknown = 16,
+        all_parts = 31,
+        one_dot = 32,
+        one_range = 64,
+        brief = 128,
+        several = 64,
+        all_of_brief = 63
+    };
+    std::uint8_t parts = 0;
+    std::optional<std::uint8_t> how{}; ///< of a brief fragment: at most all_of_brief
+    causal_context covered{};
+
+    void write(compact_output_archive& ar) const;
+    /// `covered` is as it was written, whatever the archive renames.
+    static delta_head read(compact_input_archive& ar);
+};
+
+/// How an encoded delta begins that covers a single range: read without the rest.
+struct edit_start {
+    dot_range dots;
+    std::size_t rest; ///< where the bytes behind the first dot begin
+
+    static std::optional<edit_start> of(std::span<const std::byte> delta);
+};
+
+/// Fragments that have a brief form: `brief` is how they take it, if they can with these dots for all that they carry.
+template <class F>
+concept brief_fragment = requires(const F f, F out, const dot_range& dots, std::uint8_t how, compact_output_archive& to,
+                                  compact_input_archive& from) {
+    { f.brief(dots) } -> std::same_as<std::optional<std::uint8_t>>;
+    f.save_brief(to, dots, how);
+    out.load_brief(from, dots, how);
 };
 
 /// A removal event's dot, then the numbers of dot ranges and of counter runs, then these. One range and no
@@ -102,11 +148,21 @@ template <class Archive> void CEREAL_LOAD_FUNCTION_NAME(Archive& ar, removal& r)
 
 template <crdt T> template <class Archive> void delta<T>::save(Archive& ar) const {
     if constexpr (is_compact_archive_v<Archive>) {
-        ar.byte(static_cast<std::uint8_t>(
-            (fragment.empty() ? 0 : detail::has_fragment) | (removals.empty() ? 0 : detail::has_removals) |
-            (since.empty() ? 0 : detail::has_since) | (horizon.empty() ? 0 : detail::has_horizon) |
-            (unknown.empty() ? 0 : detail::has_unknown)));
-        ar.write(covered);
+        using head = detail::delta_head;
+        const auto parts =
+            static_cast<std::uint8_t>((fragment.empty() ? 0 : head::fragment) |
+                                      (removals.empty() ? 0 : head::removals) | (since.empty() ? 0 : head::since) |
+                                      (horizon.empty() ? 0 : head::horizon) | (unknown.empty() ? 0 : head::unknown));
+        if constexpr (detail::brief_fragment<fragment_of<T>>) {
+            if (parts == head::fragment && covered.range_count() == 1) {
+                const dot_range& dots = covered.ranges().front();
+                if (const auto how = fragment.brief(dots)) {
+                    head{parts, how, covered}.write(ar);
+                    return fragment.save_brief(ar, dots, *how);
+                }
+            }
+        }
+        head{parts, {}, covered}.write(ar);
         if (!since.empty()) ar.write(since);
         if (!horizon.empty()) ar.write(horizon);
         if (!fragment.empty()) ar(fragment);
@@ -121,18 +177,42 @@ template <crdt T> template <class Archive> void delta<T>::save(Archive& ar) cons
 
 template <crdt T> template <class Archive> void delta<T>::load(Archive& ar) {
     if constexpr (is_compact_archive_v<Archive>) {
-        std::uint8_t parts = ar.byte();
-        if (parts > detail::all_parts) throw decode_failure(decode_error::invalid_value);
-        covered = ar.read_causal_context();
-        if (parts & detail::has_since) since = ar.read_version_vector();
-        if (parts & detail::has_horizon) horizon = ar.read_version_vector();
-        if (parts & detail::has_fragment) ar(fragment);
-        if (parts & detail::has_removals) ar(removals);
-        if (parts & detail::has_unknown) ar(unknown);
-        bool said =
-            ((parts & detail::has_fragment) && fragment.empty()) ||
-            ((parts & detail::has_removals) && removals.empty()) || ((parts & detail::has_since) && since.empty()) ||
-            ((parts & detail::has_horizon) && horizon.empty()) || ((parts & detail::has_unknown) && unknown.empty());
+        using head_type = detail::delta_head;
+        head_type head = head_type::read(ar);
+        const auto rename = [&] {
+            if (!ar.renaming()) return;
+            causal_context renamed;
+            head.covered.for_each([&](const dot_range& r) {
+                for (const auto& part : (*ar.renaming())(r)) renamed.add(part);
+            });
+            head.covered = std::move(renamed);
+        };
+        if constexpr (detail::brief_fragment<fragment_of<T>>) {
+            if (head.how) {
+                const dot_range dots = head.covered.ranges().front();
+                fragment.load_brief(ar, dots, *head.how);
+                rename();
+                covered = std::move(head.covered);
+                return;
+            }
+        }
+        if (head.how) throw decode_failure(decode_error::invalid_value);
+        const bool may_be_brief = head.parts == head_type::fragment && head.covered.range_count() == 1;
+        const auto dots = may_be_brief ? head.covered.ranges().front() : dot_range();
+        rename();
+        covered = std::move(head.covered);
+        if (head.parts & head_type::since) since = ar.read_version_vector();
+        if (head.parts & head_type::horizon) horizon = ar.read_version_vector();
+        if (head.parts & head_type::fragment) ar(fragment);
+        if (head.parts & head_type::removals) ar(removals);
+        if (head.parts & head_type::unknown) ar(unknown);
+        bool said = ((head.parts & head_type::fragment) && fragment.empty()) ||
+                    ((head.parts & head_type::removals) && removals.empty()) ||
+                    ((head.parts & head_type::since) && since.empty()) ||
+                    ((head.parts & head_type::horizon) && horizon.empty()) ||
+                    ((head.parts & head_type::unknown) && unknown.empty());
+        if constexpr (detail::brief_fragment<fragment_of<T>>)
+            said = said || (may_be_brief && !ar.renaming() && fragment.brief(dots));
         if (said) throw decode_failure(decode_error::non_canonical);
     } else {
         ar(cereal::make_nvp("covered", covered), cereal::make_nvp("since", since), cereal::make_nvp("horizon", horizon),

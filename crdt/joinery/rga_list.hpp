@@ -39,6 +39,7 @@ template <class T> struct list_fragment {
     template <class Archive> void save(Archive& ar) const { ar(CEREAL_NVP(order), CEREAL_NVP(elements)); }
     template <class Archive> void load(Archive& ar) {
         ar(CEREAL_NVP(order), CEREAL_NVP(elements));
+        order.spell_out();
         if (elements.size() != order.text.size() || order.text.find_first_not_of('x') != std::string::npos)
             throw decode_failure(decode_error::invalid_value);
     }

@@ -10,12 +10,11 @@
 //     us.join(d);
 //     us.edit([](auto& text, auto& tx) { text.erase(tx, 4, 1); });
 //
-// A deleted character leaves a tombstone without its bytes, so that what was concurrently inserted after
-// it finds its place; tombstones go once they are causally stable. Concurrent insertions at one place
-// are ordered by Lamport number, then replica, the greater first. Why the join converges: the text is a
-// function of the set of characters and deletions seen, each of which says where it belongs.
-// Source: Roh, Jeon, Kim, Lee, "Replicated abstract data types" (2011); the ordering as in Attiya,
-// Burckhardt et al., "Specification and Complexity of Collaborative Text Editing" (2016).
+// A deleted character leaves a tombstone, so that what was concurrently inserted after it finds its place;
+// tombstones go once they are causally stable. Concurrent insertions at one place are ordered by Lamport number, then
+// replica, the greater first. Why the join converges: the text is a function of the set of characters and deletions
+// seen, each of which says where it belongs. Source: Roh, Jeon, Kim, Lee, "Replicated abstract data types" (2011); the
+// ordering as in Attiya, Burckhardt et al., "Specification and Complexity of Collaborative Text Editing" (2016).
 
 #include <joinery/causal_context.hpp>
 #include <joinery/join_scope.hpp>

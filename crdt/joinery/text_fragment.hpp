@@ -11,11 +11,17 @@
 #include <joinery/dot.hpp>
 
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace joinery {
+
+namespace detail {
+class text_columns;
+}
 
 /// Characters that were inserted one after the other.
 struct text_run {
@@ -45,12 +51,21 @@ struct text_fragment {
     std::string text;                     ///< the characters of all live runs, in this order
     std::vector<text_deletion> deletions; ///< sorted by dot
     std::uint64_t lamport = 0;            ///< the greatest that was pruned, if it exceeds all above; else 0
+    /// A whole text as it was decoded, in place of all of these: spell_out() makes them of it.
+    std::shared_ptr<const detail::text_columns> columns{};
 
-    bool empty() const { return runs.empty() && deletions.empty() && lamport == 0; }
-    friend bool operator==(const text_fragment&, const text_fragment&) = default;
+    bool empty() const { return runs.empty() && deletions.empty() && lamport == 0 && !columns; }
+    /// O(n log n), if there is anything to be done.
+    void spell_out();
+    friend bool operator==(const text_fragment& a, const text_fragment& b);
 
     template <class Archive> void save(Archive& ar) const;
     template <class Archive> void load(Archive& ar);
+
+    /// The form of a fragment in a delta of nothing else, if it is one run that has these dots: delta_head.
+    std::optional<std::uint8_t> brief(const dot_range& dots) const;
+    void save_brief(compact_output_archive& ar, const dot_range& dots, std::uint8_t how) const;
+    void load_brief(compact_input_archive& ar, const dot_range& dots, std::uint8_t how);
 };
 
 // ---- implementation ----
@@ -63,17 +78,25 @@ inline constexpr std::uint64_t max_lamport = std::uint64_t{1} << 62;
 /// True if counts, numbers and text are consistent. Not required: that runs are sorted or disjoint.
 bool well_formed(const text_fragment& f);
 
-/// Wire format; numbers are varints, dots and ranges as the archive writes them.
+/// Wire format; numbers are varints, dots and ranges as the archive writes them. The first byte says what follows:
 ///
-///     4 * number of runs + (1 if deletions follow) + (2 if a pruned Lamport number follows)
-///     runs:       the dots of each as a range; then of each, flags and drift; then the parents that no flag says
-///     deletions:  their number; the dots of each; of each, flags and drift; the targets of each, a dot if it
-///                 is one, else a range
-///     the pruned Lamport number
-///     the text of the live runs; its length follows from their counts
+///     128 + how  one run: its first dot, [its length less two if `how` & 64], the rest in brief form
+///     1          a whole text of many runs: text_columns.hpp
+///     0          any others:
+///                4 * number of runs + (1 if deletions follow) + (2 if a pruned Lamport number follows)
+///                runs:       the dots of each as a range; then of each, flags and drift; then the parents that no
+///                            flag says
+///                deletions:  their number; the dots of each; of each, flags and drift; the targets of each, a dot if
+///                            it is one, else a range
+///                the pruned Lamport number
+///                the text of the live runs; its length follows from their counts
 ///
 /// Flags (a byte): 1 deleted or backward, 2 the parent is the start, 4 the parent is the dot before the first,
 /// 8 a drift follows: the Lamport number less the sequence number less the same of the run before (zigzag).
+///
+/// Brief form of a run whose dots are known; `how`: 1 deletions, 2 a drift follows, 4 a parent follows, or the
+/// deletions run backward, 8 the parent or target is a dot and not the distance back to it (of a parent less two, of a
+/// target less one), 16 tombstones. Then drift, parent or target, text.
 void write_compact(compact_output_archive& ar, const text_fragment& f);
 void read_compact(compact_input_archive& ar, text_fragment& f);
 
@@ -90,7 +113,7 @@ struct readable_run {
            CEREAL_NVP(text));
     }
 };
-std::vector<readable_run> readable_runs(const text_fragment& f);
+std::vector<readable_run> readable_runs(text_fragment f);
 /// Throws decode_failure unless the result is well-formed.
 void take_readable_runs(text_fragment& f, const std::vector<readable_run>& runs);
 

@@ -151,6 +151,8 @@ public:
     void replica(replica_id r);
     /// A null dot (sequence 0) is one byte.
     void write(dot d);
+    /// The same, a byte shorter if no replica has been named yet.
+    void write_first(dot d);
     void write(const dot_range& r);
     void write(const version_vector& v);
     void write(const causal_context& c);
@@ -177,6 +179,7 @@ private:
     std::vector<std::byte>& out_;
     detail::dot_table dots_;
 
+    void mention(replica_id r);
     void put_size(std::size_t start); // of what has been written since, before it
 };
 
@@ -187,6 +190,8 @@ struct dot_renaming {
     replica_id to;
 
     dot operator()(dot d) const { return d.replica == from && d.seq > after ? dot{to, d.seq - after} : d; }
+    /// In order: two if the range is cut.
+    short_vector<dot_range, 2> operator()(const dot_range& r) const;
 };
 
 /// Reads from a span that outlives it.
@@ -249,6 +254,8 @@ public:
     replica_id replica();
     dot read_dot();
     dot read_null_or_dot();
+    /// What `compact_output_archive::write_first` wrote, as it was written: the renaming does not reach it.
+    dot read_first_dot();
     /// In order: two if the renaming cuts the range.
     short_vector<dot_range, 2> read_ranges();
     version_vector read_version_vector();
@@ -284,6 +291,12 @@ public:
 
     /// The renaming in force, or null: what is sorted by dot must then be sorted again.
     const dot_renaming* renaming() const { return renaming_; }
+    /// Runs f with no renaming in force: who reads so renames what was read.
+    template <class F> void unrenamed(F&& f) {
+        const auto* renaming = std::exchange(renaming_, nullptr);
+        f();
+        renaming_ = renaming;
+    }
     std::size_t remaining() const { return in_.size() - pos_; }
     /// The dots named so far.
     detail::shared<std::vector<detail::dot_table::entry>> named() {
@@ -298,6 +311,7 @@ public:
 
 private:
     std::size_t replica_index();
+    replica_id first_mention();
     std::uint64_t sequence(std::size_t index);
 
     std::span<const std::byte> in_;

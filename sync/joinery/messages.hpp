@@ -84,7 +84,7 @@ struct update {
     joinery::channel channel;
     bool acknowledge = false;         ///< answer with a beacon as soon as this is durable
     version_vector dependencies;      ///< only what changed since the origin's edit before this one
-    std::span<const std::byte> delta; ///< when decoded: refers into the bytes that it was read from
+    std::span<const std::byte> delta; ///< when decoded: refers into the bytes that it was read from, or into the reader
 };
 
 /// What I have, durably: at once a way to notice losses, and an acknowledgement.
@@ -236,6 +236,25 @@ template <class F> void comparison::for_each_block(F&& f) const {
 using message = std::variant<hello, update, beacon, pull, chunk, credit, refuse, relaying, membership, acknowledgements,
                              presence, comparison, digests>;
 
+namespace detail {
+
+/// The edits of a batch so far: of one that follows on the one before, in the same collection and from the same origin,
+/// only what follows its dot is written.
+class edits_in_a_row {
+public:
+    /// Where that begins in the delta, if this is one.
+    std::optional<std::size_t> continued_by(const update& m) const;
+    /// The bytes of the delta that follows, from its first byte and what follows its dot. Throws decode_failure.
+    update next(std::span<const std::byte> rest, std::vector<std::byte>& delta) const;
+    void passed(const update& m);
+
+private:
+    joinery::channel channel_;
+    dot next_{}; // its first dot; null if there is none
+};
+
+} // namespace detail
+
 /// Writes messages into one frame. Reused after `clear()`, it allocates little.
 class message_batch {
 public:
@@ -269,11 +288,12 @@ public:
 private:
     frame_writer frame_;
     std::optional<compact_output_archive> archive_;
+    detail::edits_in_a_row edits_;
 
     template <class M> void put(std::uint8_t tag, const M& m);
 };
 
-/// Reads the body of a frame, which outlives it and the messages that it gives.
+/// Reads the body of a frame, which outlives it and the messages that it gives. A message is valid until the next.
 class message_reader {
 public:
     explicit message_reader(std::span<const std::byte> body) : archive_(body) {}
@@ -283,6 +303,11 @@ public:
 
 private:
     compact_input_archive archive_;
+    detail::edits_in_a_row edits_;
+    std::vector<std::byte> delta_;
+
+    void read(update& m);
+    void read_next(std::uint8_t tag, update& m);
 };
 
 // ---- encodings: compact form only ----

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Sets of characters as bits, by ranges.
+
+#include <algorithm>
+#include <bit>
+#include <cstdint>
+#include <vector>
+
+namespace joinery::detail {
+
+using text_bits = std::vector<std::uint64_t>; ///< no longer than needed: what is beyond the end is 0
+
+/// Calls f(word, mask) for the bits from `first` on, in words that there are.
+template <class Bits, class F> void for_each_word(Bits& bits, std::uint32_t first, std::uint32_t n, F&& f) {
+    const auto all = static_cast<std::uint64_t>(bits.size()) * 64;
+    const std::uint64_t end = std::min(std::uint64_t{first} + n, all);
+    for (std::uint64_t c = first; c < end;) {
+        const std::uint64_t bit = c % 64, count = std::min(64 - bit, end - c);
+        f(bits[c / 64], (count == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << count) - 1) << bit);
+        c += count;
+    }
+}
+
+inline bool has_bit(const text_bits& bits, std::uint32_t c) {
+    return c / 64 < bits.size() && (bits[c / 64] >> (c % 64) & 1) != 0;
+}
+
+inline void set_bit(text_bits& bits, std::uint32_t c) {
+    if (bits.size() <= c / 64) bits.resize(c / 64 + 1);
+    bits[c / 64] |= std::uint64_t{1} << (c % 64);
+}
+
+/// Requires: the words are there.
+inline void set_bits(text_bits& bits, std::uint32_t first, std::uint32_t n) {
+    for_each_word(bits, first, n, [](std::uint64_t& word, std::uint64_t mask) { word |= mask; });
+}
+
+/// How many of them are set.
+inline std::uint32_t count_bits(const text_bits& bits, std::uint32_t first, std::uint32_t n) {
+    std::uint32_t sum = 0;
+    for_each_word(bits, first, n, [&](std::uint64_t word, std::uint64_t mask) {
+        sum += static_cast<std::uint32_t>(std::popcount(word & mask));
+    });
+    return sum;
+}
+
+/// How many from `first` on, at most n, are as the first is.
+inline std::uint32_t alike_bits(const text_bits& bits, std::uint32_t first, std::uint32_t n) {
+    const bool on = has_bit(bits, first);
+    for (std::uint64_t c = first, end = std::uint64_t{first} + n; c < end;) {
+        const std::uint64_t word = c / 64 < bits.size() ? bits[c / 64] : 0;
+        const std::uint64_t others = (on ? ~word : word) >> (c % 64);
+        if (others != 0)
+            return std::min(n, static_cast<std::uint32_t>(c - first) +
+                                   static_cast<std::uint32_t>(std::countr_zero(others)));
+        if (c / 64 >= bits.size()) return n;
+        c += 64 - c % 64;
+    }
+    return n;
+}
+
+} // namespace joinery::detail

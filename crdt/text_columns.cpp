@@ -1,0 +1,408 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "text_columns.hpp"
+
+#include "text_engine.hpp"
+#include "text_runs.hpp"
+#include "utf8.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <optional>
+#include <string>
+#include <utility>
+
+namespace joinery::detail {
+
+namespace {
+
+constexpr std::size_t few_entries = 16;        // of which no columns are made
+constexpr lv longest_in_head = 27;             // length less one
+constexpr std::uint8_t lengths_of_head = 28;   // that it can say
+constexpr std::uint64_t events_for_byte = 128; // so that what there is for each event is bounded by what is read
+
+void require(bool ok, decode_error e = decode_error::invalid_value) {
+    if (!ok) throw decode_failure(e);
+}
+
+enum place : std::uint8_t { at_cursor, from_cursor, from_jump };
+
+// Where the next entry is likely to be.
+class expectation {
+public:
+    explicit expectation(lv size) : begins_(size / 64 + 1) {}
+
+    lv cursor() const { return cursor_; }
+    lv jumped() const { return jumped_; }
+    std::int64_t distance(place p, lv to) const {
+        return std::int64_t{to} - std::int64_t{p == from_jump ? jumped_ : cursor_};
+    }
+    // The place by which `to` is told.
+    place place_of(lv to) const {
+        if (to == cursor_) return at_cursor;
+        const auto bytes = [](std::int64_t distance) { return (std::bit_width(zigzag(distance)) + 6) / 7; };
+        return bytes(distance(from_cursor, to)) <= bytes(distance(from_jump, to)) ? from_cursor : from_jump;
+    }
+    void happened(const text_columns::entry& e, place p) {
+        if (p != at_cursor) jumped_ = e.to;
+        if (e.what == text_columns::kind::inserted) {
+            set_bit(begins_, e.first);
+            runs_.push_back({e.first, e.to});
+            cursor_ = e.first + e.count;
+        } else {
+            cursor_ = before(e.lowest_target());
+        }
+    }
+
+private:
+    struct run {
+        lv first, parent;
+    };
+    lv cursor_ = 0, jumped_ = 0;
+    text_bits begins_;
+    std::vector<run> runs_;
+
+    // What was before a character when it was inserted.
+    lv before(lv character) const {
+        if (!has_bit(begins_, character)) return character;
+        return std::lower_bound(runs_.begin(), runs_.end(), character,
+                                [](const run& r, lv first) { return r.first < first; })
+            ->parent;
+    }
+};
+
+std::uint64_t next_number(const std::byte*& at, const std::byte* end) {
+    std::uint64_t n = 0;
+    for (unsigned shift = 0;; shift += 7) {
+        require(at != end, decode_error::truncated);
+        const auto b = static_cast<std::uint8_t>(*at++);
+        require(shift < 35 && (b != 0 || shift == 0), decode_error::non_canonical);
+        n |= std::uint64_t{b & 0x7fu} << shift;
+        if (b < 0x80) return n;
+    }
+}
+
+} // namespace
+
+// What a text has but for the visible characters themselves.
+struct text_columns::outline {
+    std::vector<stretch> stretches{};
+    std::vector<entry> entries{};
+    std::vector<run> settled{};
+    text_bits inserted{}, dead{};
+    lv live = 0;
+
+    lv size() const { return stretches.empty() ? 0 : stretches.back().first + stretches.back().count; }
+    const stretch& stretch_of(lv number) const {
+        return *(std::upper_bound(stretches.begin(), stretches.end(), number,
+                                  [](lv n, const stretch& s) { return n < s.first; }) -
+                 1);
+    }
+    dot dot_of(lv number) const {
+        const stretch& s = stretch_of(number);
+        return advanced(s.first_dot, number - s.first);
+    }
+    text_key key(lv number) const {
+        const stretch& s = stretch_of(number);
+        const lv offset = number - s.first;
+        return {s.lamport + offset, s.first_dot.replica, s.first_dot.seq + offset};
+    }
+    std::optional<lv> number_of(dot d) const {
+        auto s = std::upper_bound(stretches.begin(), stretches.end(), d,
+                                  [](dot x, const stretch& t) { return x < t.first_dot; });
+        if (s == stretches.begin()) return std::nullopt;
+        --s;
+        if (s->first_dot.replica != d.replica || d.seq - s->first_dot.seq >= s->count) return std::nullopt;
+        return s->first + static_cast<lv>(d.seq - s->first_dot.seq);
+    }
+    text_deletion deletion(const entry& e) const {
+        const dot first = dot_of(e.first);
+        return {first, dot_of(e.to - 1), e.count, 0, e.what == kind::erased_backward};
+    }
+    // True if an entry can be no part of the one before it in its stretch.
+    bool begins(const entry& e, const entry& former) const {
+        const bool inserted_both = e.what == kind::inserted && former.what == kind::inserted;
+        if (inserted_both) return e.to != e.first;
+        if (e.what == kind::inserted || former.what == kind::inserted) return true;
+        if (e.to != former.to + former.count && e.to + former.count != former.to) return true;
+        text_deletion d = deletion(former), next = deletion(e);
+        next.lamport = d.count;
+        return !extends(d, next);
+    }
+
+    bool complete();
+    static std::optional<outline> of(const text_fragment& f);
+    bool add(dot first, std::uint64_t lamport, std::uint64_t count);
+};
+
+// Finds what is dead. False if something is not there, or what is nobody writes. The entries fill the stretches.
+bool text_columns::outline::complete() {
+    const lv n = size();
+    if (entries.size() < few_entries) return false;
+    inserted.assign(n / 64 + 1, 0);
+    dead.assign(n / 64 + 1, 0);
+    for (const entry& e : entries)
+        if (e.what == kind::inserted) set_bits(inserted, e.first, e.count);
+    for (const entry& e : entries) {
+        if (e.what == kind::inserted) {
+            if (e.to == 0) continue;
+            if (e.to > n || !has_bit(inserted, e.to - 1)) return false;
+            if (stretches.size() == 1 ? e.to > e.first : !(key(e.to - 1) < key(e.first))) return false;
+            continue;
+        }
+        if (e.to == 0 || e.to > n || (e.what == kind::erased_backward && (e.count == 1 || e.to < e.count)))
+            return false;
+        const lv lowest = e.lowest_target();
+        if (lowest >= n || e.count > n - lowest || count_bits(inserted, lowest, e.count) != e.count) return false;
+        if (stretches.size() > 1 && advanced(dot_of(lowest), e.count - 1) != dot_of(lowest + e.count - 1)) return false;
+        set_bits(dead, lowest, e.count);
+    }
+    lv behind = 0;
+    for (const run& r : settled) {
+        if (r.first < behind || r.first >= n || r.count > n - r.first) return false;
+        if (count_bits(inserted, r.first, r.count) != r.count || count_bits(dead, r.first, r.count) != 0) return false;
+        behind = r.first + r.count + 1;
+    }
+    for (const run& r : settled) set_bits(dead, r.first, r.count);
+    live = count_bits(inserted, 0, n) - count_bits(dead, 0, n);
+    return n <= events_for_byte * (entries.size() + live);
+}
+
+// Adds what follows in the order of the dots.
+bool text_columns::outline::add(dot first, std::uint64_t lamport, std::uint64_t count) {
+    const lv n = size();
+    if (count > text_log::max_size - n) return false;
+    if (!stretches.empty()) {
+        stretch& s = stretches.back();
+        const dot behind = advanced(s.first_dot, s.count);
+        if (first < behind) return false;
+        if (first == behind && lamport == s.lamport + s.count) {
+            s.count += static_cast<lv>(count);
+            return true;
+        }
+    }
+    stretches.push_back({first, lamport, n, static_cast<lv>(count)});
+    return true;
+}
+
+std::optional<text_columns::outline> text_columns::outline::of(const text_fragment& f) {
+    if (f.runs.size() + f.deletions.size() < few_entries) return std::nullopt;
+    outline o;
+    const auto in_order = [&](auto&& take_run, auto&& take_deletion) {
+        auto r = f.runs.begin();
+        auto d = f.deletions.begin();
+        while (r != f.runs.end() || d != f.deletions.end()) {
+            const bool is_run = d == f.deletions.end() || (r != f.runs.end() && r->first < d->first);
+            if (is_run ? !take_run(*r++) : !take_deletion(*d++)) return false;
+        }
+        return true;
+    };
+    const auto add = [&](const auto& x) { return o.add(x.first, x.lamport, x.count); };
+    if (!in_order(add, add)) return std::nullopt;
+    lv next = 0;
+    std::size_t at = 0; // the stretch that `next` is in
+    text_bits tombstones(o.size() / 64 + 1);
+    const auto take = [&](entry e, bool dead) {
+        e.first = next;
+        while (next >= o.stretches[at].first + o.stretches[at].count) ++at;
+        next += e.count;
+        if (dead) set_bits(tombstones, e.first, e.count);
+        entry* former = !o.entries.empty() && e.first > o.stretches[at].first ? &o.entries.back() : nullptr;
+        if (former && former->what == e.what && !o.begins(e, *former)) {
+            if (e.what != kind::inserted) return false; // they were not as long as they could be
+            former->count += e.count;
+        } else {
+            o.entries.push_back(e);
+        }
+        return true;
+    };
+    const bool closed = in_order(
+        [&](const text_run& r) {
+            const auto parent = r.parent.seq == 0 ? std::optional<lv>(0) : o.number_of(r.parent);
+            if (!parent) return false;
+            return take({0, static_cast<lv>(r.count), r.parent.seq == 0 ? 0 : *parent + 1, kind::inserted}, r.deleted);
+        },
+        [&](const text_deletion& d) {
+            const auto target = o.number_of(d.target);
+            if (!target) return false;
+            const kind what = d.backward ? kind::erased_backward : kind::erased_forward;
+            return take({0, static_cast<lv>(d.count), *target + 1, what}, false);
+        });
+    if (!closed || !o.complete()) return std::nullopt;
+    // What is dead must be so, and what is not must not.
+    for (std::size_t w = 0; w < o.dead.size(); ++w) {
+        if ((o.dead[w] & ~tombstones[w]) != 0) return std::nullopt;
+        tombstones[w] &= ~o.dead[w];
+    }
+    for (const entry& e : o.entries) {
+        if (e.what != kind::inserted) continue;
+        for (lv n = e.first, behind = e.first + e.count, count; n < behind; n += count) {
+            count = alike_bits(tombstones, n, behind - n);
+            if (!has_bit(tombstones, n)) continue;
+            run* former = o.settled.empty() ? nullptr : &o.settled.back();
+            if (former && former->first + former->count == n)
+                former->count += count;
+            else
+                o.settled.push_back({n, count});
+        }
+    }
+    for (const run& r : o.settled) {
+        set_bits(o.dead, r.first, r.count);
+        o.live -= r.count;
+    }
+    if (o.size() > events_for_byte * (o.entries.size() + o.live)) return std::nullopt;
+    return o;
+}
+
+bool text_columns::fit(const text_fragment& f) { return outline::of(f).has_value(); }
+
+std::shared_ptr<const text_columns> text_columns::of(const text_fragment& f) {
+    auto o = outline::of(f);
+    if (!o) return nullptr;
+    auto c = std::make_shared<text_columns>();
+    expectation expected(o->size());
+    const auto put = [](std::vector<std::byte>& to, std::uint64_t n) { compact_output_archive(to).varint(n); };
+    for (const entry& e : o->entries) {
+        const place p = expected.place_of(e.to);
+        const auto kind_and_place = static_cast<std::uint8_t>(3 * static_cast<std::uint8_t>(e.what) + p);
+        const lv length = std::min(e.count - 1, longest_in_head);
+        c->heads_.push_back(static_cast<std::byte>(lengths_of_head * kind_and_place + length));
+        if (length == longest_in_head) put(c->lengths_, e.count - 1 - longest_in_head);
+        if (p != at_cursor) put(c->distances_, zigzag(expected.distance(p, e.to)));
+        expected.happened(e, p);
+    }
+    c->stretches_ = std::move(o->stretches);
+    c->settled_ = std::move(o->settled);
+    c->lamport_ = f.lamport;
+    std::string visible;
+    text_engine placed;
+    placed.join(f);
+    placed.for_each([&](const dot_range&, bool, std::string_view text) { visible += text; });
+    c->text_.append(visible, o->live);
+    return c;
+}
+
+text_fragment text_columns::spelled_out() const {
+    text_fragment f;
+    text_engine(*this).extract_all(f);
+    f.lamport = lamport_;
+    return f;
+}
+
+const text_columns::stretch& text_columns::stretch_of(lv number) const {
+    return *(std::upper_bound(stretches_.begin(), stretches_.end(), number,
+                              [](lv n, const stretch& s) { return n < s.first; }) -
+             1);
+}
+
+std::vector<text_columns::entry> text_columns::entries() const {
+    std::vector<entry> out;
+    out.reserve(heads_.size());
+    expectation expected(size());
+    const std::byte* length = lengths_.data();
+    const std::byte* const lengths_end = length + lengths_.size();
+    const std::byte* distance = distances_.data();
+    const std::byte* const distances_end = distance + distances_.size();
+    auto in = stretches_.begin();
+    lv next = 0;
+    for (const std::byte head : heads_) {
+        const auto h = static_cast<std::uint8_t>(head);
+        const std::uint8_t kind_and_place = h / lengths_of_head;
+        std::uint64_t count = h % lengths_of_head + 1u;
+        if (count > longest_in_head) count += next_number(length, lengths_end);
+        require(kind_and_place < 9 && in != stretches_.end());
+        require(count <= in->first + in->count - next);
+        const auto p = static_cast<place>(kind_and_place % 3);
+        std::int64_t to = p == from_jump ? expected.jumped() : expected.cursor();
+        if (p != at_cursor) to += unzigzag(next_number(distance, distances_end));
+        require(to >= 0 && to <= std::int64_t{size()});
+        require(expected.place_of(static_cast<lv>(to)) == p, decode_error::non_canonical);
+        const entry e{next, static_cast<lv>(count), static_cast<lv>(to), static_cast<kind>(kind_and_place / 3)};
+        if (e.what != kind::inserted) require(e.to > 0 && (e.what == kind::erased_forward || e.to >= e.count));
+        expected.happened(e, p);
+        out.push_back(e);
+        next += e.count;
+        if (next == in->first + in->count) ++in;
+    }
+    require(in == stretches_.end() && length == lengths_end && distance == distances_end, decode_error::trailing_bytes);
+    return out;
+}
+
+void text_columns::write(compact_output_archive& ar) const {
+    ar.varint(stretches_.size());
+    std::uint64_t drift = 0;
+    for (const stretch& s : stretches_) {
+        ar.write(dots(s));
+        ar.varint(zigzag(static_cast<std::int64_t>(s.lamport - s.first_dot.seq - drift)));
+        drift = s.lamport - s.first_dot.seq;
+    }
+    ar.varint(settled_.size());
+    lv behind = 0;
+    for (const run& r : settled_) {
+        ar.varint(r.first - behind);
+        ar.varint(r.count - 1);
+        behind = r.first + r.count;
+    }
+    ar.varint(lamport_);
+    for (const auto* column : {&heads_, &lengths_, &distances_}) {
+        ar.varint(column->size());
+        ar.raw(column->data(), column->size());
+    }
+    const std::string_view all = text_.text(0, text_.size());
+    ar.raw(all.data(), all.size());
+}
+
+std::shared_ptr<const text_columns> text_columns::read(compact_input_archive& ar) {
+    auto c = std::make_shared<text_columns>();
+    outline o;
+    std::uint64_t drift = 0;
+    for (std::size_t n = ar.count(), i = 0; i < n; ++i) {
+        ar.charge(3 * sizeof(stretch));
+        const dot_range dots = ar.read_ranges().front();
+        drift += static_cast<std::uint64_t>(unzigzag(ar.varint()));
+        const dot first{dots.replica, dots.first};
+        const std::uint64_t lamport = drift + dots.first;
+        require(numbers_fit(first, dots.size(), lamport));
+        require(o.add(first, lamport, dots.size()) && o.stretches.size() == i + 1, decode_error::non_canonical);
+    }
+    const lv size = o.size();
+    ar.charge(size / 64 * 3 * sizeof(std::uint64_t));
+    lv behind = 0;
+    for (std::size_t n = ar.count(); n > 0; --n) {
+        ar.charge(3 * sizeof(run));
+        const std::uint64_t gap = ar.varint(), more = ar.varint();
+        require(gap < size - behind && more < size - behind - gap);
+        const lv first = behind + static_cast<lv>(gap);
+        o.settled.push_back({first, static_cast<lv>(more) + 1});
+        behind = first + static_cast<lv>(more) + 1;
+    }
+    c->lamport_ = ar.varint();
+    std::uint64_t greatest = 0;
+    for (const stretch& s : o.stretches) greatest = std::max(greatest, s.lamport + s.count - 1);
+    require(c->lamport_ <= max_lamport && (c->lamport_ == 0 || c->lamport_ > greatest));
+    for (auto* column : {&c->heads_, &c->lengths_, &c->distances_}) {
+        const auto bytes = ar.raw(ar.varint());
+        ar.charge(bytes.size() * (1 + sizeof(entry) + 2 * sizeof(lv)));
+        column->assign(bytes.begin(), bytes.end());
+    }
+    require(!o.stretches.empty());
+    c->stretches_ = o.stretches;
+    o.entries = c->entries();
+    require(o.complete());
+    for (std::size_t i = 1, s = 0; i < o.entries.size(); ++i) {
+        const entry& e = o.entries[i];
+        while (e.first >= o.stretches[s].first + o.stretches[s].count) ++s;
+        if (e.first > o.stretches[s].first) require(o.begins(e, o.entries[i - 1]), decode_error::non_canonical);
+    }
+    c->settled_ = std::move(o.settled);
+    const std::string_view text = read_utf8(ar, o.live);
+    c->text_.append(text, o.live);
+    ar.charge(c->text_.memory());
+    return c;
+}
+
+std::size_t text_columns::memory() const {
+    return sizeof *this + stretches_.capacity() * sizeof(stretch) + settled_.capacity() * sizeof(run) +
+           heads_.capacity() + lengths_.capacity() + distances_.capacity() + text_.memory();
+}
+
+} // namespace joinery::detail
