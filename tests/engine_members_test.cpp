@@ -279,6 +279,34 @@ TEST_CASE("engine: two that come back without what the other had do not wait for
     CHECK(p.text(0) == "minus one, zero one two three");
 }
 
+TEST_CASE("engine: of two that wait to be let in, the one that has more goes first, or the one with the lesser id") {
+    for (const bool equal : {false, true}) {
+        for (const unsigned seed : {1, 2, 3, 4}) { // either may have the lesser id
+            CAPTURE(equal);
+            CAPTURE(seed);
+            router r;
+            r.random.seed(seed);
+            auto p = start_pages(r, {"a", "b"});
+            p.type(0, 0, "one");
+            r.run(2s);
+            r.cut(0, 1);
+            p.type(0, 3, " two");
+            p.type(1, 0, equal ? "nil " : "zero ");
+            for (std::size_t i = 0; i < 2; ++i) p.restart(i);
+            p.type(0, 7, " three hundred"); // what is held does not count
+            p.type(1, 0, "minus one, ");
+            r.link(0, 1);
+            for (int i = 0; i < 1000 && p.held(0) && p.held(1); ++i) r.run(10ms);
+            const std::size_t first = equal && r.nodes[0]->engine->id() < r.nodes[1]->engine->id() ? 0 : 1;
+            CHECK_FALSE(p.held(first));
+            CHECK(p.held(1 - first));
+            r.run(20s);
+            for (std::size_t i = 0; i < 2; ++i) CHECK_FALSE(p.held(i));
+            p.check_equal();
+        }
+    }
+}
+
 TEST_CASE("engine: what was held in a conflict is made anew, also after a restart that knows of none") {
     router r;
     auto p = start_pages(r, {"a", "b"});
