@@ -141,9 +141,7 @@ void engine::core::conflict_over(std::uint64_t other) {
         if (c.held && c.state->leaves_tombstones()) join_anew(c);
     }
     for (auto& [l, k] : links) {
-        if (k.ignored) continue;
-        k.challenge = 0; // an answer that is under way may be older
-        say_hello(k);
+        if (!k.ignored) ask_anew(k);
     }
 }
 
@@ -213,6 +211,12 @@ void engine::core::exceeded(collection& c) {
     take_new_id(lost);
 }
 
+// Members that this one does not hear may forget, by the word of what we were, what our edits are made on. None counts
+// that word beside the word of who knows our new id.
+void engine::core::fallen_back(collection& c) {
+    if (c.held && restarted && conflicts.empty() && c.state->leaves_tombstones()) take_new_id(false);
+}
+
 replica_id engine::core::fresh_id() {
     replica_id fresh = id;
     while (fresh == id || fresh.value() == 0 || peers.contains(fresh)) fresh = replica_id{options.random()};
@@ -254,7 +258,7 @@ template <class F> void engine::core::adopt(replica_id fresh, bool join_again, F
     restarted = false;
     conflicts.clear();
     answers.clear();
-    for (auto& [l, k] : links) say_hello(k);
+    for (auto& [l, k] : links) ask_anew(k);
     beacon_due = true;
     auto& e = note(event_kind::new_id);
     e.peer = id;
@@ -315,8 +319,7 @@ void engine::core::evicted() {
     }
     for (auto& [l, k] : links) {
         k.ignored = false;
-        k.answered = false; // what they have of our edits is not what they had
-        say_hello(k);
+        ask_anew(k); // what they have of our edits is not what they had
     }
 }
 

@@ -249,6 +249,40 @@ TEST_CASE("engine: a storage that fell back is let in like a newcomer, even if w
     CHECK(p.text(0) == "one- three");
 }
 
+TEST_CASE("engine: what a storage acknowledged before it fell back does not count beside what is acknowledged later") {
+    router r;
+    auto p = start_pages(r, {"a", "b", "c"});
+    p.type(0, 0, "one two three");
+    r.run(60s);
+    auto copy = r.nodes[2]->disk.copy();
+    p.type(0, 13, "!");
+    r.run(60s);
+    r.cut(0, 1);
+    r.cut(0, 2);
+    p.erase(1, 3, 4); // c acknowledges it to b, and a does not know of it
+    r.run(60s);
+    r.cut(1, 2);
+    r.nodes[2]->crash();
+    p.all[2].reset();
+    r.nodes[2]->disk = std::move(copy);
+    r.nodes[2]->start();
+    p.open(2);
+    r.link(0, 2);
+    r.run(2s);
+    CHECK_FALSE(p.held(2));
+    r.cut(0, 2);
+    p.type(2, 5, "-");
+    REQUIRE(p.text(2) == "one t-wo three!");
+    r.link(0, 1);
+    r.run(60s); // a has acknowledged it, too
+    CHECK(p.horizon(1) != p.all[1]->version());
+    r.link(0, 2);
+    r.link(1, 2);
+    r.run(10s);
+    p.check_equal();
+    CHECK(p.text(0) == "one- three!");
+}
+
 TEST_CASE("engine: two that come back without what the other had do not wait for each other for ever") {
     router r;
     start(r, {"a", "b"});
