@@ -245,9 +245,10 @@ world::parts world::parts_of(std::size_t collection, bool connected_only, std::s
     parts found;
     for (std::size_t n = 0; n < plan.nodes; ++n)
         if (n != without && machines[n]->opens > collection) found.rest.push_back(n);
+    const auto started = [&](std::size_t n) { return machines[n]->id != replica_id{}; };
     const auto reached = [&](std::size_t n) {
         return found.first.empty() || std::any_of(found.first.begin(), found.first.end(), [&](std::size_t a) {
-                   return network.linked(a, n) && (!connected_only || network.connected(a, n));
+                   return started(a) && network.linked(a, n) && (!connected_only || network.connected(a, n));
                });
     };
     for (;;) {
@@ -318,12 +319,10 @@ bool world::somebody_is_new() const {
     return plan.wide && std::any_of(machines.begin(), machines.end(), [](const auto& m) { return m->is_new; });
 }
 
-// It may be the only way for who is new, so it does not wait for ever.
-void world::start_newcomer(int patience) {
+void world::start_newcomer() {
     auto& m = *machines[plan.nodes - 1];
     if (m.running() || m.id != replica_id{}) return;
-    if (somebody_is_new() && patience > 0)
-        return network.schedule(network.now() + time(50), [this, patience] { start_newcomer(patience - 1); });
+    if (somebody_is_new()) return network.schedule(network.now() + time(50), [this] { start_newcomer(); });
     count("newcomers");
     m.is_new = true;
     m.start();
