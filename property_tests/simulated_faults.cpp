@@ -463,15 +463,27 @@ void world::watch_evicted(machine& m, replica_id former) {
     network.schedule(network.now() + time(20), [this, &m, former] { watch_evicted(m, former); });
 }
 
-// The promise holds if the two can hear of each other before the second publishes.
+// The promise holds if the two can hear of each other before the second publishes: what is slow arrives before.
 void world::clone(machine& m, testing::random_source& draw) {
-    auto& second = *machines.back();
-    if (second.exists || m.disk.level() != durability::full || !m.unpublished.empty() || m.held()) return;
-    if (!all_at_work()) return;
-    for (std::size_t n = 0; n < plan.nodes; ++n)
-        if (network.linked(m.place, n) && !network.connected(m.place, n)) return;
-    fault("clone");
+    if (!can_be_cloned(m)) return;
     guard_all();
+    network.schedule(network.now() + time(700), [this, &m, seed = draw.next()] {
+        if (!can_be_cloned(m)) return guarded.clear();
+        testing::random_source later(seed);
+        open_clone(m, later);
+    });
+}
+
+bool world::can_be_cloned(const machine& m) const {
+    if (machines.back()->exists || m.disk.level() != durability::full || !all_at_work()) return false;
+    for (std::size_t n = 0; n < plan.nodes; ++n)
+        if (network.linked(m.place, n) && !network.connected(m.place, n)) return false;
+    return m.unpublished.empty() && !m.held();
+}
+
+void world::open_clone(machine& m, testing::random_source& draw) {
+    auto& second = *machines.back();
+    fault("clone");
     const bool old = m.copy && draw.chance(50);
     second.disk = old ? m.copy->disk.copy() : m.disk.copy();
     second.opens = m.opens;

@@ -182,6 +182,8 @@ private:
     void lose_storage(machine& m, testing::random_source& draw);
     void set_back(machine& m, testing::random_source& draw);
     void clone(machine& m, testing::random_source& draw);
+    bool can_be_cloned(const machine& m) const;
+    void open_clone(machine& m, testing::random_source& draw);
     void evict(machine& m, testing::random_source& draw);
     void watch_evicted(machine& m, replica_id former);
     void leave(machine& m, testing::random_source& draw);
