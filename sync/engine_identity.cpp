@@ -214,7 +214,7 @@ void engine::core::exceeded(collection& c) {
 // Members that this one does not hear may forget, by the word of what we were, what our edits are made on. None counts
 // that word beside the word of who knows our new id.
 void engine::core::fallen_back(collection& c) {
-    if (c.held && restarted && conflicts.empty() && c.state->leaves_tombstones()) take_new_id(false);
+    if (c.held && conflicts.empty() && c.state->leaves_tombstones()) take_new_id(false);
 }
 
 replica_id engine::core::fresh_id() {
