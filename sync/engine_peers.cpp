@@ -123,6 +123,8 @@ void engine::core::handle(link_id l, link& k, const message& m) {
     if (k.ignored) {
         if (const auto* b = std::get_if<beacon>(&m); b && gone.contains(b->replica)) // it has not heard of that
             k.out.add(refuse{.reason = refusal::evicted, .name = b->replica.value()});
+        if (const auto* r = std::get_if<refuse>(&m); r && r->reason == refusal::evicted) // each evicted the other
+            on_refuse(k, *r);
         return;
     }
     if (const auto* b = std::get_if<beacon>(&m))

@@ -121,6 +121,24 @@ TEST_CASE("engine: who was evicted, and who waits to be let in, do not wait for 
     }
 }
 
+TEST_CASE("engine: two that were evicted by each other come back") {
+    router r;
+    auto p = start_pages(r, {"a", "b", "c"});
+    p.type(0, 0, "one two");
+    r.run(2s);
+    for (const std::size_t i : {0, 1}) r.cut(i, 2);
+    p.type(2, 7, " three");
+    p.type(1, 0, "zero ");
+    r.nodes[2]->engine->evict(r.nodes[1]->engine->id());
+    r.nodes[1]->engine->evict(r.nodes[2]->engine->id());
+    r.run(2s);
+    r.link(1, 2);
+    r.run(20s);
+    for (std::size_t i = 0; i < 3; ++i) CHECK_FALSE(p.held(i));
+    CHECK(p.text(0) == "zero one two three");
+    p.check_equal();
+}
+
 TEST_CASE("engine: a newcomer that is left alone by the member that it met waits for it") {
     router r;
     auto p = start_pages(r, {"a", "b"});
