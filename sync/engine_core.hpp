@@ -326,6 +326,7 @@ struct engine::core {
     template <class F> void adopt(replica_id fresh, bool join_again, F&& change);
     /// Own edits are held until a member has let us in.
     void join_anew(collection& c);
+    bool is_answered(const collection& c) const;
     bool may_be_outdated(const collection& c);
     bool may_publish(collection& c);
     /// True if everything has to be stored. Requires: the state is locked.

@@ -32,7 +32,7 @@ void engine::core::check_holds() {
     const bool waiting =
         std::any_of(links.begin(), links.end(), [](const auto& l) { return !l.second.ignored && !l.second.answered; });
     for (auto& c : collections) {
-        if (!c.held || c.answered.empty()) continue;
+        if (!c.held || !is_answered(c)) continue;
         const engine_time patience_ends = c.first_answer + options.timings.hello_grace;
         if ((waiting || c.answered.size() < options.expected_peers) && now < patience_ends) {
             wake(patience_ends);
@@ -60,6 +60,14 @@ void engine::core::check_holds() {
         if (anew) write_all(c);
         beacon_due = true; // what was held back is pulled
     }
+}
+
+// Of a group only those can tell who share the collection.
+bool engine::core::is_answered(const collection& c) const {
+    return std::any_of(c.answered.begin(), c.answered.end(), [&](replica_id who) {
+        const auto p = peers.find(who);
+        return !c.joining || (p != peers.end() && p->second.views[c.number].shares);
+    });
 }
 
 // An old copy of a storage lacks what it had acknowledged, and whom it said so to may be away. But whatever anybody has

@@ -294,7 +294,7 @@ void engine::core::on_hello(link_id l, link& k, const hello& m) {
                 }
                 v.member = theirs.member;
                 join_member(c.channel, m.replica);
-                c.group |= answers_us() && theirs.group;
+                c.group |= theirs.member || (answers_us() && theirs.group);
                 if (answers_us() && theirs.fallen_back) fallen_back(c);
                 if (!next_id && theirs.version[id] > own_limit(c)) exceeded(c);
                 if (answers_us() && theirs.member && !v.let_in) v.let_in = theirs.version;

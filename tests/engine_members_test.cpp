@@ -139,6 +139,30 @@ TEST_CASE("engine: two that were evicted by each other come back") {
     p.check_equal();
 }
 
+TEST_CASE("engine: a newcomer waits for a group that it hears, whoever else answers") {
+    router r;
+    auto p = start_pages(r, {"a", "b"});
+    p.type(0, 0, "one two three");
+    r.run(2s);
+    auto &c = r.add("c"), &d = r.add("d"); // d has no pages
+    c.start();
+    d.start();
+    p.open(2);
+    p.type(2, 0, "from c");
+    r.link(2, 3);
+    r.run(10s);
+    CHECK(p.held(2)); // who has no pages knows of no group
+    r.lose = [](const auto& e, const auto&) { return e.from == 2 && e.to < 2; };
+    r.link(0, 2);
+    r.run(10s);
+    CHECK(p.held(2));
+    r.lose = {};
+    r.run(10s);
+    CHECK_FALSE(p.held(2));
+    CHECK(p.text(0).find("from c") != std::string::npos);
+    p.check_equal();
+}
+
 TEST_CASE("engine: a newcomer that is left alone by the member that it met waits for it") {
     router r;
     auto p = start_pages(r, {"a", "b"});
