@@ -217,6 +217,42 @@ TEST_CASE("engine: a newcomer with edits in a text publishes them on top of what
     p.check_equal();
 }
 
+TEST_CASE("engine: an edit that waits to be logged while an answer joins is there after a restart") {
+    router r;
+    r.add("a");
+    r.add("b", durability::relaxed).options.expected_peers = 2; // it waits for another one
+    auto p = start_pages(r);
+    p.type(0, 0, "one two three");
+    r.run(5s);
+    const auto former = r.nodes[1]->engine->id();
+    r.cut(0, 1);
+    r.nodes[0]->engine->evict(former);
+    p.erase(0, 3, 4);
+    r.run(60s);
+    REQUIRE(p.horizon(0) == p.all[0]->version()); // forgotten
+    p.restart(1);
+    REQUIRE(p.text(1) == "one two three");
+    r.link(0, 1);
+    for (bool typed = false; !typed;) {
+        if (r.wire.empty()) r.run(1ms);
+        REQUIRE_FALSE(r.wire.empty());
+        typed = r.wire.front().to == 1 && content_of(r.wire.front().frame).has(is_chunk);
+        if (typed) {
+            std::lock_guard lock(p.all[1]->mutex());
+            p.all[1]->edit([](auto& page, auto& tx) { page.text.insert(tx, 5, "-"); });
+        }
+        r.deliver_next();
+    }
+    CHECK(p.text(1) == "one- three");
+    CHECK(p.held(1));
+    p.restart(1);
+    CHECK(p.text(1) == "one- three");
+    r.link(0, 1);
+    r.run(10s);
+    CHECK(p.text(0) == "one- three");
+    p.check_equal();
+}
+
 TEST_CASE("engine: founders meet with their edits, and none is made anew") {
     router r;
     start(r, {"a", "b", "c"});
