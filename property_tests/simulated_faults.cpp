@@ -245,9 +245,10 @@ world::parts world::parts_of(std::size_t collection, bool connected_only, std::s
     parts found;
     for (std::size_t n = 0; n < plan.nodes; ++n)
         if (n != without && machines[n]->opens > collection) found.rest.push_back(n);
+    const auto started = [&](std::size_t n) { return machines[n]->id != replica_id{}; };
     const auto reached = [&](std::size_t n) {
         return found.first.empty() || std::any_of(found.first.begin(), found.first.end(), [&](std::size_t a) {
-                   return network.linked(a, n) && (!connected_only || network.connected(a, n));
+                   return started(a) && network.linked(a, n) && (!connected_only || network.connected(a, n));
                });
     };
     for (;;) {
@@ -318,12 +319,10 @@ bool world::somebody_is_new() const {
     return plan.wide && std::any_of(machines.begin(), machines.end(), [](const auto& m) { return m->is_new; });
 }
 
-// It may be the only way for who is new, so it does not wait for ever.
-void world::start_newcomer(int patience) {
+void world::start_newcomer() {
     auto& m = *machines[plan.nodes - 1];
     if (m.running() || m.id != replica_id{}) return;
-    if (somebody_is_new() && patience > 0)
-        return network.schedule(network.now() + time(50), [this, patience] { start_newcomer(patience - 1); });
+    if (somebody_is_new()) return network.schedule(network.now() + time(50), [this] { start_newcomer(); });
     count("newcomers");
     m.is_new = true;
     m.start();
@@ -464,15 +463,27 @@ void world::watch_evicted(machine& m, replica_id former) {
     network.schedule(network.now() + time(20), [this, &m, former] { watch_evicted(m, former); });
 }
 
-// The promise holds if the two can hear of each other before the second publishes.
+// The promise holds if the two can hear of each other before the second publishes: what is slow arrives before.
 void world::clone(machine& m, testing::random_source& draw) {
-    auto& second = *machines.back();
-    if (second.exists || m.disk.level() != durability::full || !m.unpublished.empty() || m.held()) return;
-    if (!all_at_work()) return;
-    for (std::size_t n = 0; n < plan.nodes; ++n)
-        if (network.linked(m.place, n) && !network.connected(m.place, n)) return;
-    fault("clone");
+    if (!can_be_cloned(m)) return;
     guard_all();
+    network.schedule(network.now() + time(700), [this, &m, seed = draw.next()] {
+        if (!can_be_cloned(m)) return guarded.clear();
+        testing::random_source later(seed);
+        open_clone(m, later);
+    });
+}
+
+bool world::can_be_cloned(const machine& m) const {
+    if (machines.back()->exists || m.disk.level() != durability::full || !all_at_work()) return false;
+    for (std::size_t n = 0; n < plan.nodes; ++n)
+        if (network.linked(m.place, n) && !network.connected(m.place, n)) return false;
+    return m.unpublished.empty() && !m.held();
+}
+
+void world::open_clone(machine& m, testing::random_source& draw) {
+    auto& second = *machines.back();
+    fault("clone");
     const bool old = m.copy && draw.chance(50);
     second.disk = old ? m.copy->disk.copy() : m.disk.copy();
     second.opens = m.opens;

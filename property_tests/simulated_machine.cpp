@@ -130,7 +130,7 @@ void machine::fall_silent() {
 }
 
 void machine::edit(std::uint64_t seed) {
-    if (!engine_) return;
+    if (!engine_ || role != node_role::leader) return;
     testing::random_source draw(seed);
     if (!engine_->writable()) return world_.count("edits refused in a conflict");
     const auto c = static_cast<collection_id>(draw.below(documents.size()));

@@ -182,10 +182,12 @@ private:
     void lose_storage(machine& m, testing::random_source& draw);
     void set_back(machine& m, testing::random_source& draw);
     void clone(machine& m, testing::random_source& draw);
+    bool can_be_cloned(const machine& m) const;
+    void open_clone(machine& m, testing::random_source& draw);
     void evict(machine& m, testing::random_source& draw);
     void watch_evicted(machine& m, replica_id former);
     void leave(machine& m, testing::random_source& draw);
-    void start_newcomer(int patience = 100);
+    void start_newcomer();
     bool somebody_is_new() const;
     void long_absence(machine& m, testing::random_source& draw);
     void add_link(machine& m, testing::random_source& draw);
@@ -196,8 +198,8 @@ private:
     void empty_disk(machine& m);
     bool all_at_work() const;
     void guard_all();
-    /// A collection's nodes: those that its first one can reach by way of others of them, and the rest. Some links
-    /// and one node may be left out.
+    /// A collection's nodes: those that its first one can reach by way of others of them that have started, and the
+    /// rest. Some links and one node may be left out.
     struct parts {
         std::vector<std::size_t> first, rest;
     };

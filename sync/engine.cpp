@@ -95,10 +95,7 @@ collection_id engine::core::attach(std::string_view name, replicated_state& stat
     if (!c.joining) join_member(c.channel, id);
     c.list = list_digest(c);
     for (auto& [who, p] : peers) p.views.resize(collections.size());
-    for (auto& [l, k] : links) { // what they know of it counts only if they are asked from now on
-        k.answered = false;
-        say_hello(k);
-    }
+    for (auto& [l, k] : links) ask_anew(k); // what they know of it counts only if they are asked from now on
     wake(now);
     return c.number;
 }

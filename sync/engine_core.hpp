@@ -274,6 +274,8 @@ struct engine::core {
     void learn(collection& c, peer& p, const version_vector& version);
     void reject(link_id l, link& k, decode_error e);
     void say_hello(link& k);
+    /// An answer that is under way does not count.
+    void ask_anew(link& k);
     void write_hello(link_id l, link& k);
     void write_beacons(std::optional<link_id> to);
     void peers_at_time();
@@ -311,6 +313,8 @@ struct engine::core {
     std::uint64_t own_limit(const collection& c) const;
     /// A peer has dots of ours that we do not have.
     void exceeded(collection& c);
+    /// A peer has heard that we had more than we have.
+    void fallen_back(collection& c);
     void conflict(std::uint64_t other);
     void conflict_over(std::uint64_t other);
     replica_id fresh_id();
@@ -322,6 +326,7 @@ struct engine::core {
     template <class F> void adopt(replica_id fresh, bool join_again, F&& change);
     /// Own edits are held until a member has let us in.
     void join_anew(collection& c);
+    bool is_answered(const collection& c) const;
     bool may_be_outdated(const collection& c);
     bool may_publish(collection& c);
     /// True if everything has to be stored. Requires: the state is locked.

@@ -32,7 +32,7 @@ void engine::core::check_holds() {
     const bool waiting =
         std::any_of(links.begin(), links.end(), [](const auto& l) { return !l.second.ignored && !l.second.answered; });
     for (auto& c : collections) {
-        if (!c.held || c.answered.empty()) continue;
+        if (!c.held || !is_answered(c)) continue;
         const engine_time patience_ends = c.first_answer + options.timings.hello_grace;
         if ((waiting || c.answered.size() < options.expected_peers) && now < patience_ends) {
             wake(patience_ends);
@@ -60,6 +60,14 @@ void engine::core::check_holds() {
         if (anew) write_all(c);
         beacon_due = true; // what was held back is pulled
     }
+}
+
+// Of a group only those can tell who share the collection.
+bool engine::core::is_answered(const collection& c) const {
+    return std::any_of(c.answered.begin(), c.answered.end(), [&](replica_id who) {
+        const auto p = peers.find(who);
+        return !c.joining || (p != peers.end() && p->second.views[c.number].shares);
+    });
 }
 
 // An old copy of a storage lacks what it had acknowledged, and whom it said so to may be away. But whatever anybody has
@@ -141,9 +149,7 @@ void engine::core::conflict_over(std::uint64_t other) {
         if (c.held && c.state->leaves_tombstones()) join_anew(c);
     }
     for (auto& [l, k] : links) {
-        if (k.ignored) continue;
-        k.challenge = 0; // an answer that is under way may be older
-        say_hello(k);
+        if (!k.ignored) ask_anew(k);
     }
 }
 
@@ -213,6 +219,12 @@ void engine::core::exceeded(collection& c) {
     take_new_id(lost);
 }
 
+// Members that this one does not hear may forget, by the word of what we were, what our edits are made on. None counts
+// that word beside the word of who knows our new id.
+void engine::core::fallen_back(collection& c) {
+    if (c.held && conflicts.empty() && c.state->leaves_tombstones()) take_new_id(false);
+}
+
 replica_id engine::core::fresh_id() {
     replica_id fresh = id;
     while (fresh == id || fresh.value() == 0 || peers.contains(fresh)) fresh = replica_id{options.random()};
@@ -254,7 +266,7 @@ template <class F> void engine::core::adopt(replica_id fresh, bool join_again, F
     restarted = false;
     conflicts.clear();
     answers.clear();
-    for (auto& [l, k] : links) say_hello(k);
+    for (auto& [l, k] : links) ask_anew(k);
     beacon_due = true;
     auto& e = note(event_kind::new_id);
     e.peer = id;
@@ -315,8 +327,7 @@ void engine::core::evicted() {
     }
     for (auto& [l, k] : links) {
         k.ignored = false;
-        k.answered = false; // what they have of our edits is not what they had
-        say_hello(k);
+        ask_anew(k); // what they have of our edits is not what they had
     }
 }
 

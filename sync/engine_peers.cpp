@@ -123,6 +123,8 @@ void engine::core::handle(link_id l, link& k, const message& m) {
     if (k.ignored) {
         if (const auto* b = std::get_if<beacon>(&m); b && gone.contains(b->replica)) // it has not heard of that
             k.out.add(refuse{.reason = refusal::evicted, .name = b->replica.value()});
+        if (const auto* r = std::get_if<refuse>(&m); r && r->reason == refusal::evicted) // each evicted the other
+            on_refuse(k, *r);
         return;
     }
     if (const auto* b = std::get_if<beacon>(&m))
@@ -187,6 +189,11 @@ void engine::core::say_hello(link& k) {
         k.retry_pause = options.timings.hello_retry;
     }
     k.hello_due = true;
+}
+
+void engine::core::ask_anew(link& k) {
+    k.challenge = 0;
+    say_hello(k);
 }
 
 void engine::core::ask() {
@@ -261,11 +268,13 @@ void engine::core::on_hello(link_id l, link& k, const hello& m) {
         k.echo = m.challenge;
         k.hello_due = true;
     }
-    const bool answers_us = m.echo != 0 && m.echo == k.challenge;
+    const auto answers_us = [&] {
+        return m.echo != 0 && m.echo == k.challenge;
+    }; // not under an id that it shows to end
     if (m.replica == name()) {
         detach(l, k);
         k.nonce = m.nonce;
-        if (answers_us) k.answered = true;
+        if (answers_us()) k.answered = true;
         return conflict(m.nonce);
     }
     conflict_over(m.nonce);
@@ -285,11 +294,10 @@ void engine::core::on_hello(link_id l, link& k, const hello& m) {
                 }
                 v.member = theirs.member;
                 join_member(c.channel, m.replica);
-                c.group |= answers_us && theirs.group;
-                if (answers_us && theirs.fallen_back && c.held && c.state->leaves_tombstones())
-                    c.joining = c.group = true;
-                if (answers_us && theirs.member && !v.let_in) v.let_in = theirs.version;
+                c.group |= theirs.member || (answers_us() && theirs.group);
+                if (answers_us() && theirs.fallen_back) fallen_back(c);
                 if (!next_id && theirs.version[id] > own_limit(c)) exceeded(c);
+                if (answers_us() && theirs.member && !v.let_in) v.let_in = theirs.version;
                 learn(c, *p, theirs.version);
                 if (v.ahead_since != never) { // not news under way: it has what was lost, or is new
                     v.ahead_since = std::min(v.ahead_since, now - options.timings.patience);
@@ -304,10 +312,10 @@ void engine::core::on_hello(link_id l, link& k, const hello& m) {
             }
         }
     }
-    if (answers_us) contest(l, k);
+    if (answers_us()) contest(l, k);
     doubt(l, k);
     settle_doubts(*k.peer);
-    if (answers_us && m.complete) answered(k);
+    if (answers_us() && m.complete) answered(k);
 }
 
 // The peer behind the link, as it says of itself; null if there are too many.

@@ -188,19 +188,21 @@ void engine::core::finish_pull(link_id l, link& k, collection& c) {
         if (c.pull.request) fail_pull(c); // not while it is unclear who is who
         return;
     }
-    bool grew = false;
+    result<bool, decode_error> grew = false;
     version_vector joined;
     {
+        // What was made before is logged before: the answer may lack what it was made on.
         std::lock_guard lock(c.state->mutex());
-        const auto taken_in = c.state->join(**answer);
-        if (!taken_in) {
-            reject(l, k, taken_in.error());
-            return fail_pull(c);
-        }
-        grew = *taken_in;
+        std::swap(taken, c.state->pending());
+        grew = c.state->join(**answer);
         joined = c.state->version();
     }
-    if (grew) {
+    log_taken(c);
+    if (!grew) {
+        reject(l, k, grew.error());
+        return fail_pull(c);
+    }
+    if (*grew) {
         const std::uint64_t own = c.version[id]; // more of ours may wait to be taken
         const auto before = std::exchange(c.version, std::move(joined));
         c.version.set(id, own);
@@ -210,12 +212,12 @@ void engine::core::finish_pull(link_id l, link& k, collection& c) {
         retry_buffer(c);
     }
     auto& v = peers.at(c.pull.peer).views[c.number];
-    if (!grew && !v.version.within(c.version)) return fail_pull(c); // it does not have what it says
+    if (!*grew && !v.version.within(c.version)) return fail_pull(c); // it does not have what it says
     v.failures = 0;
     c.pull = {};
     c.check_pull = true;
     ++counters.pulls_completed;
-    if (grew) { // else it came by itself meanwhile
+    if (*grew) { // else it came by itself meanwhile
         c.remote = true;
         beacon_due = true; // others may lack it too
     }

@@ -121,6 +121,48 @@ TEST_CASE("engine: who was evicted, and who waits to be let in, do not wait for 
     }
 }
 
+TEST_CASE("engine: two that were evicted by each other come back") {
+    router r;
+    auto p = start_pages(r, {"a", "b", "c"});
+    p.type(0, 0, "one two");
+    r.run(2s);
+    for (const std::size_t i : {0, 1}) r.cut(i, 2);
+    p.type(2, 7, " three");
+    p.type(1, 0, "zero ");
+    r.nodes[2]->engine->evict(r.nodes[1]->engine->id());
+    r.nodes[1]->engine->evict(r.nodes[2]->engine->id());
+    r.run(2s);
+    r.link(1, 2);
+    r.run(20s);
+    for (std::size_t i = 0; i < 3; ++i) CHECK_FALSE(p.held(i));
+    CHECK(p.text(0) == "zero one two three");
+    p.check_equal();
+}
+
+TEST_CASE("engine: a newcomer waits for a group that it hears, whoever else answers") {
+    router r;
+    auto p = start_pages(r, {"a", "b"});
+    p.type(0, 0, "one two three");
+    r.run(2s);
+    auto &c = r.add("c"), &d = r.add("d"); // d has no pages
+    c.start();
+    d.start();
+    p.open(2);
+    p.type(2, 0, "from c");
+    r.link(2, 3);
+    r.run(10s);
+    CHECK(p.held(2)); // who has no pages knows of no group
+    r.lose = [](const auto& e, const auto&) { return e.from == 2 && e.to < 2; };
+    r.link(0, 2);
+    r.run(10s);
+    CHECK(p.held(2));
+    r.lose = {};
+    r.run(10s);
+    CHECK_FALSE(p.held(2));
+    CHECK(p.text(0).find("from c") != std::string::npos);
+    p.check_equal();
+}
+
 TEST_CASE("engine: a newcomer that is left alone by the member that it met waits for it") {
     router r;
     auto p = start_pages(r, {"a", "b"});
@@ -172,6 +214,42 @@ TEST_CASE("engine: a newcomer with edits in a text publishes them on top of what
     p.check_equal();
     r.run(60s);
     CHECK(p.status(2).stable == p.all[2]->version());
+    p.check_equal();
+}
+
+TEST_CASE("engine: an edit that waits to be logged while an answer joins is there after a restart") {
+    router r;
+    r.add("a");
+    r.add("b", durability::relaxed).options.expected_peers = 2; // it waits for another one
+    auto p = start_pages(r);
+    p.type(0, 0, "one two three");
+    r.run(5s);
+    const auto former = r.nodes[1]->engine->id();
+    r.cut(0, 1);
+    r.nodes[0]->engine->evict(former);
+    p.erase(0, 3, 4);
+    r.run(60s);
+    REQUIRE(p.horizon(0) == p.all[0]->version()); // forgotten
+    p.restart(1);
+    REQUIRE(p.text(1) == "one two three");
+    r.link(0, 1);
+    for (bool typed = false; !typed;) {
+        if (r.wire.empty()) r.run(1ms);
+        REQUIRE_FALSE(r.wire.empty());
+        typed = r.wire.front().to == 1 && content_of(r.wire.front().frame).has(is_chunk);
+        if (typed) {
+            std::lock_guard lock(p.all[1]->mutex());
+            p.all[1]->edit([](auto& page, auto& tx) { page.text.insert(tx, 5, "-"); });
+        }
+        r.deliver_next();
+    }
+    CHECK(p.text(1) == "one- three");
+    CHECK(p.held(1));
+    p.restart(1);
+    CHECK(p.text(1) == "one- three");
+    r.link(0, 1);
+    r.run(10s);
+    CHECK(p.text(0) == "one- three");
     p.check_equal();
 }
 
@@ -249,6 +327,40 @@ TEST_CASE("engine: a storage that fell back is let in like a newcomer, even if w
     CHECK(p.text(0) == "one- three");
 }
 
+TEST_CASE("engine: what a storage acknowledged before it fell back does not count beside what is acknowledged later") {
+    router r;
+    auto p = start_pages(r, {"a", "b", "c"});
+    p.type(0, 0, "one two three");
+    r.run(60s);
+    auto copy = r.nodes[2]->disk.copy();
+    p.type(0, 13, "!");
+    r.run(60s);
+    r.cut(0, 1);
+    r.cut(0, 2);
+    p.erase(1, 3, 4); // c acknowledges it to b, and a does not know of it
+    r.run(60s);
+    r.cut(1, 2);
+    r.nodes[2]->crash();
+    p.all[2].reset();
+    r.nodes[2]->disk = std::move(copy);
+    r.nodes[2]->start();
+    p.open(2);
+    r.link(0, 2);
+    r.run(2s);
+    CHECK_FALSE(p.held(2));
+    r.cut(0, 2);
+    p.type(2, 5, "-");
+    REQUIRE(p.text(2) == "one t-wo three!");
+    r.link(0, 1);
+    r.run(60s); // a has acknowledged it, too
+    CHECK(p.horizon(1) != p.all[1]->version());
+    r.link(0, 2);
+    r.link(1, 2);
+    r.run(10s);
+    p.check_equal();
+    CHECK(p.text(0) == "one- three!");
+}
+
 TEST_CASE("engine: two that come back without what the other had do not wait for each other for ever") {
     router r;
     start(r, {"a", "b"});
@@ -277,6 +389,34 @@ TEST_CASE("engine: two that come back without what the other had do not wait for
     for (std::size_t i = 0; i < 2; ++i) CHECK_FALSE(p.held(i));
     p.check_equal();
     CHECK(p.text(0) == "minus one, zero one two three");
+}
+
+TEST_CASE("engine: of two that wait to be let in, the one that has more goes first, or the one with the lesser id") {
+    for (const bool equal : {false, true}) {
+        for (const unsigned seed : {1, 2, 3, 4}) { // either may have the lesser id
+            CAPTURE(equal);
+            CAPTURE(seed);
+            router r;
+            r.random.seed(seed);
+            auto p = start_pages(r, {"a", "b"});
+            p.type(0, 0, "one");
+            r.run(2s);
+            r.cut(0, 1);
+            p.type(0, 3, " two");
+            p.type(1, 0, equal ? "nil " : "zero ");
+            for (std::size_t i = 0; i < 2; ++i) p.restart(i);
+            p.type(0, 7, " three hundred"); // what is held does not count
+            p.type(1, 0, "minus one, ");
+            r.link(0, 1);
+            for (int i = 0; i < 1000 && p.held(0) && p.held(1); ++i) r.run(10ms);
+            const std::size_t first = equal && r.nodes[0]->engine->id() < r.nodes[1]->engine->id() ? 0 : 1;
+            CHECK_FALSE(p.held(first));
+            CHECK(p.held(1 - first));
+            r.run(20s);
+            for (std::size_t i = 0; i < 2; ++i) CHECK_FALSE(p.held(i));
+            p.check_equal();
+        }
+    }
 }
 
 TEST_CASE("engine: what was held in a conflict is made anew, also after a restart that knows of none") {
