@@ -110,7 +110,20 @@ public:
 
     // ---- editing, by one who inserts what has the greatest key ----
 
-    void insert(std::uint32_t pos, lv first, std::uint32_t n, const text_log& log);
+    void insert(std::uint32_t pos, lv first, std::uint32_t n, const text_measure& m, const text_log& log);
+    /// What comes behind the span that ends at `pos`, if that is where the last one was put; else text_log::none.
+    lv follows(std::uint32_t pos) const {
+        if (cursor_.leaf == none) return text_log::none;
+        const span& s = leaves_[cursor_.leaf].spans[cursor_.span];
+        return s.live() && pos == cursor_.start + s.count() ? s.behind() : text_log::none;
+    }
+    /// Makes that span longer by what follows, and is connected with it.
+    void extend(std::uint32_t n, const text_measure& m, const text_log& log) {
+        span& s = leaves_[cursor_.leaf].spans[cursor_.span];
+        if (findable_) index_.assign(s.behind(), n, cursor_.leaf, log.size());
+        s.length += static_cast<std::int32_t>(n);
+        grew(cursor_.leaf, m);
+    }
     /// The span that the visible character at `pos` is in, and its offset there.
     place seek(std::uint32_t pos);
     /// Makes tombstones of `n` characters of one span, after seek() has found the first. `m`: what they measure.

@@ -14,14 +14,19 @@
 #include <joinery/hybrid_clock.hpp>
 #include <joinery/result.hpp>
 
+#include <concepts>
 #include <new>
 
 namespace joinery {
 
-/// The compact form of `x`. Equal values give equal bytes. O(size).
+/// The compact form of `x`. Equal values give equal bytes. O(size). What is mostly very small may have members
+/// `bool encode_alone(std::vector<std::byte>&) const` and `bool decode_alone(std::span<const std::byte>)` which do without
+/// an archive, or return false and have changed nothing.
 template <class X> std::vector<std::byte> encode(const X& x) {
     constexpr std::size_t small = 32; // most deltas
     std::vector<std::byte> out;
+    if constexpr (requires { { x.encode_alone(out) } -> std::same_as<bool>; })
+        if (x.encode_alone(out)) return out;
     out.reserve(small);
     compact_output_archive ar(out);
     ar(x);
@@ -33,8 +38,10 @@ template <class X> std::vector<std::byte> encode(const X& x) {
 template <class X>
 result<X, decode_error> decode(std::span<const std::byte> bytes, const dot_renaming* renaming = nullptr) {
     try {
-        compact_input_archive ar(bytes, renaming);
         result<X, decode_error> x{};
+        if constexpr (requires { { x->decode_alone(bytes) } -> std::same_as<bool>; })
+            if (!renaming && x->decode_alone(bytes)) return x;
+        compact_input_archive ar(bytes, renaming);
         ar(*x);
         if (ar.remaining() != 0) return failure<decode_error>(decode_error::trailing_bytes);
         return x;
