@@ -46,7 +46,11 @@ bool text_body::adopt(const std::shared_ptr<const text_columns>& columns, join_s
     return true;
 }
 
-text_fragment text_body::fragment() const { return decode<text_fragment>(bytes_).value(); }
+text_fragment text_body::fragment() const {
+    text_fragment f = decode<text_fragment>(bytes_).value();
+    f.spell_out();
+    return f;
+}
 
 std::unique_ptr<text_engine> text_body::unpack() const {
     auto e = columns_ ? std::make_unique<text_engine>(*columns_) : std::make_unique<text_engine>();

@@ -128,8 +128,9 @@ bool text_engine::build(const text_fragment& f, join_scope& s) {
 // From each character to its children, the greatest key first; the rest of its own run is one of them. Calls
 // f(const text_log::events&, bool live) for all of these, in order.
 template <class F> void text_engine::for_each_ordered(std::vector<linked_run>& runs, F&& f) const {
-    // Children by parent, found from the least of 64 parents on; those of the start come last.
-    constexpr lv block = 64;
+    // Children by parent, found from the least of a block of parents on; those of the start come last.
+    lv block = 64;
+    while (log_.size() / block > 2 * runs.size()) block *= 2;
     const auto block_of = [&](lv parent) { return std::min(parent, log_.size()) / block; };
     std::vector<std::uint32_t> begin(log_.size() / block + 2);
     for (const auto& r : runs) ++begin[block_of(r.parent) + 1];

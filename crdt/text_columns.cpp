@@ -15,10 +15,10 @@ namespace joinery::detail {
 
 namespace {
 
-constexpr std::size_t few_entries = 16;        // of which no columns are made
-constexpr lv longest_in_head = 27;             // length less one
-constexpr std::uint8_t lengths_of_head = 28;   // that it can say
-constexpr std::uint64_t events_for_byte = 128; // so that what there is for each event is bounded by what is read
+constexpr std::size_t few_entries = 16;      // of which no columns are made
+constexpr lv longest_in_head = 27;           // length less one
+constexpr std::uint8_t lengths_of_head = 28; // that it can say
+constexpr std::uint64_t most_events = 32;    // for each entry and live character: bounds what bits take
 
 void require(bool ok, decode_error e = decode_error::invalid_value) {
     if (!ok) throw decode_failure(e);
@@ -164,7 +164,7 @@ bool text_columns::outline::complete() {
     }
     for (const run& r : settled) set_bits(dead, r.first, r.count);
     live = count_bits(inserted, 0, n) - count_bits(dead, 0, n);
-    return n <= events_for_byte * (entries.size() + live);
+    return n <= most_events * (entries.size() + live);
 }
 
 // Adds what follows in the order of the dots.
@@ -198,6 +198,8 @@ std::optional<text_columns::outline> text_columns::outline::of(const text_fragme
     };
     const auto add = [&](const auto& x) { return o.add(x.first, x.lamport, x.count); };
     if (!in_order(add, add)) return std::nullopt;
+    if (o.size() > most_events * (f.runs.size() + f.deletions.size() + f.text.size())) return std::nullopt;
+    o.entries.reserve(f.runs.size() + f.deletions.size());
     lv next = 0;
     std::size_t at = 0; // the stretch that `next` is in
     text_bits tombstones(o.size() / 64 + 1);
@@ -249,7 +251,7 @@ std::optional<text_columns::outline> text_columns::outline::of(const text_fragme
         set_bits(o.dead, r.first, r.count);
         o.live -= r.count;
     }
-    if (o.size() > events_for_byte * (o.entries.size() + o.live)) return std::nullopt;
+    if (o.size() > most_events * (o.entries.size() + o.live)) return std::nullopt;
     return o;
 }
 

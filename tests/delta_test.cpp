@@ -108,7 +108,7 @@ TEST_CASE("delta: forms that no encoder writes are refused") {
     CHECK(refusal<delta<cart>>({96, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0}) == decode_error::invalid_value); // a dot and a range
     CHECK(refusal<delta<cart>>({32, 1, 1, 1, 1, 1, 1, 1, 1, 0}) == decode_error::invalid_value);    // of no event
     CHECK(refusal<delta<cart>>({128, 1, 1, 1, 1, 1, 1, 1, 1, 1}) == decode_error::invalid_value);   // only of texts
-    CHECK(refusal<delta<cart>>({0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 0, 0}) == decode_error::non_canonical); // one range
+    CHECK(refusal<delta<cart>>({0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 0, 0}) == decode_error::non_canonical); // one range
     CHECK(refusal<delta<cart>>({32, 1, 1, 1, 1, 1, 1, 1, 1}) == decode_error::truncated);
     CHECK(refusal<delta<cart>>({1, 0, 0}) == decode_error::non_canonical); // a fragment, but empty
     CHECK(refusal<delta<cart>>({2, 0, 0}) == decode_error::non_canonical);

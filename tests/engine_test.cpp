@@ -30,7 +30,7 @@ TEST_CASE("engine: an edit reaches every peer in one broadcast") {
 TEST_CASE("engine: edits made before a flush leave as one frame, and beyond a size as several") {
     router r;
     auto &a = r.add("a"), &b = r.add("b");
-    a.options.limits.batch = 1000;
+    a.options.limits.batch = 500;
     r.start_all();
     for (int i = 0; i < 10; ++i) a.add_later(std::to_string(i));
     r.seen.clear();

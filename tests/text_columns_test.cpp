@@ -163,6 +163,28 @@ TEST_CASE("text columns: what was pruned, and tombstones of which no deletion is
     }
 }
 
+TEST_CASE("text columns: a small text of many runs that came in one delta") {
+    text a{id_a};
+    a.edit([](rga_text& x, transaction& tx) {
+        for (std::size_t i = 0; i < 40; ++i) x.insert(tx, i % 3 == 0 ? 0 : x.size() / 2, "ab");
+        x.erase(tx, 5, 20);
+    });
+    text b{id_b};
+    b.join(a.state().whole()); // and is kept as its bytes
+    CHECK(b->str() == a->str());
+    check_converged(a, b);
+    a.edit([](rga_text& x, transaction& tx) {
+        x.erase(tx, 0, 45);
+        x.insert(tx, 3, "end");
+    });
+    a.prune(a.version());
+    text c{id_c};
+    c.join(a.state().whole());
+    const auto part = c.state().delta_since({{id_a, 12}});
+    CHECK(part.fragment.columns == nullptr);
+    check_converged(a, c);
+}
+
 TEST_CASE("text columns: dots are renamed inside them") {
     for (std::uint64_t seed = 1; seed <= 20; ++seed) {
         CAPTURE(seed);
