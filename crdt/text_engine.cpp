@@ -241,15 +241,12 @@ dot text_engine::parent(const text_log::events& e) const {
 }
 
 void text_engine::set_live(lv first, std::uint32_t n, bool live) {
-    if (live) {
-        log_.unbury(first, n);
-    } else {
-        log_.bury(first, n);
-        journal_.died(first, n);
-    }
+    const text_measure all = live ? log_.unbury(first, n) : log_.bury(first, n);
+    if (!live) journal_.died(first, n);
     tree_.make_findable();
     for_each_place(first, n, [&](text_tree::place p, std::uint32_t part) {
-        live ? tree_.revive(p, part, log_) : tree_.bury(p, part, log_);
+        const text_measure m = part == n ? all : log_.measure(tree_.at(p).first + p.offset, part);
+        live ? tree_.revive(p, part, m, log_) : tree_.bury(p, part, m, log_);
     });
 }
 

@@ -249,16 +249,16 @@ text_tree::gap text_tree::past_greater(gap g, lv v, const text_log& log) const {
     return {last_leaf_, static_cast<std::uint32_t>(leaves_[last_leaf_].spans.size()), 0};
 }
 
-void text_tree::bury(place p, std::uint32_t n, const text_log& log) {
+void text_tree::bury(place p, std::uint32_t n, const text_measure& m, const text_log& log) {
     cursor_.leaf = none;
-    shrank(p.leaf, log.measure(at(p).first + p.offset, n));
+    shrank(p.leaf, m);
     flip(p.leaf, p.span, p.offset, n, log);
     tidy(p.leaf, log);
 }
 
-void text_tree::revive(place p, std::uint32_t n, const text_log& log) {
+void text_tree::revive(place p, std::uint32_t n, const text_measure& m, const text_log& log) {
     cursor_.leaf = none;
-    grew(p.leaf, log.measure(at(p).first + p.offset, n));
+    grew(p.leaf, m);
     flip(p.leaf, p.span, p.offset, n, log);
     tidy(p.leaf, log);
 }

@@ -73,9 +73,9 @@ concept brief_fragment = requires(const F f, F out, const dot_range& dots, std::
 template <class F>
 concept lone_fragment = brief_fragment<F> &&
     requires(const F f, F out, dot_range& dots, std::vector<std::byte>& to, std::span<const std::byte> from) {
-        { f.encode_alone(dots, to) } -> std::same_as<bool>;
-        { out.decode_alone(dots, from) } -> std::same_as<bool>;
-    };
+    { f.encode_alone(dots, to) } -> std::same_as<bool>;
+    { out.decode_alone(dots, from) } -> std::same_as<bool>;
+};
 
 } // namespace detail
 
