@@ -83,10 +83,6 @@ const run_removal* removal_log::against_run(dot start) const {
     return it == runs_.end() ? nullptr : &it->second;
 }
 
-void removal_log::arrived(const causal_context& covered) {
-    if (!awaited_.empty()) awaited_.subtract(covered);
-}
-
 std::vector<removal> removal_log::extract(const causal_context& wanted) const {
     std::vector<removal> out;
     if (records_.empty()) return out;

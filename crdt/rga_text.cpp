@@ -245,7 +245,7 @@ std::uint64_t rga_text::digest(const causal_context&) const {
 }
 
 void rga_text::extract(const causal_context& wanted, fragment& out) const {
-    out = {};
+    if (!out.empty()) out = {};
     if (!body_) return;
     if (const auto& columns = body_->columns()) {
         const auto asked = [&](const auto& part) { return wanted.contains(columns->dots(part)); };

@@ -184,9 +184,13 @@ template <class F> void text_engine::for_each_ordered(std::vector<linked_run>& r
 }
 
 void text_engine::join(const text_fragment& f) {
+    std::vector<dot_range> dots;
+    dots.reserve(f.runs.size() + f.deletions.size());
+    for (const auto& r : f.runs) dots.push_back(detail::dots_of(r));
+    for (const auto& d : f.deletions) dots.push_back(detail::dots_of(d));
+    std::sort(dots.begin(), dots.end()); // or each would move those behind it
     causal_context all;
-    for (const auto& r : f.runs) all.add(detail::dots_of(r));
-    for (const auto& d : f.deletions) all.add(detail::dots_of(d));
+    for (const auto& r : dots) all.add(r);
     const causal_context seen;
     const removal_log log;
     join_scope scope{seen, all, log};

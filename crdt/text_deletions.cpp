@@ -70,14 +70,4 @@ std::optional<text_deletion> stable_part(const text_deletion& d, const version_v
     return slice(known, known.backward ? late : 0, known.count - late);
 }
 
-std::vector<text_deletion> text_deletions::stable(const version_vector& stable) const {
-    std::vector<text_deletion> out;
-    for (const auto& [replica, seq] : stable)
-        for (auto it = runs_.lower_bound({replica, 1}); it != runs_.end() && it->first.replica == replica; ++it) {
-            if (it->first.seq > seq) break;
-            if (const auto d = stable_part(get(*it), stable)) out.push_back(*d);
-        }
-    return out;
-}
-
 } // namespace joinery::detail

@@ -26,8 +26,6 @@ public:
     std::optional<text_deletion> next(const dot_range& within) const;
     /// Takes events out. Requires: they are held.
     void remove(const dot_range& events);
-    /// The runs whose event and target are in `stable`, cut to measure.
-    std::vector<text_deletion> stable(const version_vector& stable) const;
 
     /// Calls f(text_deletion) for all.
     template <class F> void for_each(F&& f) const {

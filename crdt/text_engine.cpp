@@ -105,14 +105,24 @@ void text_engine::insert(transaction& tx, const dot_range& dots, std::uint64_t p
 }
 
 void text_engine::insert_now(dot first, std::uint32_t n, std::uint32_t pos, std::string_view utf8) {
+    const auto measure_last = [&] { return log_.text().measure(log_.text().size() - n, n); };
+    const lv v = log_.size();
+    const std::uint64_t lamport = max_lamport_ + 1;
+    max_lamport_ += n;
+    if (log_.typing() && log_.continues(first, lamport)) {
+        const auto before = tree_.follows(pos);
+        if (before == v) {
+            log_.extend(utf8, n);
+            return tree_.extend(n, measure_last(), log_);
+        }
+    }
     lv parent = text_log::none;
     if (pos > 0) {
         const auto before = tree_.seek(pos - 1);
         parent = tree_.at(before).first + before.offset;
     }
-    const lv v = log_.insert(first, max_lamport_ + 1, n, parent, utf8);
-    tree_.insert(pos, v, n, log_);
-    max_lamport_ += n;
+    log_.insert(first, lamport, n, parent, utf8);
+    tree_.insert(pos, v, n, measure_last(), log_);
 }
 
 void text_engine::erase(transaction& tx, const dot_range& dots, std::uint64_t pos) {
@@ -231,15 +241,12 @@ dot text_engine::parent(const text_log::events& e) const {
 }
 
 void text_engine::set_live(lv first, std::uint32_t n, bool live) {
-    if (live) {
-        log_.unbury(first, n);
-    } else {
-        log_.bury(first, n);
-        journal_.died(first, n);
-    }
+    const text_measure all = live ? log_.unbury(first, n) : log_.bury(first, n);
+    if (!live) journal_.died(first, n);
     tree_.make_findable();
     for_each_place(first, n, [&](text_tree::place p, std::uint32_t part) {
-        live ? tree_.revive(p, part, log_) : tree_.bury(p, part, log_);
+        const text_measure m = part == n ? all : log_.measure(tree_.at(p).first + p.offset, part);
+        live ? tree_.revive(p, part, m, log_) : tree_.bury(p, part, m, log_);
     });
 }
 
@@ -273,7 +280,7 @@ text_engine::late_arrivals& text_engine::late() {
 // ---- extracting ----
 
 void text_engine::extract(const causal_context& wanted, text_fragment& out) const {
-    out = {};
+    if (!out.empty()) out = {};
     const auto take = [&](const text_log::events& e) {
         if (e.erased()) return log_.for_each_deletion(e, [&](const text_deletion& d) { append(out.deletions, d); });
         if (!e.inserted()) return;
@@ -286,6 +293,12 @@ void text_engine::extract(const causal_context& wanted, text_fragment& out) cons
             v += n;
         }
     };
+    if (!late_ && wanted.range_count() == 1) // what was done last
+        if (const auto last = log_.last(wanted.ranges().front())) {
+            take(*last);
+            if (pruned_lamport_ > 0) extract_rest(out);
+            return;
+        }
     wanted.for_each([&](const dot_range& range) {
         for (dot_range rest = range; rest.first <= range.last;) {
             const auto known = log_.next(rest);

@@ -226,6 +226,7 @@ private:
     void meet_known(const text_run& r, const dot_range& part, join_under_way& j);
     bool attach(const text_run& r, text_state state, std::string_view text);
     void place(const text_run& r, text_state state, std::string_view text);
+    bool goes_on(const text_run& r) const;
     bool join_one(const text_fragment& f, join_scope& s);
 
     bool build(const text_fragment& f, join_scope& s);

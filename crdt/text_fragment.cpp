@@ -32,7 +32,7 @@ void extend(text_deletion& d, const text_deletion& next) {
     d.count += next.count;
 }
 
-void append(std::vector<text_deletion>& to, const text_deletion& d) {
+void append(text_deletion_list& to, const text_deletion& d) {
     if (!to.empty() && extends(to.back(), d))
         extend(to.back(), d);
     else
@@ -49,7 +49,7 @@ void append(text_fragment& to, const text_run& r, std::string_view utf8) {
         to.runs.back().count += r.count;
     else
         to.runs.push_back(r);
-    to.text += utf8;
+    to.text.append(utf8);
 }
 
 namespace {
@@ -94,7 +94,7 @@ std::uint64_t greatest_lamport(const text_fragment& f) {
     return greatest;
 }
 
-template <class Run> bool in_order(const std::vector<Run>& runs) {
+template <class Runs> bool in_order(const Runs& runs) {
     for (std::size_t i = 1; i < runs.size(); ++i) {
         const dot_range a = dots_of(runs[i - 1]);
         const dot_range b = dots_of(runs[i]);
@@ -171,8 +171,8 @@ std::size_t run_count(compact_input_archive& ar, std::uint64_t n) {
     return static_cast<std::size_t>(n);
 }
 
-std::vector<text_run> read_runs(compact_input_archive& ar, drift_reader& drift, std::size_t n) {
-    std::vector<text_run> runs;
+text_run_list read_runs(compact_input_archive& ar, drift_reader& drift, std::size_t n) {
+    text_run_list runs;
     runs.reserve(n);
     for (std::size_t i = 0; i < n; ++i) {
         const dot_range r = ar.read_ranges().front();
@@ -199,8 +199,8 @@ std::vector<text_run> read_runs(compact_input_archive& ar, drift_reader& drift, 
     return runs;
 }
 
-std::vector<text_deletion> read_deletions(compact_input_archive& ar, drift_reader& drift, std::size_t n) {
-    std::vector<text_deletion> out;
+text_deletion_list read_deletions(compact_input_archive& ar, drift_reader& drift, std::size_t n) {
+    text_deletion_list out;
     out.reserve(n);
     for (std::size_t i = 0; i < n; ++i) {
         const dot_range r = ar.read_ranges().front();
@@ -228,7 +228,7 @@ std::vector<text_deletion> read_deletions(compact_input_archive& ar, drift_reade
 
 // Runs are cut where the renaming begins, their targets too.
 void rename(text_fragment& f, const dot_renaming& renaming) {
-    std::vector<text_run> runs;
+    text_run_list runs;
     for (const auto& r : f.runs) {
         const auto parts = renaming(dots_of(r));
         runs.push_back({{parts[0].replica, parts[0].first}, renaming(r.parent), parts[0].size(), r.lamport, r.deleted});
@@ -241,7 +241,7 @@ void rename(text_fragment& f, const dot_renaming& renaming) {
                         r.deleted});
     }
     f.runs = std::move(runs);
-    std::vector<text_deletion> deletions;
+    text_deletion_list deletions;
     for (const auto& d : f.deletions) {
         for (std::uint64_t i = 0, n; i < d.count; i += n) {
             const text_deletion rest = slice(d, i, d.count - i);
@@ -389,30 +389,31 @@ void read_compact(compact_input_archive& ar, text_fragment& f) {
     rename(f, *ar.renaming());
 }
 
-std::vector<readable_run> readable_runs(text_fragment f) {
+readable_fragment readable(text_fragment f) {
     f.spell_out();
-    std::vector<readable_run> out;
+    readable_fragment out{{}, {f.deletions.begin(), f.deletions.end()}, f.lamport};
     std::string_view rest = f.text;
     for (const auto& r : f.runs) {
         std::size_t size = r.deleted ? 0 : utf8_prefix(rest, r.count);
-        out.push_back({r.first, r.parent, r.count, r.lamport, r.deleted, std::string(rest.substr(0, size))});
+        out.runs.push_back({r.first, r.parent, r.count, r.lamport, r.deleted, std::string(rest.substr(0, size))});
         rest.remove_prefix(size);
     }
     return out;
 }
 
-void take_readable_runs(text_fragment& f, const std::vector<readable_run>& runs) {
-    f.columns = nullptr;
-    f.runs.clear();
-    f.text.clear();
-    for (const auto& r : runs) {
+text_fragment taken(const readable_fragment& readable) {
+    text_fragment f;
+    for (const auto& r : readable.runs) {
         auto m = measure_utf8(r.text);
         require(m && m->points == (r.deleted ? 0 : r.count));
         f.runs.push_back({r.first, r.parent, r.count, r.lamport, r.deleted});
         f.text += r.text;
     }
+    for (const auto& d : readable.deletions) f.deletions.push_back(d);
+    f.lamport = readable.lamport;
     require(well_formed(f));
     normalize(f);
+    return f;
 }
 
 } // namespace joinery::detail
@@ -484,6 +485,92 @@ void text_fragment::load_brief(compact_input_archive& ar, const dot_range& dots,
     require(well_formed(*this));
     require(brief(dots) == how, decode_error::non_canonical);
     if (ar.renaming()) rename(*this, *ar.renaming());
+}
+
+namespace {
+
+std::byte* put_number(std::byte* at, std::uint64_t n) {
+    for (; n >= 0x80; n >>= 7) *at++ = static_cast<std::byte>(n | 0x80);
+    *at++ = static_cast<std::byte>(n);
+    return at;
+}
+
+// False if it is not there, or not the shortest.
+bool get_number(std::span<const std::byte>& from, std::uint64_t& n) {
+    n = 0;
+    for (std::size_t i = 0; i < from.size() && i < 9; ++i) {
+        const auto b = std::to_integer<std::uint64_t>(from[i]);
+        n |= (b & 0x7f) << (7 * i);
+        if (b >= 0x80) continue;
+        from = from.subspan(i + 1);
+        return b != 0 || i == 0;
+    }
+    return false;
+}
+
+} // namespace
+
+bool text_fragment::encode_alone(const dot_range& dots, std::vector<std::byte>& out) const {
+    using namespace detail;
+    const auto how = brief(dots);
+    if (!how || (*how & as_dot)) return false;
+    std::byte head[48];
+    std::byte* at = head;
+    const bool one = dots.first == dots.last;
+    *at++ = static_cast<std::byte>(delta_head::brief | (one ? 0 : delta_head::several) | *how);
+    for (unsigned k = 0; k < 8; ++k) *at++ = static_cast<std::byte>(dots.replica.value() >> (8 * k));
+    at = put_number(at, dots.first);
+    if (!one) at = put_number(at, dots.last - dots.first - 1);
+    const std::uint64_t lamport_of = runs.empty() ? deletions.front().lamport : runs.front().lamport;
+    if (*how & drifted) at = put_number(at, zigzag(static_cast<std::int64_t>(lamport_of - dots.first)));
+    if (*how & deletes)
+        at = put_number(at, dots.first - deletions.front().target.seq - least_to_target);
+    else if (*how & parent_follows)
+        at = put_number(at, dots.first - runs.front().parent.seq - least_to_parent);
+    out.reserve(static_cast<std::size_t>(at - head) + text.size());
+    out.assign(head, at);
+    const auto* characters = reinterpret_cast<const std::byte*>(text.data());
+    out.insert(out.end(), characters, characters + text.size());
+    return true;
+}
+
+bool text_fragment::decode_alone(dot_range& dots, std::span<const std::byte> bytes) {
+    using namespace detail;
+    if (bytes.size() < 10 || std::to_integer<std::uint8_t>(bytes[0]) < delta_head::brief) return false;
+    const auto start = edit_start::of(bytes);
+    const auto how = static_cast<std::uint8_t>(std::to_integer<std::uint8_t>(bytes[0]) & delta_head::all_of_brief);
+    if (!start || (how & as_dot)) return false;
+    dots = start->dots;
+    std::span<const std::byte> rest = bytes.subspan(start->rest);
+    std::uint64_t n = 0;
+    if (dots.first != dots.last && !get_number(rest, n)) return false;
+    const dot first{dots.replica, dots.first};
+    std::uint64_t at = first.seq;
+    if (how & drifted) {
+        if (!get_number(rest, n)) return false;
+        at += static_cast<std::uint64_t>(unzigzag(n));
+    }
+    if (!numbers_fit(first, dots.size(), at)) return false;
+    dot other = before(first);
+    const std::uint64_t least = how & deletes ? least_to_target : least_to_parent;
+    if (how & (deletes | parent_follows)) {
+        if (!get_number(rest, n) || first.seq <= least || n >= first.seq - least) return false;
+        other.seq = first.seq - n - least;
+    }
+    if (how & deletes) {
+        const text_deletion d{first, other, dots.size(), at, (how & detail::backward) != 0};
+        if (!rest.empty() || !well_formed(d)) return false;
+        deletions.push_back(d);
+    } else {
+        const std::string_view characters(reinterpret_cast<const char*>(rest.data()), rest.size());
+        const auto m = measure_utf8(characters);
+        if (!m || m->points != (how & buried ? 0 : dots.size()) || other.seq == 0) return false;
+        runs.push_back({first, other, dots.size(), at, (how & buried) != 0});
+        text.assign(characters);
+    }
+    if (brief(dots) == how) return true;
+    *this = {};
+    return false;
 }
 
 } // namespace joinery

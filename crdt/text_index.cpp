@@ -93,6 +93,9 @@ void text_index::assign(std::uint32_t first, std::uint32_t n, std::uint32_t leaf
         return build({&only, 1});
     }
     const std::uint32_t behind = first + n;
+    const page& last = *pages_.back();
+    const step& end = last.steps[last.count - 1];
+    if (behind == all && end.leaf == leaf && end.first <= first) return; // what is typed
     place p = find(first);
     const step at = pages_[p.page]->steps[p.step];
     if (at.leaf == leaf && at.first <= first) {

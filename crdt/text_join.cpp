@@ -130,6 +130,12 @@ void text_engine::join(const text_fragment& f, join_scope& s) {
     tree_.settle();
 }
 
+// True if these characters follow on the last that came, whose place is known, with nothing behind that they must pass.
+bool text_engine::goes_on(const text_run& r) const {
+    return !r.deleted && r.parent == before(r.first) && r.lamport > max_lamport_ && log_.typing() &&
+           log_.continues(r.first, r.lamport) && log_.has_room(r.count) && tree_.recent_ends_at(log_.size());
+}
+
 // What most deltas are: one run of characters or of deletions, new, whose parent or targets are here. False, with
 // nothing done, if it is more than that.
 bool text_engine::join_one(const text_fragment& f, join_scope& s) {
@@ -138,6 +144,14 @@ bool text_engine::join_one(const text_fragment& f, join_scope& s) {
     if (!f.runs.empty()) {
         const text_run& r = f.runs.front();
         const dot_range dots = detail::dots_of(r);
+        if (goes_on(r) && s.covered.contains(dots)) {
+            const auto n = static_cast<std::uint32_t>(r.count);
+            log_.extend(f.text, n);
+            tree_.extend_recent(n, log_.text().measure(log_.text().size() - n, n), log_);
+            max_lamport_ = r.lamport + r.count - 1;
+            s.entered(dots);
+            return true;
+        }
         if (r.deleted || !s.covered.contains(dots) || !attach(r, text_state::live, f.text)) return false;
         saw(r.lamport + r.count - 1);
         s.entered(dots);

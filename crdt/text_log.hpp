@@ -141,6 +141,27 @@ public:
     /// The same, live or tombstones: the text of all that live comes later, at once.
     lv insert(dot first, std::uint64_t lamport, std::uint32_t n, lv parent, bool live);
     void fill(std::string_view text) { characters_.fill(text); }
+    /// Characters that continue the last ones, which came with text. O(n).
+    void extend(std::string_view text, std::uint32_t n) {
+        if (!has_room(n)) too_many();
+        tail_seq_ += n;
+        tail_lamport_ += n;
+        size_ += n;
+        if (text.size() == 1)
+            characters_.append(text.front());
+        else
+            characters_.append(text, n);
+        const text_key last{tail_lamport_ - 1, tail_replica_, tail_seq_ - 1};
+        if (!(greatest_ < last)) ordered_ = false;
+        greatest_ = std::max(greatest_, last);
+    }
+    /// These events, if they are the last ones.
+    std::optional<events> last(const dot_range& r) const {
+        if (r.last + 1 != tail_seq_ || r.replica != tail_replica_ || size_ == 0) return std::nullopt;
+        const entry& e = entries_.back();
+        if (r.size() > size_ - e.first) return std::nullopt;
+        return at(entries_.size() - 1, size_ - static_cast<lv>(r.size()), size_ - 1);
+    }
     /// Deletions of the characters from `target` on, forward or backward.
     void erase(dot first, std::uint64_t lamport, std::uint32_t n, lv target, bool backward = false);
     /// How many characters, this one and those before it, are of one entry.

@@ -44,7 +44,7 @@ bool extends(const text_deletion& d, const text_deletion& next);
 /// Makes d the run of both. Requires: extends(d, next).
 void extend(text_deletion& d, const text_deletion& next);
 /// Adds a run behind all others, as part of the last if it extends that.
-void append(std::vector<text_deletion>& to, const text_deletion& d);
+void append(text_deletion_list& to, const text_deletion& d);
 
 bool extends(const text_run& r, const text_run& next);
 void append(text_fragment& to, const text_run& r, std::string_view utf8);

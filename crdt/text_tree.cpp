@@ -172,7 +172,7 @@ text_tree::place text_tree::seek(std::uint32_t pos) {
     return {c.leaf, c.span, pos - c.start};
 }
 
-void text_tree::insert(std::uint32_t pos, lv first, std::uint32_t n, const text_log& log) {
+void text_tree::insert(std::uint32_t pos, lv first, std::uint32_t n, const text_measure& m, const text_log& log) {
     gap g{begin(), 0, 0};
     std::uint32_t leaf_start = 0;
     if (pos > 0) {
@@ -181,7 +181,7 @@ void text_tree::insert(std::uint32_t pos, lv first, std::uint32_t n, const text_
         g = ends ? gap{p.leaf, p.span + 1, 0} : gap{p.leaf, p.span, p.offset + 1};
         leaf_start = cursor_.leaf_start;
     }
-    const place p = put(g, {first, static_cast<std::int32_t>(n)}, log.measure(first, n), log);
+    const place p = put(g, {first, static_cast<std::int32_t>(n)}, m, log);
     if (p.leaf != g.leaf) leaf_start += leaves_[g.leaf].sum.points;
     cursor_ = {p.leaf, p.span, pos - p.offset, leaf_start};
 }
@@ -249,16 +249,16 @@ text_tree::gap text_tree::past_greater(gap g, lv v, const text_log& log) const {
     return {last_leaf_, static_cast<std::uint32_t>(leaves_[last_leaf_].spans.size()), 0};
 }
 
-void text_tree::bury(place p, std::uint32_t n, const text_log& log) {
+void text_tree::bury(place p, std::uint32_t n, const text_measure& m, const text_log& log) {
     cursor_.leaf = none;
-    shrank(p.leaf, log.measure(at(p).first + p.offset, n));
+    shrank(p.leaf, m);
     flip(p.leaf, p.span, p.offset, n, log);
     tidy(p.leaf, log);
 }
 
-void text_tree::revive(place p, std::uint32_t n, const text_log& log) {
+void text_tree::revive(place p, std::uint32_t n, const text_measure& m, const text_log& log) {
     cursor_.leaf = none;
-    grew(p.leaf, log.measure(at(p).first + p.offset, n));
+    grew(p.leaf, m);
     flip(p.leaf, p.span, p.offset, n, log);
     tidy(p.leaf, log);
 }

@@ -110,7 +110,27 @@ public:
 
     // ---- editing, by one who inserts what has the greatest key ----
 
-    void insert(std::uint32_t pos, lv first, std::uint32_t n, const text_log& log);
+    void insert(std::uint32_t pos, lv first, std::uint32_t n, const text_measure& m, const text_log& log);
+    /// What comes behind the span that ends at `pos`, if that is where the last one was put; else text_log::none.
+    lv follows(std::uint32_t pos) const {
+        if (cursor_.leaf == none) return text_log::none;
+        const span& s = leaves_[cursor_.leaf].spans[cursor_.span];
+        return s.live() && pos == cursor_.start + s.count() ? s.behind() : text_log::none;
+    }
+    /// Makes that span longer by what follows, and is connected with it.
+    void extend(std::uint32_t n, const text_measure& m, const text_log& log) {
+        extend(cursor_.leaf, cursor_.span, n, m, log);
+    }
+    /// True if what was found or put last is in a live span that ends before `v`.
+    bool recent_ends_at(lv v) const {
+        if (recent_.leaf == none || recent_.span >= leaves_[recent_.leaf].spans.size()) return false;
+        const span& s = leaves_[recent_.leaf].spans[recent_.span];
+        return s.live() && s.behind() == v;
+    }
+    void extend_recent(std::uint32_t n, const text_measure& m, const text_log& log) {
+        cursor_.leaf = none;
+        extend(recent_.leaf, recent_.span, n, m, log);
+    }
     /// The span that the visible character at `pos` is in, and its offset there.
     place seek(std::uint32_t pos);
     /// Makes tombstones of `n` characters of one span, after seek() has found the first. `m`: what they measure.
@@ -124,9 +144,9 @@ public:
     /// is asked for in between. Requires: the tree is new.
     void append(lv first, std::uint32_t n, bool live, const text_measure& m, const text_log& log);
     void complete(const text_log& log);
-    /// Makes `n` characters of one span tombstones, or live.
-    void bury(place p, std::uint32_t n, const text_log& log);
-    void revive(place p, std::uint32_t n, const text_log& log);
+    /// Makes `n` characters of one span, which measure `m`, tombstones, or live.
+    void bury(place p, std::uint32_t n, const text_measure& m, const text_log& log);
+    void revive(place p, std::uint32_t n, const text_measure& m, const text_log& log);
     /// Makes tombstones of all. O(n).
     void bury_all(const text_log& log);
     /// Takes `n` characters of one span out.
@@ -222,6 +242,12 @@ private:
     static std::uint32_t coalesce(leaf& l, std::uint32_t i, const text_log& log);
     std::uint32_t flip(std::uint32_t id, std::uint32_t i, std::uint32_t offset, std::uint32_t n, const text_log& log);
 
+    void extend(std::uint32_t id, std::uint32_t i, std::uint32_t n, const text_measure& m, const text_log& log) {
+        span& s = leaves_[id].spans[i];
+        if (findable_) index_.assign(s.behind(), n, id, log.size());
+        s.length += static_cast<std::int32_t>(n);
+        grew(id, m);
+    }
     void grew(std::uint32_t id, const text_measure& m) {
         leaves_[id].sum += m;
         total_ += m;

@@ -105,6 +105,11 @@ bool causal_context::contains(const causal_context& other) const {
     });
 }
 
+bool causal_context::precedes(const dot_range& r) const {
+    const auto* it = reaching(ranges_.begin(), ranges_.end(), first_of(r));
+    return it == ranges_.end() || it->replica != r.replica;
+}
+
 bool causal_context::intersects(const dot_range& r) const {
     const auto* it = reaching(ranges_.begin(), ranges_.end(), first_of(r));
     return it != ranges_.end() && first_of(*it) <= last_of(r);
@@ -124,6 +129,10 @@ bool causal_context::add(const dot_range& r) {
     auto* it = reaching(ranges_.begin(), ranges_.end(), dot{r.replica, r.first - 1}); // overlapping or adjacent
     if (it == ranges_.end() || !continues(r, *it)) {
         ranges_.insert(it, r);
+        return true;
+    }
+    if (it->last == r.first - 1 && (it + 1 == ranges_.end() || !continues(r, it[1]))) { // what follows is added mostly
+        it->last = r.last;
         return true;
     }
     if (it->first <= r.first && r.last <= it->last) return false;

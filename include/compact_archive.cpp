@@ -89,7 +89,9 @@ void compact_output_archive::replica(replica_id r) {
 }
 
 void compact_output_archive::mention(replica_id r) {
-    for (unsigned k = 0; k < 8; ++k) byte(static_cast<std::uint8_t>(r.value() >> (8 * k)));
+    std::byte bytes[8];
+    for (unsigned k = 0; k < 8; ++k) bytes[k] = static_cast<std::byte>(r.value() >> (8 * k));
+    raw(bytes, sizeof bytes);
 }
 
 void compact_output_archive::write_first(dot d) {

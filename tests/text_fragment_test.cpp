@@ -70,7 +70,7 @@ TEST_CASE("rga_text: short texts are small, deleted text is let go") {
 
 namespace {
 
-note_delta hostile(std::vector<text_run> runs, std::string text, std::vector<text_deletion> deletions = {}) {
+note_delta hostile(joinery::text_run_list runs, std::string text, joinery::text_deletion_list deletions = {}) {
     note_delta d;
     d.fragment.runs = std::move(runs);
     d.fragment.text = std::move(text);
@@ -176,8 +176,8 @@ TEST_CASE("rga_text: hostile fragments do no harm") {
         auto any = [&] { return dot{below(2) ? id_a : id_b, 1 + below(12)}; };
         note_delta before;
         for (int i = 0; i < 3000; ++i) {
-            std::vector<text_run> runs;
-            std::vector<text_deletion> deletions;
+            joinery::text_run_list runs;
+            joinery::text_deletion_list deletions;
             std::string text;
             for (std::uint64_t n = below(6); n > 0; --n) {
                 runs.push_back({any(), below(3) ? any() : dot{}, 1 + below(4), 1 + below(9), below(3) == 0});

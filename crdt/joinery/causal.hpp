@@ -115,6 +115,14 @@ private:
 // ---- implementation ----
 
 template <crdt T> bool causal<T>::join(const delta<T>& d, hybrid_clock* clock, sibling_counts* siblings) {
+    if (d.plain() && log_.awaited().empty() && context_.precedes(d.covered.ranges().front())) { // as most edits are
+        join_scope scope{context_, d.covered, log_, false, clock, &latest_};
+        scope.unknown = &unknown_;
+        scope.siblings = siblings;
+        traits::join(value_, d.fragment, scope);
+        context_.add(d.covered.ranges().front());
+        return true;
+    }
     if (!accepts(d)) return false;
     bool grows = !context_.contains(d.covered);
     if (grows || !d.horizon.within(horizon_)) merge(d, clock, siblings);

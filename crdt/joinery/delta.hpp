@@ -19,31 +19,6 @@
 
 namespace joinery {
 
-template <crdt T> class causal;
-
-template <crdt T> struct delta {
-    fragment_of<T> fragment;
-    causal_context covered;
-    std::vector<removal> removals;      ///< sorted by event
-    version_vector since;               ///< an answer of delta_since joins only states at least at this version
-    version_vector horizon;             ///< of a complete state: what it has pruned
-    std::vector<unknown_field> unknown; ///< fields of later versions, passed on as they came
-
-    /// True if it changes nothing.
-    bool empty() const { return covered.empty() && horizon.empty(); }
-
-    /// Joins another delta into this one: a delta group. O(|both| log |both|). If both are answers of
-    /// delta_since, the group joins only states that could have joined both.
-    void join(const delta& other);
-
-    friend bool operator==(const delta&, const delta&) = default;
-
-    template <class Archive> void save(Archive& ar) const;
-    template <class Archive> void load(Archive& ar);
-};
-
-// ---- implementation ----
-
 namespace detail {
 
 /// What an encoded delta begins with: which parts follow, and what it covers. Nearly all deltas cover a single dot or
@@ -94,6 +69,63 @@ concept brief_fragment = requires(const F f, F out, const dot_range& dots, std::
     f.save_brief(to, dots, how);
     out.load_brief(from, dots, how);
 };
+/// And those that can mostly do without an archive, or return false.
+template <class F>
+concept lone_fragment = brief_fragment<F> &&
+    requires(const F f, F out, dot_range& dots, std::vector<std::byte>& to, std::span<const std::byte> from) {
+    { f.encode_alone(dots, to) } -> std::same_as<bool>;
+    { out.decode_alone(dots, from) } -> std::same_as<bool>;
+};
+
+} // namespace detail
+
+template <crdt T> class causal;
+
+template <crdt T> struct delta {
+    fragment_of<T> fragment;
+    causal_context covered;
+    std::vector<removal> removals;      ///< sorted by event
+    version_vector since;               ///< an answer of delta_since joins only states at least at this version
+    version_vector horizon;             ///< of a complete state: what it has pruned
+    std::vector<unknown_field> unknown; ///< fields of later versions, passed on as they came
+
+    /// True if it changes nothing.
+    bool empty() const { return covered.empty() && horizon.empty(); }
+
+    /// Joins another delta into this one: a delta group. O(|both| log |both|). If both are answers of
+    /// delta_since, the group joins only states that could have joined both.
+    void join(const delta& other);
+
+    friend bool operator==(const delta&, const delta&) = default;
+
+    template <class Archive> void save(Archive& ar) const;
+    template <class Archive> void load(Archive& ar);
+
+    /// True if it is no more than a fragment of one range of dots.
+    bool plain() const {
+        return covered.range_count() == 1 && removals.empty() && since.empty() && horizon.empty() && unknown.empty();
+    }
+    bool encode_alone(std::vector<std::byte>& out) const {
+        if constexpr (detail::lone_fragment<fragment_of<T>>)
+            return plain() && fragment.encode_alone(covered.ranges().front(), out);
+        else
+            return false;
+    }
+    bool decode_alone(std::span<const std::byte> bytes) {
+        if constexpr (detail::lone_fragment<fragment_of<T>>) {
+            dot_range dots;
+            if (!fragment.decode_alone(dots, bytes)) return false;
+            covered.add(dots);
+            return true;
+        } else {
+            return false;
+        }
+    }
+};
+
+// ---- implementation ----
+
+namespace detail {
 
 /// A removal event's dot, then the numbers of dot ranges and of counter runs, then these. One range and no
 /// run, the usual case, is the single number 0; else the first number is 1 + the number of ranges.

@@ -71,7 +71,9 @@ public:
     const run_removal* against_run(dot start) const;
 
     /// The owner's context now has these dots too: they are no longer awaited.
-    void arrived(const causal_context& covered);
+    void arrived(const causal_context& covered) {
+        if (!awaited_.empty()) awaited_.subtract(covered);
+    }
 
     /// The records whose event is in `wanted`, in order of dots.
     std::vector<removal> extract(const causal_context& wanted) const;

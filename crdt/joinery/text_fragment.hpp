@@ -9,10 +9,12 @@
 
 #include <joinery/codec.hpp>
 #include <joinery/dot.hpp>
+#include <joinery/short_vector.hpp>
 
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -46,11 +48,14 @@ struct text_deletion {
     friend bool operator==(const text_deletion&, const text_deletion&) = default;
 };
 
+using text_run_list = short_vector<text_run, 1>; // one is what most edits are
+using text_deletion_list = short_vector<text_deletion, 1>;
+
 struct text_fragment {
-    std::vector<text_run> runs;           ///< sorted by dot
-    std::string text;                     ///< the characters of all live runs, in this order
-    std::vector<text_deletion> deletions; ///< sorted by dot
-    std::uint64_t lamport = 0;            ///< the greatest that was pruned, if it exceeds all above; else 0
+    text_run_list runs;           ///< sorted by dot
+    std::string text;             ///< the characters of all live runs, in this order
+    text_deletion_list deletions; ///< sorted by dot
+    std::uint64_t lamport = 0;    ///< the greatest that was pruned, if it exceeds all above; else 0
     /// A whole text as it was decoded, in place of all of these: spell_out() makes them of it.
     std::shared_ptr<const detail::text_columns> columns{};
 
@@ -66,6 +71,10 @@ struct text_fragment {
     std::optional<std::uint8_t> brief(const dot_range& dots) const;
     void save_brief(compact_output_archive& ar, const dot_range& dots, std::uint8_t how) const;
     void load_brief(compact_input_archive& ar, const dot_range& dots, std::uint8_t how);
+    /// A delta of nothing else, without an archive: false, with nothing done, if that needs one. What is decoded joins
+    /// an empty fragment.
+    bool encode_alone(const dot_range& dots, std::vector<std::byte>& out) const;
+    bool decode_alone(dot_range& dots, std::span<const std::byte> bytes);
 };
 
 // ---- implementation ----
@@ -113,9 +122,18 @@ struct readable_run {
            CEREAL_NVP(text));
     }
 };
-std::vector<readable_run> readable_runs(text_fragment f);
+struct readable_fragment {
+    std::vector<readable_run> runs;
+    std::vector<text_deletion> deletions;
+    std::uint64_t lamport = 0;
+
+    template <class Archive> void serialize(Archive& ar) {
+        ar(CEREAL_NVP(runs), CEREAL_NVP(deletions), CEREAL_NVP(lamport));
+    }
+};
+readable_fragment readable(text_fragment f);
 /// Throws decode_failure unless the result is well-formed.
-void take_readable_runs(text_fragment& f, const std::vector<readable_run>& runs);
+text_fragment taken(const readable_fragment& readable);
 
 } // namespace detail
 
@@ -128,16 +146,16 @@ template <class Archive> void text_fragment::save(Archive& ar) const {
     if constexpr (is_compact_archive_v<Archive>)
         detail::write_compact(ar, *this);
     else
-        ar(cereal::make_nvp("runs", detail::readable_runs(*this)), CEREAL_NVP(deletions), CEREAL_NVP(lamport));
+        detail::readable(*this).serialize(ar);
 }
 
 template <class Archive> void text_fragment::load(Archive& ar) {
     if constexpr (is_compact_archive_v<Archive>) {
         detail::read_compact(ar, *this);
     } else {
-        std::vector<detail::readable_run> readable;
-        ar(cereal::make_nvp("runs", readable), CEREAL_NVP(deletions), CEREAL_NVP(lamport));
-        detail::take_readable_runs(*this, readable);
+        detail::readable_fragment f;
+        f.serialize(ar);
+        *this = detail::taken(f);
     }
 }
 

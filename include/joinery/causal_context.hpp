@@ -30,6 +30,8 @@ public:
     bool contains(dot d) const;
     bool contains(const dot_range& r) const;
     bool contains(const causal_context& other) const;
+    /// True if these dots come after all of their replica's here.
+    bool precedes(const dot_range& r) const;
     /// True if any dot is in both.
     bool intersects(const causal_context& other) const;
     bool intersects(const dot_range& r) const;

@@ -14,14 +14,21 @@
 #include <joinery/hybrid_clock.hpp>
 #include <joinery/result.hpp>
 
+#include <concepts>
 #include <new>
 
 namespace joinery {
 
-/// The compact form of `x`. Equal values give equal bytes. O(size).
+/// The compact form of `x`. Equal values give equal bytes. O(size). What is mostly very small may have members
+/// `bool encode_alone(std::vector<std::byte>&) const` and `bool decode_alone(std::span<const std::byte>)` which do
+/// without an archive, or return false and have changed nothing.
 template <class X> std::vector<std::byte> encode(const X& x) {
     constexpr std::size_t small = 32; // most deltas
     std::vector<std::byte> out;
+    if constexpr (requires {
+                      { x.encode_alone(out) } -> std::same_as<bool>;
+                  })
+        if (x.encode_alone(out)) return out;
     out.reserve(small);
     compact_output_archive ar(out);
     ar(x);
@@ -32,19 +39,24 @@ template <class X> std::vector<std::byte> encode(const X& x) {
 /// times the input's size plus 64 KiB.
 template <class X>
 result<X, decode_error> decode(std::span<const std::byte> bytes, const dot_renaming* renaming = nullptr) {
+    result<X, decode_error> x = failure<decode_error>(decode_error::too_large);
     try {
+        x.emplace();
+        if constexpr (requires {
+                          { x->decode_alone(bytes) } -> std::same_as<bool>;
+                      })
+            if (!renaming && x->decode_alone(bytes)) return x;
         compact_input_archive ar(bytes, renaming);
-        result<X, decode_error> x{};
         ar(*x);
-        if (ar.remaining() != 0) return failure<decode_error>(decode_error::trailing_bytes);
-        return x;
+        if (ar.remaining() != 0) x = failure<decode_error>(decode_error::trailing_bytes);
     } catch (const decode_failure& e) {
-        return failure<decode_error>(e.reason);
+        x = failure<decode_error>(e.reason);
     } catch (const std::bad_alloc&) {
-        return failure<decode_error>(decode_error::too_large);
+        x = failure<decode_error>(decode_error::too_large);
     } catch (...) { // what a user's load refuses
-        return failure<decode_error>(decode_error::invalid_value);
+        x = failure<decode_error>(decode_error::invalid_value);
     }
+    return x;
 }
 
 // ---- the vocabulary, in the compact form and in all others ----

@@ -60,7 +60,12 @@ public:
     void reserve(std::size_t n) {
         if (n > capacity_) reallocate(n);
     }
-    void push_back(const T& x) { insert(end(), x); }
+    void push_back(const T& x) {
+        if (size_ < capacity_)
+            data_[size_++] = x;
+        else
+            insert(end(), x);
+    }
     /// `x` may be an element.
     T* insert(T* at, const T& x) {
         const T copy = x;
