@@ -97,6 +97,8 @@ def ratios(figures):
         compared = [beside(what, (trace, column), figures.best((trace, column), peers, without)) for trace in traces]
         rows += [row for found in compared for row in found if row not in rows]
     for trace in traces:
+        rows += beside("a history merged, and edited", (trace, "merge_edit"), figures.best((trace, "merge"), NATIVE))
+    for trace in traces:
         local = figures.best((trace, "local"), ["joinery"])
         rows += beside("a transaction and an update a patch", (trace, "local_delta"), named(local, "joinery: local"))
     for trace in "random-insert", "random-insert-in-pieces":

@@ -4,8 +4,8 @@
 #include "traces.hpp"
 
 #include <joinery/joinery.hpp>
-
-#include <zstd.h>
+#include <joinery/messages.hpp>
+#include <joinery/zstd.hpp>
 
 #include <cstdio>
 #include <cstdlib>
@@ -92,11 +92,6 @@ void gap_buffer_of(const trace& t, const text_options& options) {
         measure(points);
 }
 
-std::size_t zstd_size(const std::vector<std::byte>& bytes) {
-    std::vector<char> out(ZSTD_compressBound(bytes.size()));
-    return ZSTD_compress(out.data(), out.size(), bytes.data(), bytes.size(), 3);
-}
-
 // The updates that a reader gets. All at once is no faster.
 void remote(const text_figures& out, const std::vector<bench::update>& updates, const std::string& end) {
     const auto joined = [&] {
@@ -119,14 +114,35 @@ void whole(const text_figures& out, const causal<rga_text>& state, const std::st
     };
     out.time_made("merge", merged, [&](const auto& r) { out.require(r->str() == end, "another text"); });
     out.heap("heap_merge", merged);
+    const auto edited = [&] {
+        text_replica r = merged();
+        r.edit([](rga_text& text, transaction& tx) { text.insert(tx, 0, "x"); });
+        return r;
+    };
+    out.time_made("merge_edit", edited, [&](const auto& r) { out.require(r->str() == "x" + end, "another text"); });
+    out.heap("heap_merge_edit", edited);
     out.time_made(
         "save", [&] { return encode(state); }, [](const auto&) {});
     const auto saved = encode(state);
     out.figure("bytes", static_cast<double>(saved.size()), "bytes");
-    out.figure("bytes_zstd", static_cast<double>(zstd_size(saved)), "bytes");
+    out.figure("bytes_zstd", static_cast<double>(joinery::zstd_compress(saved, 19).size()), "bytes");
     out.time_made(
         "open", [&] { return text_replica(reader_id, *decode<causal<rga_text>>(saved))->str(); },
         [&](const std::string& text) { out.require(text == end, "opened with another text"); });
+}
+
+// What one leader sends another for each of these, if it sends a hundred at a time.
+double bytes_in_frames(const std::vector<bench::update>& updates) {
+    constexpr std::size_t at_a_time = 100;
+    message_batch batch;
+    std::size_t sum = 0;
+    for (std::size_t i = 0; i < updates.size(); ++i) {
+        batch.add(update{channel_of(1, 2), false, {}, updates[i]});
+        if (i % at_a_time + 1 < at_a_time && i + 1 < updates.size()) continue;
+        sum += batch.close(frame_kind::broadcast).size();
+        batch.clear();
+    }
+    return static_cast<double>(sum) / static_cast<double>(updates.size());
 }
 
 void sequential(const trace& t, const text_options& options) {
@@ -157,6 +173,7 @@ void sequential(const trace& t, const text_options& options) {
     });
     out.figure("bytes_per_keystroke",
                static_cast<double>(bench::size_of(updates)) / static_cast<double>(patches.size()), "bytes");
+    out.figure("bytes_per_keystroke_in_frames", bytes_in_frames(updates), "bytes");
     remote(out, updates, t.end);
     whole(out, writer.state(), t.end);
 }

@@ -198,9 +198,13 @@ text_revision rga_text::revision() const {
 }
 
 std::optional<std::vector<text_change>> rga_text::changes_since(const text_revision& r) const {
-    if (body_) return body_->read([&](const text_engine& text) { return text.changes_since(r); });
-    if (r == text_revision{}) return std::vector<text_change>{};
-    return std::nullopt;
+    if (r == text_revision{}) { // of a text that had nothing
+        std::vector<text_change> all;
+        if (!empty()) all.push_back({0, 0, str()});
+        return all;
+    }
+    if (!body_) return std::nullopt;
+    return body_->read([&](const text_engine& text) { return text.changes_since(r); });
 }
 
 std::size_t rga_text::size() const { return size_of(body_.get(), unit::points); }

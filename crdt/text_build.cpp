@@ -82,8 +82,9 @@ bool text_engine::build(const text_fragment& f, join_scope& s) {
                 parent = known->first;
             }
             const auto n = static_cast<std::uint32_t>(r.count);
+            const std::size_t entry = log_.entry_of_next();
             const lv v = log_.insert(r.first, r.lamport, n, parent, texts[e.index]);
-            runs.push_back({parent, v, v + n - 1});
+            runs.push_back({parent, v, v + n - 1, entry});
             saw(r.lamport + r.count - 1);
             s.entered(detail::dots_of(r));
             continue;
@@ -152,15 +153,17 @@ template <class F> void text_engine::for_each_ordered(std::vector<linked_run>& r
     };
     struct segment {
         lv first, last;
+        std::size_t entry;
     };
     std::vector<segment> open;
-    for (auto r = children_from(text_log::none); r != children.end(); ++r) open.push_back({r->first, r->last});
+    for (auto r = children_from(text_log::none); r != children.end(); ++r)
+        open.push_back({r->first, r->last, r->entry});
     while (!open.empty()) {
         const segment s = open.back();
         open.pop_back();
         auto child = children_from(s.first);
         const lv last = child != children.end() ? std::min(child->parent, s.last) : s.last;
-        log_.for_each(s.first, last, [&](const text_log::events& e) {
+        const std::size_t entry = log_.for_each(s.entry, s.first, last, [&](const text_log::events& e) {
             for (lv v = e.first; v <= e.last;) {
                 const auto [live, n] = log_.lives(e, v);
                 text_log::events part = e;
@@ -174,12 +177,12 @@ template <class F> void text_engine::for_each_ordered(std::vector<linked_run>& r
         bool continued = last == s.last;
         for (; child != children.end() && child->parent == last; ++child) {
             if (!continued && log_.less(last + 1, child->first)) {
-                open.push_back({last + 1, s.last});
+                open.push_back({last + 1, s.last, entry});
                 continued = true;
             }
-            open.push_back({child->first, child->last});
+            open.push_back({child->first, child->last, child->entry});
         }
-        if (!continued) open.push_back({last + 1, s.last});
+        if (!continued) open.push_back({last + 1, s.last, entry});
     }
 }
 
@@ -261,7 +264,7 @@ text_engine::text_engine(const text_columns& c) {
         saw(lamport + e.count - 1);
         if (e.what == text_columns::kind::inserted) {
             lv parent = e.to == 0 ? text_log::none : numbered_as(e.to - 1).first;
-            runs.push_back({parent, log_.size(), log_.size() + e.count - 1});
+            runs.push_back({parent, log_.size(), log_.size() + e.count - 1, log_.entry_of_next()});
             for (lv n = e.first, behind = e.first + e.count, count; n < behind; n += count) {
                 count = alike_bits(dead, n, behind - n);
                 parent = log_.insert(first, lamport, count, parent, !has_bit(dead, n)) + count - 1;

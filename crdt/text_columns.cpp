@@ -29,7 +29,7 @@ enum place : std::uint8_t { at_cursor, from_cursor, from_jump };
 // Where the next entry is likely to be.
 class expectation {
 public:
-    explicit expectation(lv size) : begins_(size / 64 + 1) {}
+    explicit expectation(lv size) : begins_(size / 64 + 1), ranks_(size / 64 + 1) {}
 
     lv cursor() const { return cursor_; }
     lv jumped() const { return jumped_; }
@@ -45,8 +45,9 @@ public:
     void happened(const text_columns::entry& e, place p) {
         if (p != at_cursor) jumped_ = e.to;
         if (e.what == text_columns::kind::inserted) {
+            for (; ranked_ <= e.first / 64; ++ranked_) ranks_[ranked_] = static_cast<std::uint32_t>(parents_.size());
             set_bit(begins_, e.first);
-            runs_.push_back({e.first, e.to});
+            parents_.push_back(e.to);
             cursor_ = e.first + e.count;
         } else {
             cursor_ = before(e.lowest_target());
@@ -54,19 +55,17 @@ public:
     }
 
 private:
-    struct run {
-        lv first, parent;
-    };
     lv cursor_ = 0, jumped_ = 0;
-    text_bits begins_;
-    std::vector<run> runs_;
+    text_bits begins_;                 // of runs of insertions
+    std::vector<std::uint32_t> ranks_; // how many begin before each word of these
+    lv ranked_ = 0;
+    std::vector<lv> parents_; // of the runs
 
     // What was before a character when it was inserted.
     lv before(lv character) const {
         if (!has_bit(begins_, character)) return character;
-        return std::lower_bound(runs_.begin(), runs_.end(), character,
-                                [](const run& r, lv first) { return r.first < first; })
-            ->parent;
+        const std::uint64_t before = begins_[character / 64] & ((std::uint64_t{1} << (character % 64)) - 1);
+        return parents_[ranks_[character / 64] + static_cast<std::uint32_t>(std::popcount(before))];
     }
 };
 

@@ -232,6 +232,7 @@ private:
     bool build(const text_fragment& f, join_scope& s);
     struct linked_run {
         lv parent, first, last;
+        std::size_t entry; // of the log, not behind that of the first
     };
     template <class F> void for_each_ordered(std::vector<linked_run>& runs, F&& f) const;
 

@@ -105,6 +105,18 @@ public:
             v = std::uint64_t{e.last} + 1;
         }
     }
+    /// The same, and where to look for what follows: `near` is an entry not behind the one of `first`, and not far before.
+    template <class F> std::size_t for_each(std::size_t near, lv first, lv last, F&& f) const {
+        while (end(near) <= first) ++near;
+        for (std::uint64_t v = first; v <= last; ++near) {
+            const events e = at(near, static_cast<lv>(v), last);
+            f(e);
+            v = std::uint64_t{e.last} + 1;
+        }
+        return near - 1;
+    }
+    /// An entry not behind the one of what is inserted next.
+    std::size_t entry_of_next() const { return entries_.empty() ? 0 : entries_.size() - 1; }
     /// Calls f(replica_id) for everybody who has dots here.
     template <class F> void for_each_writer(F&& f) const {
         for (const auto& w : writers_) f(w.id);

@@ -166,7 +166,10 @@ TEST_CASE("rga_text: anchors stay with their characters") {
 
 TEST_CASE("rga_text: what joins and edits changed, for an editor's buffer") {
     writer a{replica_id{1}}, b{replica_id{2}};
+    const auto nothing = b->revision();
+    CHECK(b->changes_since(nothing)->empty());
     b.join(insert(a, 0, "one two three"));
+    CHECK(b->changes_since(nothing) == std::vector<joinery::text_change>{{0, 0, "one two three"}});
     auto seen = a->revision();
     erase(b, 4, 4);
     insert(b, 4, "2 ");

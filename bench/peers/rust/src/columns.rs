@@ -11,7 +11,7 @@ use crate::traces::{unseen, Patch, Txn};
 
 const WRITER: u32 = 0;
 const READER: u32 = u32::MAX - 1; // not an agent of a trace
-const ZSTD_LEVEL: i32 = 3;
+const ZSTD_LEVEL: i32 = 19;
 /// One run that takes longer is given up.
 const LIMIT: Duration = Duration::from_secs(60);
 /// The same for the history of several writers, which is made once.
