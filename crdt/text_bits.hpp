@@ -37,11 +37,23 @@ inline void set_bits(text_bits& bits, std::uint32_t first, std::uint32_t n) {
     for_each_word(bits, first, n, [](std::uint64_t& word, std::uint64_t mask) { word |= mask; });
 }
 
+/// True if all of them are set, or if any is. Requires: the words are there.
+inline bool all_bits(const text_bits& bits, std::uint32_t first, std::uint32_t n) {
+    bool all = true;
+    for_each_word(bits, first, n, [&](std::uint64_t word, std::uint64_t mask) { all = all && (word & mask) == mask; });
+    return all;
+}
+inline bool any_bits(const text_bits& bits, std::uint32_t first, std::uint32_t n) {
+    bool any = false;
+    for_each_word(bits, first, n, [&](std::uint64_t word, std::uint64_t mask) { any = any || (word & mask) != 0; });
+    return any;
+}
+
 /// How many of them are set.
 inline std::uint32_t count_bits(const text_bits& bits, std::uint32_t first, std::uint32_t n) {
     std::uint32_t sum = 0;
     for_each_word(bits, first, n, [&](std::uint64_t word, std::uint64_t mask) {
-        sum += static_cast<std::uint32_t>(std::popcount(word & mask));
+        if ((word & mask) != 0) sum += static_cast<std::uint32_t>(std::popcount(word & mask));
     });
     return sum;
 }

@@ -39,7 +39,7 @@ public:
     // The place by which `to` is told.
     place place_of(lv to) const {
         if (to == cursor_) return at_cursor;
-        const auto bytes = [](std::int64_t distance) { return (std::bit_width(zigzag(distance)) + 6) / 7; };
+        const auto bytes = [](std::int64_t distance) { return (std::bit_width(zigzag(distance)) + 6) * 37 >> 8; };
         return bytes(distance(from_cursor, to)) <= bytes(distance(from_jump, to)) ? from_cursor : from_jump;
     }
     void happened(const text_columns::entry& e, place p) {
@@ -151,14 +151,14 @@ bool text_columns::outline::complete() {
         if (e.to == 0 || e.to > n || (e.what == kind::erased_backward && (e.count == 1 || e.to < e.count)))
             return false;
         const lv lowest = e.lowest_target();
-        if (lowest >= n || e.count > n - lowest || count_bits(inserted, lowest, e.count) != e.count) return false;
+        if (lowest >= n || e.count > n - lowest || !all_bits(inserted, lowest, e.count)) return false;
         if (stretches.size() > 1 && advanced(dot_of(lowest), e.count - 1) != dot_of(lowest + e.count - 1)) return false;
         set_bits(dead, lowest, e.count);
     }
     lv behind = 0;
     for (const run& r : settled) {
         if (r.first < behind || r.first >= n || r.count > n - r.first) return false;
-        if (count_bits(inserted, r.first, r.count) != r.count || count_bits(dead, r.first, r.count) != 0) return false;
+        if (!all_bits(inserted, r.first, r.count) || any_bits(dead, r.first, r.count)) return false;
         behind = r.first + r.count + 1;
     }
     for (const run& r : settled) set_bits(dead, r.first, r.count);

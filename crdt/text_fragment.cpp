@@ -66,6 +66,12 @@ bool numbers_fit(dot first, std::uint64_t count, std::uint64_t lamport) {
 std::string_view read_utf8(compact_input_archive& ar, std::uint64_t points) {
     const auto rest = ar.rest();
     require(points <= rest.size(), decode_error::truncated);
+    const auto plain = rest.first(static_cast<std::size_t>(points));
+    if (is_ascii({reinterpret_cast<const char*>(plain.data()), plain.size()})) {
+        ar.charge(points + 1);
+        const auto bytes = ar.raw(points);
+        return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+    }
     std::size_t size = 0;
     for (; points > 0; --points) {
         require(size < rest.size(), decode_error::truncated);

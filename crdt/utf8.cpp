@@ -44,6 +44,12 @@ std::optional<utf8_measure> measure_utf8(std::string_view text) {
     return m;
 }
 
+bool is_ascii(std::string_view text) {
+    unsigned char all = 0;
+    for (const char c : text) all |= static_cast<unsigned char>(c); // all at once, with wide registers
+    return all < 0x80;
+}
+
 utf8_measure count_utf8(std::string_view valid) {
     utf8_measure m;
     for (std::size_t i = 0; i < valid.size();) {

@@ -24,6 +24,9 @@ std::optional<utf8_measure> measure_utf8(std::string_view text);
 /// The same for text that is known to be valid.
 utf8_measure count_utf8(std::string_view valid);
 
+/// True if all bytes are ASCII. O(size).
+bool is_ascii(std::string_view text);
+
 /// The number of bytes of the code point that begins with this byte of valid text.
 constexpr std::size_t utf8_length(char lead) {
     auto b = static_cast<unsigned char>(lead);

@@ -58,5 +58,5 @@ TEST_CASE("zstd: damaged frames are refused") {
             const auto back = joinery::zstd_decompress(bad, 10'000);
             if (back && ++harmless) CHECK(*back == content);
         }
-    CHECK(harmless < 8);
+    CHECK(50 * harmless < 8 * frame.size());
 }
