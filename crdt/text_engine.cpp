@@ -156,10 +156,7 @@ void text_engine::do_what_goes_on() {
     const bool backward = g.what == edits::erasing_backward;
     log_.erase(first, max_lamport_ + 1, n, backward ? target + n - 1 : target, backward);
     tree_.erase_sought(p, n, log_.bury(target, n), log_);
-    if (backward)
-        for (std::uint32_t i = n; i-- > 0;) journal_.died(target + i, 1);
-    else
-        journal_.died(target, n);
+    journal_.died(target, n, backward);
     max_lamport_ += n;
 }
 

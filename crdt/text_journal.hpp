@@ -36,7 +36,8 @@ public:
         forgotten_ = total_;
     }
 
-    void died(lv first, std::uint32_t n);
+    /// One after the other, from the last to the first if `backward`.
+    void died(lv first, std::uint32_t n, bool backward = false);
     /// How many died in all.
     std::uint64_t total() const { return total_; }
     bool reaches(std::uint64_t deaths) const { return deaths >= forgotten_ && deaths <= total_; }

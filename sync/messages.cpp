@@ -400,6 +400,7 @@ update detail::edits_in_a_row::next(std::span<const std::byte> rest, std::vector
     ar.byte(std::to_integer<std::uint8_t>(rest[0]));
     ar.write_first(next_);
     ar.raw(rest.data() + 1, rest.size() - 1);
+    if (!edit_start::of(delta)) throw decode_failure(decode_error::invalid_value);
     return {channel_, false, {}, delta};
 }
 

@@ -2,6 +2,7 @@
 #include <joinery/messages.hpp>
 
 #include <joinery/lww_register.hpp>
+#include <joinery/rga_text.hpp>
 
 #include <doctest/doctest.h>
 
@@ -157,6 +158,63 @@ TEST_CASE("messages: a small edit costs little more than its delta") {
     batch.clear();
     for (int i = 0; i < 100; ++i) batch.add(update{carts, false, {}, payload});
     CHECK(batch.close(frame_kind::broadcast).size() == 100 * (50 + 4) + 8 + 10);
+}
+
+TEST_CASE("messages: of an edit that follows on the one before, what is behind its dot is written") {
+    replica<rga_text> writer{a};
+    std::vector<std::vector<std::byte>> typed;
+    for (int i = 0; i < 100; ++i)
+        typed.push_back(encode(writer.edit([&](auto& t, auto& tx) { t.insert(tx, t.size(), "x"); })));
+    message_batch batch;
+    for (const auto& d : typed) batch.add(update{carts, false, {}, d});
+    CHECK(batch.close(frame_kind::broadcast).size() < 100 * 4);
+}
+
+TEST_CASE("messages: edits in a row come back as they were, among others") {
+    std::mt19937_64 random(1);
+    const auto below = [&](std::size_t n) { return static_cast<std::size_t>(random() % n); };
+    for (int round = 0; round < 300; ++round) {
+        replica<rga_text> writers[] = {replica<rga_text>{a}, replica<rga_text>{b}};
+        std::vector<update> added;
+        std::vector<std::vector<std::byte>> deltas;
+        deltas.reserve(40);
+        message_batch batch;
+        for (std::size_t i = 0; i < 40; ++i) {
+            auto& w = writers[below(8) == 0];
+            const std::size_t length = below(3) == 0 ? 1 + below(300) : 1; // some deltas are long
+            auto d = w.edit([&](auto& t, auto& tx) {
+                if (t.size() > 3 && below(3) == 0)
+                    t.erase(tx, below(t.size() - 2), 2);
+                else
+                    t.insert(tx, below(t.size() + 1), std::string(length, 'x'));
+            });
+            if (below(10) == 0) d = w.delta_since({}); // of what was sent before, too
+            deltas.push_back(encode(d));
+            if (below(20) == 0) deltas.back() = some(below(30));
+            added.push_back({below(6) ? carts : users, below(8) == 0, {}, deltas.back()});
+            if (below(8) == 0) added.back().dependencies.raise(b, 1 + i);
+            batch.add(added.back());
+            if (below(8) == 0) batch.add(credit{carts, 1, 2, 3});
+        }
+        const auto opened = open_frame(batch.close(frame_kind::direct));
+        REQUIRE(opened);
+        message_reader reader(opened->body);
+        message m;
+        std::size_t next = 0;
+        for (;;) {
+            const auto more = reader.next(m);
+            REQUIRE(more);
+            if (!*more) break;
+            const auto* u = std::get_if<update>(&m);
+            if (!u) continue;
+            const update& was = added.at(next++);
+            CHECK(u->channel == was.channel);
+            CHECK(u->acknowledge == was.acknowledge);
+            CHECK(u->dependencies == was.dependencies);
+            CHECK(same(u->delta, was.delta));
+        }
+        CHECK(next == added.size());
+    }
 }
 
 TEST_CASE("messages: the beginning of a delta tells its dots") {
