@@ -105,7 +105,8 @@ public:
             v = std::uint64_t{e.last} + 1;
         }
     }
-    /// The same, and where to look for what follows: `near` is an entry not behind the one of `first`, and not far before.
+    /// The same, and where to look for what follows: `near` is an entry not behind the one of `first`, and not far
+    /// before.
     template <class F> std::size_t for_each(std::size_t near, lv first, lv last, F&& f) const {
         while (end(near) <= first) ++near;
         for (std::uint64_t v = first; v <= last; ++near) {

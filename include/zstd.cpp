@@ -26,8 +26,9 @@ std::vector<std::byte> zstd_compress(std::span<const std::byte> bytes, int level
 result<std::vector<std::byte>, decode_error> zstd_decompress(std::span<const std::byte> frame, std::size_t most) {
     const std::size_t taken = ZSTD_findFrameCompressedSize(frame.data(), frame.size());
     if (ZSTD_isError(taken))
-        return failure<decode_error>(ZSTD_getErrorCode(taken) == ZSTD_error_srcSize_wrong ? decode_error::truncated
-                                                                                          : decode_error::invalid_value);
+        return failure<decode_error>(ZSTD_getErrorCode(taken) == ZSTD_error_srcSize_wrong
+                                         ? decode_error::truncated
+                                         : decode_error::invalid_value);
     if (taken != frame.size()) return failure<decode_error>(decode_error::trailing_bytes);
     const unsigned long long size = ZSTD_getFrameContentSize(frame.data(), frame.size());
     if (size == ZSTD_CONTENTSIZE_UNKNOWN || size == ZSTD_CONTENTSIZE_ERROR)
@@ -37,8 +38,7 @@ result<std::vector<std::byte>, decode_error> zstd_decompress(std::span<const std
         std::vector<std::byte> out(static_cast<std::size_t>(size));
         const std::size_t written = ZSTD_decompress(out.data(), out.size(), frame.data(), frame.size());
         if (!ZSTD_isError(written) && written == out.size()) return out;
-        return failure<decode_error>(ZSTD_isError(written) &&
-                                             ZSTD_getErrorCode(written) == ZSTD_error_checksum_wrong
+        return failure<decode_error>(ZSTD_isError(written) && ZSTD_getErrorCode(written) == ZSTD_error_checksum_wrong
                                          ? decode_error::bad_checksum
                                          : decode_error::invalid_value);
     } catch (const std::bad_alloc&) {

@@ -24,8 +24,8 @@ namespace joinery {
 std::vector<std::byte> zstd_compress(std::span<const std::byte> bytes, int level = 3);
 
 /// The content of one frame, which may be hostile. Never throws. Allocates what the frame says it needs, if that is at
-/// most `most` bytes; else decode_error::too_large. Other errors: truncated, trailing_bytes, bad_checksum, and invalid_value
-/// if it is no frame, does not say its size, or is damaged.
+/// most `most` bytes; else decode_error::too_large. Other errors: truncated, trailing_bytes, bad_checksum, and
+/// invalid_value if it is no frame, does not say its size, or is damaged.
 result<std::vector<std::byte>, decode_error> zstd_decompress(std::span<const std::byte> frame, std::size_t most);
 
 } // namespace joinery
