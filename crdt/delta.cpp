@@ -47,7 +47,7 @@ std::optional<edit_start> edit_start::of(std::span<const std::byte> delta) {
         std::uint64_t n = 0, b = 0x80;
         unsigned shift = 0;
         for (; shift < 63 && b >= 0x80; shift += 7) n |= ((b = byte()) & 0x7f) << shift;
-        if (b == 0 && shift > 7) at = delta.size() + 1; // not the shortest
+        if (b >= 0x80 || (b == 0 && shift > 7)) at = delta.size() + 1; // too long, or not the shortest
         return n;
     };
     const auto first = static_cast<std::uint8_t>(byte());

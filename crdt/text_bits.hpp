@@ -37,6 +37,10 @@ inline void set_bits(text_bits& bits, std::uint32_t first, std::uint32_t n) {
     for_each_word(bits, first, n, [](std::uint64_t& word, std::uint64_t mask) { word |= mask; });
 }
 
+inline void clear_bits(text_bits& bits, std::uint32_t first, std::uint32_t n) {
+    for_each_word(bits, first, n, [](std::uint64_t& word, std::uint64_t mask) { word &= ~mask; });
+}
+
 /// True if all of them are set, or if any is. Requires: the words are there.
 inline bool all_bits(const text_bits& bits, std::uint32_t first, std::uint32_t n) {
     bool all = true;

@@ -18,6 +18,7 @@ namespace {
 constexpr std::size_t few_entries = 16;      // of which no columns are made
 constexpr lv longest_in_head = 27;           // length less one
 constexpr std::uint8_t lengths_of_head = 28; // that it can say
+constexpr std::size_t least_for_run = 3;     // bytes
 constexpr std::uint64_t most_events = 32;    // for each entry and live character: bounds what bits take
 
 void require(bool ok, decode_error e = decode_error::invalid_value) {
@@ -141,6 +142,9 @@ bool text_columns::outline::complete() {
     dead.assign(n / 64 + 1, 0);
     for (const entry& e : entries)
         if (e.what == kind::inserted) set_bits(inserted, e.first, e.count);
+    text_bits own(n / 64 + 1); // what the replica has erased whose entry it is
+    std::vector<run> erased;
+    replica_id writer;
     for (const entry& e : entries) {
         if (e.what == kind::inserted) {
             if (e.to == 0) continue;
@@ -153,6 +157,15 @@ bool text_columns::outline::complete() {
         const lv lowest = e.lowest_target();
         if (lowest >= n || e.count > n - lowest || !all_bits(inserted, lowest, e.count)) return false;
         if (stretches.size() > 1 && advanced(dot_of(lowest), e.count - 1) != dot_of(lowest + e.count - 1)) return false;
+        const replica_id by = stretch_of(e.first).first_dot.replica;
+        if (by != writer) {
+            for (const run& r : erased) clear_bits(own, r.first, r.count);
+            erased.clear();
+            writer = by;
+        }
+        if (any_bits(own, lowest, e.count)) return false;
+        set_bits(own, lowest, e.count);
+        erased.push_back({lowest, e.count});
         set_bits(dead, lowest, e.count);
     }
     lv behind = 0;
@@ -254,12 +267,19 @@ std::optional<text_columns::outline> text_columns::outline::of(const text_fragme
     return o;
 }
 
-bool text_columns::fit(const text_fragment& f) { return outline::of(f).has_value(); }
+bool text_columns::fit(const text_fragment& f) { return without_text(f) != nullptr; }
 
-std::shared_ptr<const text_columns> text_columns::of(const text_fragment& f) {
+bool text_columns::dense(std::size_t text_bytes) const {
+    return heads_.size() + lengths_.size() + distances_.size() + text_bytes < least_for_run * (runs_ + deletions_);
+}
+
+// Null unless it fits.
+std::shared_ptr<text_columns> text_columns::without_text(const text_fragment& f) {
     auto o = outline::of(f);
     if (!o) return nullptr;
     auto c = std::make_shared<text_columns>();
+    c->runs_ = f.runs.size();
+    c->deletions_ = f.deletions.size();
     expectation expected(o->size());
     const auto put = [](std::vector<std::byte>& to, std::uint64_t n) { compact_output_archive(to).varint(n); };
     for (const entry& e : o->entries) {
@@ -274,16 +294,24 @@ std::shared_ptr<const text_columns> text_columns::of(const text_fragment& f) {
     c->stretches_ = std::move(o->stretches);
     c->settled_ = std::move(o->settled);
     c->lamport_ = f.lamport;
+    return c->dense(f.text.size()) ? nullptr : c;
+}
+
+std::shared_ptr<const text_columns> text_columns::of(const text_fragment& f) {
+    auto c = without_text(f);
+    if (!c) return nullptr;
     std::string visible;
     text_engine placed;
     placed.join(f);
     placed.for_each([&](const dot_range&, bool, std::string_view text) { visible += text; });
-    c->text_.append(visible, o->live);
+    c->text_.append(visible, placed.size().points);
     return c;
 }
 
 text_fragment text_columns::spelled_out() const {
     text_fragment f;
+    f.runs.reserve(runs_);
+    f.deletions.reserve(deletions_);
     text_engine(*this).extract_all(f);
     f.lamport = lamport_;
     return f;
@@ -394,8 +422,16 @@ std::shared_ptr<const text_columns> text_columns::read(compact_input_archive& ar
         while (e.first >= o.stretches[s].first + o.stretches[s].count) ++s;
         if (e.first > o.stretches[s].first) require(o.begins(e, o.entries[i - 1]), decode_error::non_canonical);
     }
+    for (const entry& e : o.entries) {
+        if (e.what != kind::inserted) {
+            ++c->deletions_;
+            continue;
+        }
+        for (lv n = e.first, behind = e.first + e.count; n < behind; n += alike_bits(o.dead, n, behind - n)) ++c->runs_;
+    }
     c->settled_ = std::move(o.settled);
     const std::string_view text = read_utf8(ar, o.live);
+    require(!c->dense(text.size()), decode_error::non_canonical);
     c->text_.append(text, o.live);
     ar.charge(c->text_.memory());
     return c;

@@ -22,7 +22,8 @@
 //     lengths   : varint(length - 28) for each head that says 27
 //     distances : zigzag for each head that is not at the cursor
 //
-// Only texts that are complete fit: each parent and each target is there.
+// Only texts that are complete fit: each parent and each target is there. And only those of which each run takes some
+// bytes: what a text takes when it is opened is bounded by what was read.
 
 #include "text_characters.hpp"
 #include "text_log.hpp"
@@ -92,6 +93,10 @@ private:
     std::uint64_t lamport_ = 0;
     std::vector<std::byte> heads_, lengths_, distances_;
     text_characters text_;
+    std::size_t runs_ = 0, deletions_ = 0; // of the fragment, spelled out
+
+    static std::shared_ptr<text_columns> without_text(const text_fragment& f);
+    bool dense(std::size_t text_bytes) const;
 };
 
 } // namespace joinery::detail

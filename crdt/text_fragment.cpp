@@ -352,29 +352,35 @@ void read_runs(compact_input_archive& ar, text_fragment& f) {
     f.text = read_utf8(ar, points);
     require(detail::well_formed(f));
     require(in_order(f.runs) && in_order(f.deletions), decode_error::non_canonical);
-    require(!only_run(f) && !text_columns::fit(f), decode_error::non_canonical);
+    require(!only_run(f), decode_error::non_canonical);
 }
 
 } // namespace
 
 void write_compact(compact_output_archive& ar, const text_fragment& f) {
-    if (const auto dots = only_run(f)) {
-        const std::uint8_t how = *f.brief(*dots);
-        const bool one = dots->first == dots->last;
-        ar.byte(static_cast<std::uint8_t>(delta_head::brief | (one ? 0 : delta_head::several) | how));
-        ar.write(dot{dots->replica, dots->first});
-        if (!one) ar.varint(dots->last - dots->first - 1);
-        return f.save_brief(ar, *dots, how);
-    }
-    if (const auto columns = f.columns ? f.columns : text_columns::of(f)) {
-        ar.byte(1);
-        return columns->write(ar);
-    }
-    ar.byte(0);
-    write_runs(ar, f);
+    const auto columns = f.columns ? f.columns : text_columns::of(f);
+    if (!columns) return write_spelled_out(ar, f);
+    ar.byte(1);
+    columns->write(ar);
 }
 
-void read_compact(compact_input_archive& ar, text_fragment& f) {
+void write_spelled_out(compact_output_archive& ar, const text_fragment& f) {
+    const auto dots = only_run(f);
+    if (!dots) {
+        ar.byte(0);
+        return write_runs(ar, f);
+    }
+    const std::uint8_t how = *f.brief(*dots);
+    const bool one = dots->first == dots->last;
+    ar.byte(static_cast<std::uint8_t>(delta_head::brief | (one ? 0 : delta_head::several) | how));
+    ar.write(dot{dots->replica, dots->first});
+    if (!one) ar.varint(dots->last - dots->first - 1);
+    f.save_brief(ar, *dots, how);
+}
+
+namespace {
+
+void read(compact_input_archive& ar, text_fragment& f, bool columns) {
     f = {};
     const std::uint8_t form = ar.byte();
     if (form & delta_head::brief) {
@@ -382,18 +388,27 @@ void read_compact(compact_input_archive& ar, text_fragment& f) {
         ar.unrenamed([&] {
             const dot first = ar.read_dot();
             std::uint64_t more = 0;
-            if (form & delta_head::several) more = ar.varint() + 1;
-            require(more <= max_sequence - first.seq);
+            if (form & delta_head::several) {
+                more = ar.varint();
+                require(more < max_sequence - first.seq);
+                ++more;
+            }
             dots = {first.replica, first.seq, first.seq + more};
         });
         return f.load_brief(ar, dots, form & delta_head::all_of_brief);
     }
-    require(form <= 1);
+    require(form == 0 || (form == 1 && columns));
     ar.unrenamed([&] { form == 1 ? void(f.columns = text_columns::read(ar)) : read_runs(ar, f); });
+    if (form == 0 && columns) require(!text_columns::fit(f), decode_error::non_canonical);
     if (!ar.renaming()) return;
     f.spell_out();
     rename(f, *ar.renaming());
 }
+
+} // namespace
+
+void read_compact(compact_input_archive& ar, text_fragment& f) { read(ar, f, true); }
+void read_spelled_out(compact_input_archive& ar, text_fragment& f) { read(ar, f, false); }
 
 readable_fragment readable(text_fragment f) {
     f.spell_out();

@@ -280,6 +280,36 @@ TEST_CASE("memory: texts of many runs and deletions") {
         scattered.edit([&](rga_text& t, transaction& tx) { t.erase(tx, 0, n); });
         check_state(scattered.state());
 
+        // Hardly a byte for each run, whole, as pruned states are, and with a dot that is not covered.
+        replica<rga_text> churned{a}, sieved{a};
+        replica<rga_list<std::uint8_t>> list{a};
+        for (std::uint64_t i = 0; i < n; ++i) {
+            churned.edit([](rga_text& t, transaction& tx) {
+                t.insert(tx, 0, "x");
+                t.erase(tx, 0, 1);
+            });
+            list.edit([](rga_list<std::uint8_t>& t, transaction& tx) {
+                t.insert(tx, 0, 1);
+                t.erase(tx, 0, 1);
+            });
+        }
+        sieved.edit([&](rga_text& t, transaction& tx) { t.insert(tx, 0, std::string(2 * n, 'x')); });
+        sieved.edit([&](rga_text& t, transaction& tx) {
+            for (std::uint64_t i = 0; i < n; ++i) t.erase(tx, i, 1);
+        });
+        check_state(list.state());
+        for (const auto* r : {&churned, &sieved}) {
+            check_state(r->state());
+            auto d = r->state().whole();
+            d.horizon = {{a, 1}};
+            check_delta(d);
+            d.horizon = r->version();
+            check_delta(d);
+            d.horizon = {};
+            d.covered.remove(dot{a, 1});
+            check_delta(d);
+        }
+
         // What no replica writes: tombstones of any length, and characters whose parents are not there.
         delta<rga_text> endless, orphans;
         endless.covered = {{a, 1, std::uint64_t{1} << 60}};

@@ -138,6 +138,8 @@ TEST_CASE("delta: what it covers can be read at its beginning, if that is one ra
     CHECK_FALSE(edit_start::of(bytes_of({})));
     CHECK_FALSE(edit_start::of(bytes_of({dot{id_a, 1}, dot{id_a, 3}})));
     CHECK_FALSE(edit_start::of(bytes({32, 1, 1, 1, 1, 1, 1, 1, 1, 0x81, 0}))); // a number that is too long
+    CHECK_FALSE(edit_start::of(
+        bytes({128, 1, 1, 1, 1, 1, 1, 1, 1, 0x85, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 'a'})));
 }
 
 TEST_CASE("delta: removal records are covered, in order and in normal form") {

@@ -36,10 +36,19 @@ template <class T> struct list_fragment {
     bool empty() const { return order.empty(); }
     friend bool operator==(const list_fragment&, const list_fragment&) = default;
 
-    template <class Archive> void save(Archive& ar) const { ar(CEREAL_NVP(order), CEREAL_NVP(elements)); }
+    template <class Archive> void save(Archive& ar) const {
+        if constexpr (is_compact_archive_v<Archive>)
+            detail::write_spelled_out(ar, order);
+        else
+            ar(CEREAL_NVP(order));
+        ar(CEREAL_NVP(elements));
+    }
     template <class Archive> void load(Archive& ar) {
-        ar(CEREAL_NVP(order), CEREAL_NVP(elements));
-        order.spell_out();
+        if constexpr (is_compact_archive_v<Archive>)
+            detail::read_spelled_out(ar, order);
+        else
+            ar(CEREAL_NVP(order));
+        ar(CEREAL_NVP(elements));
         if (elements.size() != order.text.size() || order.text.find_first_not_of('x') != std::string::npos)
             throw decode_failure(decode_error::invalid_value);
     }

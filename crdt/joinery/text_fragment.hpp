@@ -108,6 +108,9 @@ bool well_formed(const text_fragment& f);
 /// target less one), 16 tombstones. Then drift, parent or target, text.
 void write_compact(compact_output_archive& ar, const text_fragment& f);
 void read_compact(compact_input_archive& ar, text_fragment& f);
+/// The same without columns: for what wants the runs.
+void write_spelled_out(compact_output_archive& ar, const text_fragment& f);
+void read_spelled_out(compact_input_archive& ar, text_fragment& f);
 
 /// How other archives see a run.
 struct readable_run {
