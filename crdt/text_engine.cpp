@@ -293,8 +293,7 @@ void text_engine::extract(const causal_context& wanted, text_fragment& out) cons
     if (!late_ && wanted.range_count() == 1) // what was done last
         if (const auto last = log_.last(wanted.ranges().front())) {
             take(*last);
-            if (pruned_lamport_ > 0) extract_rest(out);
-            return;
+            if (!out.empty()) return extract_rest(out);
         }
     wanted.for_each([&](const dot_range& range) {
         for (dot_range rest = range; rest.first <= range.last;) {
