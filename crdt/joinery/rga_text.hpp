@@ -50,7 +50,9 @@ class text_body;
 /// what was forgotten by all aside. (More that arrive from others are kept, and passed on, but not shown.)
 ///
 /// Everything takes O(log n) and the size of what is inserted, erased or returned, n the number of runs,
-/// unless it says otherwise. Moved and copied freely (deeply); an empty text is one pointer.
+/// unless it says otherwise. A text that was read whole is made ready when it is first edited or joined, O(n log n);
+/// until then lines and conversions take O(characters / 64), and what asks for its characters' dots (anchors, changes)
+/// O(n log n). Moved and copied freely (deeply); an empty text is one pointer.
 class rga_text {
 public:
     using fragment = text_fragment;
