@@ -41,28 +41,22 @@ delta_head delta_head::read(compact_input_archive& ar) {
 }
 
 std::optional<edit_start> edit_start::of(std::span<const std::byte> delta) {
-    std::size_t at = 0;
-    const auto byte = [&] { return at < delta.size() ? std::to_integer<std::uint64_t>(delta[at++]) : (++at, 0); };
-    const auto varint = [&] {
-        std::uint64_t n = 0, b = 0x80;
-        unsigned shift = 0;
-        for (; shift < 63 && b >= 0x80; shift += 7) n |= ((b = byte()) & 0x7f) << shift;
-        if (b >= 0x80 || (b == 0 && shift > 7)) at = delta.size() + 1; // too long, or not the shortest
-        return n;
-    };
-    const auto first = static_cast<std::uint8_t>(byte());
+    constexpr std::size_t id = 8;
+    if (delta.size() < 1 + id) return std::nullopt;
+    const auto first = std::to_integer<std::uint8_t>(delta[0]);
     const bool brief = (first & delta_head::brief) != 0;
     if (first <= delta_head::all_parts || (!brief && first > delta_head::one_range + delta_head::all_parts))
         return std::nullopt;
-    std::uint64_t replica = 0;
-    for (unsigned k = 0; k < 8; ++k) replica |= byte() << (8 * k);
-    edit_start s{{replica_id{replica}, 0, 0}, 0};
-    s.dots.first = s.dots.last = varint();
-    s.rest = at;
-    if (first & (brief ? delta_head::several : delta_head::one_range)) s.dots.last += varint() + 1;
-    if (at > delta.size() || s.dots.first == 0 || s.dots.last > max_sequence || s.dots.last < s.dots.first)
+    std::uint64_t replica = 0, seq = 0, length = 0;
+    for (unsigned k = 0; k < id; ++k) replica |= std::to_integer<std::uint64_t>(delta[1 + k]) << (8 * k);
+    const std::byte* at = delta.data() + 1 + id;
+    const std::byte* const end = delta.data() + delta.size();
+    if (read_varint(at, end, seq) != varint_error::none || seq == 0 || seq > max_sequence) return std::nullopt;
+    const auto rest = static_cast<std::size_t>(at - delta.data());
+    const bool several = (first & (brief ? delta_head::several : delta_head::one_range)) != 0;
+    if (several && (read_varint(at, end, length) != varint_error::none || length >= max_sequence - seq))
         return std::nullopt;
-    return s;
+    return edit_start{{replica_id{replica}, seq, several ? seq + length + 1 : seq}, rest};
 }
 
 void write_kills(compact_output_archive& ar, const kills& k) {

@@ -21,10 +21,6 @@ constexpr std::uint8_t lengths_of_head = 28; // that it can say
 constexpr std::size_t least_for_run = 3;     // bytes
 constexpr std::uint64_t most_events = 32;    // for each entry and live character: bounds what bits take
 
-void require(bool ok, decode_error e = decode_error::invalid_value) {
-    if (!ok) throw decode_failure(e);
-}
-
 enum place : std::uint8_t { at_cursor, from_cursor, from_jump };
 
 // Where the next entry is likely to be.
@@ -72,13 +68,17 @@ private:
 
 std::uint64_t next_number(const std::byte*& at, const std::byte* end) {
     std::uint64_t n = 0;
-    for (unsigned shift = 0;; shift += 7) {
-        require(at != end, decode_error::truncated);
-        const auto b = static_cast<std::uint8_t>(*at++);
-        require(shift < 35 && (b != 0 || shift == 0), decode_error::non_canonical);
-        n |= std::uint64_t{b & 0x7fu} << shift;
-        if (b < 0x80) return n;
-    }
+    const auto error = read_varint(at, end, n);
+    require(error != varint_error::truncated, decode_error::truncated);
+    require(error == varint_error::none && n < std::uint64_t{1} << 35, decode_error::non_canonical);
+    return n;
+}
+
+// The stretch that an event is in.
+const text_columns::stretch& stretch_at(std::span<const text_columns::stretch> all, lv number) {
+    return *(std::upper_bound(all.begin(), all.end(), number,
+                              [](lv n, const text_columns::stretch& s) { return n < s.first; }) -
+             1);
 }
 
 } // namespace
@@ -92,11 +92,7 @@ struct text_columns::outline {
     lv live = 0;
 
     lv size() const { return stretches.empty() ? 0 : stretches.back().first + stretches.back().count; }
-    const stretch& stretch_of(lv number) const {
-        return *(std::upper_bound(stretches.begin(), stretches.end(), number,
-                                  [](lv n, const stretch& s) { return n < s.first; }) -
-                 1);
-    }
+    const stretch& stretch_of(lv number) const { return stretch_at(stretches, number); }
     dot dot_of(lv number) const {
         const stretch& s = stretch_of(number);
         return advanced(s.first_dot, number - s.first);
@@ -269,7 +265,7 @@ std::optional<text_columns::outline> text_columns::outline::of(const text_fragme
 
 bool text_columns::fit(const text_fragment& f) { return without_text(f) != nullptr; }
 
-bool text_columns::dense(std::size_t text_bytes) const {
+bool text_columns::sparse(std::size_t text_bytes) const {
     return heads_.size() + lengths_.size() + distances_.size() + text_bytes < least_for_run * (runs_ + deletions_);
 }
 
@@ -294,7 +290,7 @@ std::shared_ptr<text_columns> text_columns::without_text(const text_fragment& f)
     c->stretches_ = std::move(o->stretches);
     c->settled_ = std::move(o->settled);
     c->lamport_ = f.lamport;
-    return c->dense(f.text.size()) ? nullptr : c;
+    return c->sparse(f.text.size()) ? nullptr : c;
 }
 
 std::shared_ptr<const text_columns> text_columns::of(const text_fragment& f) {
@@ -317,11 +313,7 @@ text_fragment text_columns::spelled_out() const {
     return f;
 }
 
-const text_columns::stretch& text_columns::stretch_of(lv number) const {
-    return *(std::upper_bound(stretches_.begin(), stretches_.end(), number,
-                              [](lv n, const stretch& s) { return n < s.first; }) -
-             1);
-}
+const text_columns::stretch& text_columns::stretch_of(lv number) const { return stretch_at(stretches_, number); }
 
 std::vector<text_columns::entry> text_columns::entries() const {
     std::vector<entry> out;
@@ -431,7 +423,7 @@ std::shared_ptr<const text_columns> text_columns::read(compact_input_archive& ar
     }
     c->settled_ = std::move(o.settled);
     const std::string_view text = read_utf8(ar, o.live);
-    require(!c->dense(text.size()), decode_error::non_canonical);
+    require(!c->sparse(text.size()), decode_error::non_canonical);
     c->text_.append(text, o.live);
     ar.charge(c->text_.memory());
     return c;

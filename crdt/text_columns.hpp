@@ -96,7 +96,7 @@ private:
     std::size_t runs_ = 0, deletions_ = 0; // of the fragment, spelled out
 
     static std::shared_ptr<text_columns> without_text(const text_fragment& f);
-    bool dense(std::size_t text_bytes) const;
+    bool sparse(std::size_t text_bytes) const; // too few bytes for its runs
 };
 
 } // namespace joinery::detail

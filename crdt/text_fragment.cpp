@@ -52,12 +52,6 @@ void append(text_fragment& to, const text_run& r, std::string_view utf8) {
     to.text.append(utf8);
 }
 
-namespace {
-void require(bool ok, decode_error e = decode_error::invalid_value) {
-    if (!ok) throw decode_failure(e);
-}
-} // namespace
-
 bool numbers_fit(dot first, std::uint64_t count, std::uint64_t lamport) {
     return first.seq >= 1 && count >= 1 && first.seq <= max_sequence && count - 1 <= max_sequence - first.seq &&
            lamport >= 1 && lamport <= max_lamport && count - 1 <= max_lamport - lamport;
@@ -508,29 +502,6 @@ void text_fragment::load_brief(compact_input_archive& ar, const dot_range& dots,
     if (ar.renaming()) rename(*this, *ar.renaming());
 }
 
-namespace {
-
-std::byte* put_number(std::byte* at, std::uint64_t n) {
-    for (; n >= 0x80; n >>= 7) *at++ = static_cast<std::byte>(n | 0x80);
-    *at++ = static_cast<std::byte>(n);
-    return at;
-}
-
-// False if it is not there, or not the shortest.
-bool get_number(std::span<const std::byte>& from, std::uint64_t& n) {
-    n = 0;
-    for (std::size_t i = 0; i < from.size() && i < 9; ++i) {
-        const auto b = std::to_integer<std::uint64_t>(from[i]);
-        n |= (b & 0x7f) << (7 * i);
-        if (b >= 0x80) continue;
-        from = from.subspan(i + 1);
-        return b != 0 || i == 0;
-    }
-    return false;
-}
-
-} // namespace
-
 bool text_fragment::encode_alone(const dot_range& dots, std::vector<std::byte>& out) const {
     using namespace detail;
     const auto how = brief(dots);
@@ -540,14 +511,14 @@ bool text_fragment::encode_alone(const dot_range& dots, std::vector<std::byte>& 
     const bool one = dots.first == dots.last;
     *at++ = static_cast<std::byte>(delta_head::brief | (one ? 0 : delta_head::several) | *how);
     for (unsigned k = 0; k < 8; ++k) *at++ = static_cast<std::byte>(dots.replica.value() >> (8 * k));
-    at = put_number(at, dots.first);
-    if (!one) at = put_number(at, dots.last - dots.first - 1);
+    at = write_varint(at, dots.first);
+    if (!one) at = write_varint(at, dots.last - dots.first - 1);
     const std::uint64_t lamport_of = runs.empty() ? deletions.front().lamport : runs.front().lamport;
-    if (*how & drifted) at = put_number(at, zigzag(static_cast<std::int64_t>(lamport_of - dots.first)));
+    if (*how & drifted) at = write_varint(at, zigzag(static_cast<std::int64_t>(lamport_of - dots.first)));
     if (*how & deletes)
-        at = put_number(at, dots.first - deletions.front().target.seq - least_to_target);
+        at = write_varint(at, dots.first - deletions.front().target.seq - least_to_target);
     else if (*how & parent_follows)
-        at = put_number(at, dots.first - runs.front().parent.seq - least_to_parent);
+        at = write_varint(at, dots.first - runs.front().parent.seq - least_to_parent);
     out.reserve(static_cast<std::size_t>(at - head) + text.size());
     out.assign(head, at);
     const auto* characters = reinterpret_cast<const std::byte*>(text.data());
@@ -562,31 +533,33 @@ bool text_fragment::decode_alone(dot_range& dots, std::span<const std::byte> byt
     const auto how = static_cast<std::uint8_t>(std::to_integer<std::uint8_t>(bytes[0]) & delta_head::all_of_brief);
     if (!start || (how & as_dot)) return false;
     dots = start->dots;
-    std::span<const std::byte> rest = bytes.subspan(start->rest);
+    const std::byte* at = bytes.data() + start->rest;
+    const std::byte* const end = bytes.data() + bytes.size();
     std::uint64_t n = 0;
-    if (dots.first != dots.last && !get_number(rest, n)) return false;
+    const auto number = [&] { return read_varint(at, end, n) == varint_error::none; };
+    if (dots.first != dots.last && !number()) return false;
     const dot first{dots.replica, dots.first};
-    std::uint64_t at = first.seq;
+    std::uint64_t lamport_of = first.seq;
     if (how & drifted) {
-        if (!get_number(rest, n)) return false;
-        at += static_cast<std::uint64_t>(unzigzag(n));
+        if (!number()) return false;
+        lamport_of += static_cast<std::uint64_t>(unzigzag(n));
     }
-    if (!numbers_fit(first, dots.size(), at)) return false;
+    if (!numbers_fit(first, dots.size(), lamport_of)) return false;
     dot other = before(first);
     const std::uint64_t least = how & deletes ? least_to_target : least_to_parent;
     if (how & (deletes | parent_follows)) {
-        if (!get_number(rest, n) || first.seq <= least || n >= first.seq - least) return false;
+        if (!number() || first.seq <= least || n >= first.seq - least) return false;
         other.seq = first.seq - n - least;
     }
     if (how & deletes) {
-        const text_deletion d{first, other, dots.size(), at, (how & detail::backward) != 0};
-        if (!rest.empty() || !well_formed(d)) return false;
+        const text_deletion d{first, other, dots.size(), lamport_of, (how & detail::backward) != 0};
+        if (at != end || !well_formed(d)) return false;
         deletions.push_back(d);
     } else {
-        const std::string_view characters(reinterpret_cast<const char*>(rest.data()), rest.size());
+        const std::string_view characters(reinterpret_cast<const char*>(at), static_cast<std::size_t>(end - at));
         const auto m = measure_utf8(characters);
         if (!m || m->points != (how & buried ? 0 : dots.size()) || other.seq == 0) return false;
-        runs.push_back({first, other, dots.size(), at, (how & buried) != 0});
+        runs.push_back({first, other, dots.size(), lamport_of, (how & buried) != 0});
         text.assign(characters);
     }
     if (brief(dots) == how) return true;

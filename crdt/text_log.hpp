@@ -23,6 +23,7 @@
 #include <cstdint>
 #include <optional>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace joinery::detail {
@@ -98,12 +99,7 @@ public:
     events at(lv v, lv last) const { return at(entry_of(v), v, last); }
     /// Calls f(const events&) for what the lvs `first` to `last` did, in order.
     template <class F> void for_each(lv first, lv last, F&& f) const {
-        std::size_t i = entry_of(first);
-        for (std::uint64_t v = first; v <= last; ++i) {
-            const events e = at(i, static_cast<lv>(v), last);
-            f(e);
-            v = std::uint64_t{e.last} + 1;
-        }
+        for_each(entry_of(first), first, last, std::forward<F>(f));
     }
     /// The same, and where to look for what follows: `near` is an entry not behind the one of `first`, and not far
     /// before.

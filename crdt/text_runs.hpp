@@ -31,6 +31,11 @@ inline dot_range targets_of(const text_deletion& d) {
                       : dot_range{d.target.replica, d.target.seq, d.target.seq + more};
 }
 
+/// For decoders.
+inline void require(bool ok, decode_error e = decode_error::invalid_value) {
+    if (!ok) throw decode_failure(e);
+}
+
 /// True if dots and Lamport numbers are within what arithmetic can bear.
 bool numbers_fit(dot first, std::uint64_t count, std::uint64_t lamport);
 

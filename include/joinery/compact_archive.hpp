@@ -124,6 +124,27 @@ private:
     void remember(std::size_t i);
 };
 
+enum class varint_error : std::uint8_t { none, truncated, not_shortest };
+
+/// Reads a number, and moves `at` behind it. Requires: `at` is not behind `end`.
+inline varint_error read_varint(const std::byte*& at, const std::byte* end, std::uint64_t& n) {
+    n = 0;
+    for (unsigned shift = 0; shift < 70; shift += 7) {
+        if (at == end) return varint_error::truncated;
+        const auto b = std::to_integer<std::uint64_t>(*at++);
+        if (shift == 63 && b > 1) break;
+        n |= (b & 0x7f) << shift;
+        if (b < 0x80) return b == 0 && shift > 0 ? varint_error::not_shortest : varint_error::none;
+    }
+    return varint_error::not_shortest;
+}
+/// Writes one, of at most ten bytes, and gives what is behind it.
+inline std::byte* write_varint(std::byte* at, std::uint64_t n) {
+    for (; n >= 0x80; n >>= 7) *at++ = static_cast<std::byte>(n | 0x80);
+    *at++ = static_cast<std::byte>(n);
+    return at;
+}
+
 constexpr std::uint64_t zigzag(std::int64_t v) {
     return (static_cast<std::uint64_t>(v) << 1) ^ static_cast<std::uint64_t>(v >> 63);
 }
@@ -138,11 +159,9 @@ public:
 
     void byte(std::uint8_t b) { out_.push_back(static_cast<std::byte>(b)); }
     void varint(std::uint64_t v) {
-        while (v >= 0x80) {
-            byte(static_cast<std::uint8_t>(v | 0x80));
-            v >>= 7;
-        }
-        byte(static_cast<std::uint8_t>(v));
+        if (v < 0x80) return byte(static_cast<std::uint8_t>(v));
+        std::byte bytes[10];
+        out_.insert(out_.end(), bytes, detail::write_varint(bytes, v));
     }
     void raw(const void* data, std::size_t size) {
         auto p = static_cast<const std::byte*>(data);
@@ -220,17 +239,13 @@ public:
         return static_cast<std::uint8_t>(in_[pos_++]);
     }
     std::uint64_t varint() {
+        const std::byte* at = in_.data() + pos_;
         std::uint64_t v = 0;
-        for (unsigned shift = 0; shift < 70; shift += 7) {
-            std::uint64_t b = byte();
-            if (shift == 63 && b > 1) fail(decode_error::non_canonical);
-            v |= (b & 0x7f) << shift;
-            if (b < 0x80) {
-                if (b == 0 && shift > 0) fail(decode_error::non_canonical);
-                return v;
-            }
-        }
-        fail(decode_error::non_canonical);
+        const auto error = detail::read_varint(at, in_.data() + in_.size(), v);
+        if (error != detail::varint_error::none)
+            fail(error == detail::varint_error::truncated ? decode_error::truncated : decode_error::non_canonical);
+        pos_ = static_cast<std::size_t>(at - in_.data());
+        return v;
     }
     std::span<const std::byte> raw(std::uint64_t size) {
         if (size > remaining()) fail(decode_error::truncated);
