@@ -72,6 +72,11 @@ TEST_CASE("engine: schedules in which a soak once found an error") {
     }
 }
 
+TEST_CASE("engine: wide schedules in which a soak once found an error") {
+    // Who was evicted began with what it had, although one that waited too was of the group that evicted it.
+    CHECK(run(random_schedule(832019789)).violation == "");
+}
+
 TEST_CASE("engine: a schedule repeats exactly") {
     const auto one = run(random_schedule(11), planted_bug::none, true);
     const auto two = run(random_schedule(11), planted_bug::none, true);

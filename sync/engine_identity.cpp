@@ -340,14 +340,16 @@ void engine::core::come_back_without_answer() {
 }
 
 // Once there is an answer for every collection that somebody shares. Those who wait to be let in themselves cannot give
-// one, and may wait for us.
+// one, and may wait for us. But whoever of them has anything was in a group that has forgotten things without us, and
+// goes before us, however much we have: what we have was never pruned with that, and edits on top of it would rest on
+// what is forgotten there. It goes, since to those who wait we say that we have nothing. Newcomers have nothing indeed.
 void engine::core::come_back() {
     const auto patience_ends = evicted_at + 3 * options.timings.hello_grace;
     for (const auto& c : collections) {
         if (c.fetched) continue;
         for (const auto& [who, p] : peers) {
             if (!p.up || !p.views[c.number].shares) continue;
-            if (p.views[c.number].member) return;
+            if (p.views[c.number].member || !p.views[c.number].version.empty()) return;
             if (now < patience_ends) return wake(patience_ends);
         }
     }

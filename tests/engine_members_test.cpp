@@ -121,6 +121,74 @@ TEST_CASE("engine: who was evicted, and who waits to be let in, do not wait for 
     }
 }
 
+TEST_CASE("engine: of those that wait, who has anything goes before who was evicted, whoever has more") {
+    for (const unsigned seed : {1, 2, 3, 4}) { // any may have the least id
+        CAPTURE(seed);
+        router r;
+        r.random.seed(seed);
+        r.add("a", durability::none);
+        r.add("b").options.expected_peers = 2;
+        auto p = start_pages(r, {"c"});
+        p.type(0, 0, "one two three");
+        r.run(2s);
+        for (const std::size_t i : {0, 2}) r.cut(i, 1);
+        r.cut(0, 2);
+        p.type(2, 0, "zero "); // c has more of the whole
+        for (const std::size_t i : {0, 2}) r.nodes[1]->engine->evict(r.nodes[i]->engine->id());
+        p.erase(1, 3, 4); // b is left alone, and forgets it
+        r.run(60s);
+        REQUIRE(p.horizon(1) == p.all[1]->version());
+        p.restart(1);
+        p.type(1, 0, "> "); // held: nobody can say whether on something outdated
+        p.restart(0);       // new, and empty
+        p.type(0, 0, "from a");
+        for (const auto& [x, y] : {std::pair(0, 1), std::pair(0, 2), std::pair(1, 2)}) {
+            r.link(x, y);
+            r.run(50ms);
+        }
+        for (std::size_t i = 0; i < 3; ++i) CHECK(p.held(i)); // for each other
+        const auto before = r.seen.size();
+        r.run(20s);
+        const auto answer = std::find_if(r.seen.begin() + static_cast<std::ptrdiff_t>(before), r.seen.end(),
+                                         [](const auto& e) { return content_of(e.frame).has(is_chunk); });
+        REQUIRE(answer != r.seen.end());
+        CHECK(answer->from == 1); // it went first
+        for (std::size_t i = 0; i < 3; ++i) CHECK_FALSE(p.held(i));
+        p.type(0, p.text(0).size() - 6, "+"); // where something was forgotten
+        r.run(60s);
+        for (std::size_t i = 0; i < 3; ++i) CHECK_FALSE(r.nodes[i]->heard_of(event_kind::divergence));
+        CHECK(p.text(0).find("zero ") != std::string::npos);
+        CHECK(p.text(0).find("two") == std::string::npos);
+        p.check_equal();
+    }
+}
+
+TEST_CASE("engine: who was evicted does not wait for who had anything and is gone again") {
+    router r;
+    r.add("a", durability::none);
+    r.add("b").options.expected_peers = 2;
+    auto p = start_pages(r, {"c"});
+    p.type(2, 0, "one");
+    r.run(2s);
+    for (const std::size_t i : {0, 2}) r.cut(i, 1);
+    r.cut(0, 2);
+    for (const std::size_t i : {0, 2}) r.nodes[1]->engine->evict(r.nodes[i]->engine->id());
+    r.run(2s);
+    p.restart(1);
+    p.type(1, 0, "> ");
+    p.restart(0);
+    for (const auto& [x, y] : {std::pair(0, 1), std::pair(0, 2), std::pair(1, 2)}) {
+        r.link(x, y);
+        r.run(50ms);
+    }
+    for (std::size_t i = 0; i < 3; ++i) CHECK(p.held(i));
+    for (const std::size_t i : {0, 2}) r.cut(i, 1);
+    r.run(20s);
+    CHECK_FALSE(p.held(0));
+    CHECK_FALSE(p.held(2));
+    CHECK(p.text(0) == "one");
+}
+
 TEST_CASE("engine: two that were evicted by each other come back") {
     router r;
     auto p = start_pages(r, {"a", "b", "c"});
