@@ -104,8 +104,8 @@ struct life {
 TEST_CASE("engine: a power cut in any step of SQLite's files loses nothing that was acknowledged") {
     std::uint64_t changes = 0;
     {
-        power_cut_vfs disk;
         storage_test::scratch_folder folder;
+        power_cut_vfs disk(folder.path());
         life l(folder / "node", durability::full);
         l.live();
         REQUIRE(l.cuts == 0);
@@ -119,8 +119,8 @@ TEST_CASE("engine: a power cut in any step of SQLite's files loses nothing that 
                           : at % 3 == 1 ? power_cut_vfs::survival::none
                                         : power_cut_vfs::survival::random;
         CAPTURE(at);
-        power_cut_vfs disk;
         storage_test::scratch_folder folder;
+        power_cut_vfs disk(folder.path());
         life l(folder / "node", durability::full);
         disk.cut_at(at);
         l.live();

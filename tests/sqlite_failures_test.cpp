@@ -126,8 +126,8 @@ TEST_CASE("sqlite_storage: a power cut at any change keeps every synced record a
     using survival = power_cut_vfs::survival;
     std::uint64_t changes = 0;
     {
-        power_cut_vfs disk;
         scratch_folder folder;
+        power_cut_vfs disk(folder.path());
         history* h = nullptr;
         std::vector<std::unique_ptr<history>> lives;
         live(folder / "node", durability::full, 1, h, lives);
@@ -142,8 +142,8 @@ TEST_CASE("sqlite_storage: a power cut at any change keeps every synced record a
             if (at >= 60 && random() % 2) continue;
             CAPTURE(at);
             CAPTURE(static_cast<int>(what));
-            power_cut_vfs disk;
             scratch_folder folder;
+            power_cut_vfs disk(folder.path());
             history* h = nullptr;
             std::vector<std::unique_ptr<history>> lives;
             disk.cut_at(at);
@@ -172,8 +172,8 @@ TEST_CASE("sqlite_storage: a power cut at level relaxed loses the end after what
     int lost = 0;
     for (int round = 0; round < 60; ++round) {
         CAPTURE(round);
-        power_cut_vfs disk;
         scratch_folder folder;
+        power_cut_vfs disk(folder.path());
         auto s = sqlite_storage(folder / "node", durability::relaxed);
         s->load();
         history h(*s, {});
@@ -197,8 +197,8 @@ TEST_CASE("sqlite_storage: a full disk is an error, and later operations go on")
     int refused = 0;
     for (std::uint64_t at = 1; at < 200; at += 1 + random() % 3) {
         CAPTURE(at);
-        power_cut_vfs disk;
         scratch_folder folder;
+        power_cut_vfs disk(folder.path());
         auto s = sqlite_storage(folder / "node");
         s->load();
         auto a = s->attach("a", 1);
@@ -266,8 +266,8 @@ TEST_CASE("sqlite_storage: a limit to the size of files is an error, and later o
 TEST_CASE("sqlite_storage: a full disk while opening is an error, and opening again goes on") {
     for (std::uint64_t at = 1;; ++at) {
         CAPTURE(at);
-        power_cut_vfs disk;
         scratch_folder folder;
+        power_cut_vfs disk(folder.path());
         disk.full_at(at);
         bool refused = false;
         try {
@@ -286,8 +286,8 @@ TEST_CASE("sqlite_storage: a full disk while opening is an error, and opening ag
 }
 
 TEST_CASE("sqlite_storage: a failed fsync is final until opened again") {
-    power_cut_vfs disk;
     scratch_folder folder;
+    power_cut_vfs disk(folder.path());
     auto s = sqlite_storage(folder / "node");
     s->load();
     history h(*s, {});

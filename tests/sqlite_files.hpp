@@ -3,6 +3,7 @@
 
 // What the tests of the SQLite storage have in common: folders and files, and how a node leaves them.
 
+#include "scratch_folder.hpp"
 #include "storage_history.hpp"
 
 #include <joinery/storage.hpp>
@@ -25,28 +26,6 @@ namespace fs = std::filesystem;
 using joinery::sqlite_storage;
 using joinery::storage;
 using joinery::storage_error;
-
-/// A folder of its own for each test, gone afterwards.
-class scratch_folder {
-public:
-    scratch_folder() {
-        std::string name = (fs::temp_directory_path() / "joinery-storage-XXXXXX").string();
-        REQUIRE(::mkdtemp(name.data()) != nullptr);
-        path_ = name;
-    }
-    ~scratch_folder() {
-        std::error_code ignored;
-        fs::remove_all(path_, ignored);
-    }
-    scratch_folder(const scratch_folder&) = delete;
-    scratch_folder& operator=(const scratch_folder&) = delete;
-
-    std::string operator/(const std::string& name) const { return (path_ / name).string(); }
-    const fs::path& path() const { return path_; }
-
-private:
-    fs::path path_;
-};
 
 inline std::string read_file(const fs::path& path) {
     std::ifstream in(path, std::ios::binary);

@@ -108,8 +108,8 @@ TEST_CASE("sqlite_storage: parts, long records and long snapshots") {
 
 TEST_CASE("sqlite_storage: a group is one fsync at level full and none at relaxed") {
     for (auto level : {durability::full, durability::relaxed}) {
-        power_cut_vfs disk;
         scratch_folder folder;
+        power_cut_vfs disk(folder.path());
         auto s = sqlite_storage(folder / "node", level);
         s->load();
         auto a = s->attach("a", 1);

@@ -10,8 +10,11 @@
 #include <fstream>
 #include <iterator>
 #include <map>
+#include <mutex>
 #include <random>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 namespace storage_test {
@@ -61,17 +64,20 @@ template <class Random> void apply_part(data& image, const change& c, Random& ra
 } // namespace
 
 struct power_cut_vfs::state {
-    sqlite3_vfs vfs{};
-    sqlite3_vfs* real = nullptr;
+    std::filesystem::path folder;
     std::map<std::string, tracked_file> files;
     std::uint64_t changes = 0, syncs = 0;
     std::uint64_t cut_at = 0, full_at = 0, syncs_fail_at = 0; // absolute; 0 is never
     bool cut = false;
+    std::string cut_in;
 
     /// Counts a change. False if the power fails with it.
-    bool powered() {
+    bool powered(std::string_view what, std::string_view where) {
         ++changes;
-        if (changes == cut_at) cut = true;
+        if (changes == cut_at) {
+            cut = true;
+            cut_in.append(what).append(where);
+        }
         return !cut;
     }
     bool full() const { return full_at != 0 && changes >= full_at; }
@@ -89,18 +95,55 @@ namespace {
 // Lies in the memory that SQLite gives for a file, and the real one behind it.
 struct wrapped_file {
     sqlite3_file base;
-    void* disk;           // power_cut_vfs::state
-    tracked_file* tracks; // null for files without a name
-    bool syncs_folder;    // its next sync also syncs the folder
+    void* disk; // power_cut_vfs::state
+    tracked_file* tracks;
+    std::string_view where; // what kind of file it is
+    bool syncs_folder;      // its next sync also syncs the folder
     sqlite3_file* real() { return reinterpret_cast<sqlite3_file*>(this + 1); }
 };
+
+std::string_view kind_of(std::string_view name) {
+    return name.ends_with("-wal") ? "the WAL" : name.ends_with("-journal") ? "the journal" : "the file";
+}
 
 } // namespace
 
 struct power_cut_vfs::layer {
+    sqlite3_vfs* below = sqlite3_vfs_find(nullptr);
+    sqlite3_vfs vfs;
+    std::mutex mutex;
+    std::map<std::filesystem::path, state*> disks; // by folder
+
+    layer() : vfs(*below) { // paths, time and randomness are its own
+        vfs.iVersion = 1;
+        vfs.szOsFile = static_cast<int>(sizeof(wrapped_file)) + below->szOsFile;
+        vfs.pNext = nullptr;
+        vfs.zName = "power-cut";
+        vfs.xOpen = open;
+        vfs.xDelete = remove;
+        vfs.xAccess = access;
+        sqlite3_vfs_register(&vfs, 1);
+    }
+    ~layer() { sqlite3_vfs_unregister(&vfs); }
+    layer(const layer&) = delete;
+    layer& operator=(const layer&) = delete;
+
+    static layer& installed() {
+        static layer only;
+        return only;
+    }
+    static sqlite3_vfs* real() { return installed().below; }
+    /// Null if the file is on none.
+    static state* disk(const char* name) {
+        if (!name) return nullptr;
+        auto& all = installed();
+        std::lock_guard lock(all.mutex);
+        const auto found = all.disks.find(std::filesystem::path(name).parent_path());
+        return found == all.disks.end() ? nullptr : found->second;
+    }
+
     static wrapped_file& file(sqlite3_file* f) { return *reinterpret_cast<wrapped_file*>(f); }
     static state& disk(sqlite3_file* f) { return *static_cast<state*>(file(f).disk); }
-    static state& disk(sqlite3_vfs* v) { return *static_cast<state*>(v->pAppData); }
     static sqlite3_file* real(sqlite3_file* f) { return file(f).real(); }
 
     static int close(sqlite3_file* f) { return real(f)->pMethods->xClose(real(f)); }
@@ -110,34 +153,31 @@ struct power_cut_vfs::layer {
     static int write(sqlite3_file* f, const void* bytes, int n, sqlite3_int64 at) {
         state& d = disk(f);
         if (d.cut) return SQLITE_IOERR_WRITE;
-        bool powered = d.powered();
+        bool powered = d.powered("write to ", file(f).where);
         int made = !d.full() ? n : d.changes == d.full_at ? n / 2 : 0;
         auto p = static_cast<const char*>(bytes);
-        if (made > 0 && file(f).tracks)
-            file(f).tracks->since.push_back({false, static_cast<std::size_t>(at), data(p, p + made)});
+        if (made > 0) file(f).tracks->since.push_back({false, static_cast<std::size_t>(at), data(p, p + made)});
         int code = made > 0 ? real(f)->pMethods->xWrite(real(f), bytes, made, at) : SQLITE_OK;
         return !powered ? SQLITE_IOERR_WRITE : made < n ? SQLITE_FULL : code;
     }
     static int truncate(sqlite3_file* f, sqlite3_int64 size) {
         state& d = disk(f);
         if (d.cut) return SQLITE_IOERR_TRUNCATE;
-        bool powered = d.powered();
+        bool powered = d.powered("truncation of ", file(f).where);
         if (d.full()) return SQLITE_FULL;
-        if (file(f).tracks) file(f).tracks->since.push_back({true, static_cast<std::size_t>(size)});
+        file(f).tracks->since.push_back({true, static_cast<std::size_t>(size)});
         int code = real(f)->pMethods->xTruncate(real(f), size);
         return powered ? code : SQLITE_IOERR_TRUNCATE;
     }
     static int sync(sqlite3_file* f, int) {
         state& d = disk(f);
-        if (d.cut || !d.powered()) return SQLITE_IOERR_FSYNC;
+        if (d.cut || !d.powered("sync of ", file(f).where)) return SQLITE_IOERR_FSYNC;
         if (d.syncs_fail_at != 0 && d.changes >= d.syncs_fail_at) return SQLITE_IOERR_FSYNC;
         ++d.syncs;
-        if (tracked_file* t = file(f).tracks) {
-            for (const change& c : t->since) apply(t->synced, c);
-            t->since.clear();
-            if (file(f).syncs_folder) d.folder_synced();
-            file(f).syncs_folder = false;
-        }
+        tracked_file& t = *file(f).tracks;
+        for (const change& c : t.since) apply(t.synced, c);
+        t.since.clear();
+        if (std::exchange(file(f).syncs_folder, false)) d.folder_synced();
         return SQLITE_OK;
     }
     static int size(sqlite3_file* f, sqlite3_int64* out) {
@@ -158,75 +198,70 @@ struct power_cut_vfs::layer {
         return &table;
     }
 
-    static int open(sqlite3_vfs* v, const char* name, sqlite3_file* f, int flags, int* out_flags) {
-        state& d = disk(v);
+    static int open(sqlite3_vfs*, const char* name, sqlite3_file* f, int flags, int* out_flags) {
+        state* d = disk(name);
+        if (!d) return real()->xOpen(real(), name, f, flags, out_flags);
         f->pMethods = nullptr;
-        if (d.cut) return SQLITE_CANTOPEN;
-        bool existed = name && std::filesystem::exists(name);
-        int code = d.real->xOpen(d.real, name, real(f), flags, out_flags);
+        if (d->cut) return SQLITE_CANTOPEN;
+        bool existed = std::filesystem::exists(name);
+        int code = real()->xOpen(real(), name, real(f), flags, out_flags);
         if (code != SQLITE_OK) return code;
-        file(f).disk = &d;
-        file(f).tracks = nullptr;
-        file(f).syncs_folder = (flags & SQLITE_OPEN_CREATE) && (flags & (SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_WAL));
-        if (name) {
-            auto [found, added] = d.files.try_emplace(name);
-            tracked_file& t = found->second;
-            if (added && existed) {
-                std::ifstream in(name, std::ios::binary);
-                t.synced.resize(static_cast<std::size_t>(std::filesystem::file_size(name)));
-                in.read(t.synced.data(), static_cast<std::streamsize>(t.synced.size()));
-            } else if (added) {
-                t.exists_synced = false;
-            } else if (t.removed) { // made anew before the removal was certain: what may come back is empty
-                t.removed = false;
-                t.since.push_back({true, 0});
-            }
-            file(f).tracks = &t;
+        auto [found, added] = d->files.try_emplace(name);
+        tracked_file& t = found->second;
+        if (added && existed) {
+            std::ifstream in(name, std::ios::binary);
+            t.synced.resize(static_cast<std::size_t>(std::filesystem::file_size(name)));
+            in.read(t.synced.data(), static_cast<std::streamsize>(t.synced.size()));
+        } else if (added) {
+            t.exists_synced = false;
+        } else if (t.removed) { // made anew before the removal was certain: what may come back is empty
+            t.removed = false;
+            t.since.push_back({true, 0});
         }
+        file(f).disk = d;
+        file(f).tracks = &t;
+        file(f).where = kind_of(name);
+        file(f).syncs_folder = (flags & SQLITE_OPEN_CREATE) && (flags & (SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_WAL));
         f->pMethods = methods();
         return SQLITE_OK;
     }
-    static int remove(sqlite3_vfs* v, const char* name, int sync_folder) {
-        state& d = disk(v);
-        if (d.cut) return SQLITE_IOERR_DELETE;
-        bool powered = d.powered();
-        auto found = d.files.find(name);
-        if (found != d.files.end()) {
+    static int remove(sqlite3_vfs*, const char* name, int sync_folder) {
+        state* d = disk(name);
+        if (!d) return real()->xDelete(real(), name, sync_folder);
+        if (d->cut) return SQLITE_IOERR_DELETE;
+        bool powered = d->powered("removal of ", kind_of(name));
+        auto found = d->files.find(name);
+        if (found != d->files.end()) {
             found->second.removed = true;
-            if (!found->second.exists_synced) d.files.erase(found);
+            if (!found->second.exists_synced) d->files.erase(found);
         }
-        int code = d.real->xDelete(d.real, name, 0);
-        if (powered && code == SQLITE_OK && sync_folder) d.folder_synced();
+        int code = real()->xDelete(real(), name, 0);
+        if (powered && code == SQLITE_OK && sync_folder) d->folder_synced();
         return powered ? code : SQLITE_IOERR_DELETE;
     }
-    static int access(sqlite3_vfs* v, const char* name, int flags, int* out) {
-        return disk(v).cut ? SQLITE_IOERR_ACCESS : disk(v).real->xAccess(disk(v).real, name, flags, out);
+    static int access(sqlite3_vfs*, const char* name, int flags, int* out) {
+        state* d = disk(name);
+        return d && d->cut ? SQLITE_IOERR_ACCESS : real()->xAccess(real(), name, flags, out);
     }
 };
 
-power_cut_vfs::power_cut_vfs() : state_(std::make_unique<state>()) {
-    state& d = *state_;
-    d.real = sqlite3_vfs_find(nullptr);
-    d.vfs = *d.real; // paths, time and randomness are its own
-    d.vfs.iVersion = 1;
-    d.vfs.szOsFile = static_cast<int>(sizeof(wrapped_file)) + d.real->szOsFile;
-    d.vfs.pNext = nullptr;
-    d.vfs.zName = "power-cut";
-    d.vfs.pAppData = &d;
-    d.vfs.xOpen = layer::open;
-    d.vfs.xDelete = layer::remove;
-    d.vfs.xAccess = layer::access;
-    sqlite3_vfs_register(&d.vfs, 1);
+power_cut_vfs::power_cut_vfs(const std::filesystem::path& folder) : state_(std::make_unique<state>()) {
+    state_->folder = std::filesystem::canonical(folder);
+    auto& all = layer::installed();
+    std::lock_guard lock(all.mutex);
+    all.disks.emplace(state_->folder, state_.get());
 }
 
 power_cut_vfs::~power_cut_vfs() {
-    sqlite3_vfs_unregister(&state_->vfs);
-    sqlite3_vfs_register(state_->real, 1);
+    auto& all = layer::installed();
+    std::lock_guard lock(all.mutex);
+    all.disks.erase(state_->folder);
 }
 
 void power_cut_vfs::cut_at(std::uint64_t n) { state_->cut_at = n == 0 ? 0 : state_->changes + n; }
 void power_cut_vfs::cut() { state_->cut = true; }
 bool power_cut_vfs::is_cut() const { return state_->cut; }
+const std::string& power_cut_vfs::cut_in() const { return state_->cut_in; }
 void power_cut_vfs::full_at(std::uint64_t n) { state_->full_at = n == 0 ? 0 : state_->changes + n; }
 void power_cut_vfs::syncs_fail_at(std::uint64_t n) { state_->syncs_fail_at = n == 0 ? 0 : state_->changes + n; }
 std::uint64_t power_cut_vfs::changes() const { return state_->changes; }
@@ -250,6 +285,7 @@ void power_cut_vfs::restore(survival what, std::uint64_t seed) {
     }
     state_->files.clear();
     state_->cut = false;
+    state_->cut_in.clear();
     state_->cut_at = 0;
 }
 

@@ -10,16 +10,20 @@
 // A new file, or the removal of one, is certain only when its folder has been synced: SQLite does so with
 // the first sync of a journal or WAL that it created, and where it asks for it when it removes one.
 //
-// Not thread-safe. One at a time: it is SQLite's default layer as long as it lives.
+// A disk is a folder; there may be any number of them. The layer is SQLite's default one from the first of them on, and
+// leaves files in other folders to SQLite's own. Each disk is used by one thread at a time.
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
+#include <string>
 
 namespace storage_test {
 
 class power_cut_vfs {
 public:
-    power_cut_vfs();
+    /// Requires: the folder exists, and is no other disk's.
+    explicit power_cut_vfs(const std::filesystem::path& folder);
     ~power_cut_vfs();
     power_cut_vfs(const power_cut_vfs&) = delete;
     power_cut_vfs& operator=(const power_cut_vfs&) = delete;
@@ -30,6 +34,8 @@ public:
     /// The power fails now.
     void cut();
     bool is_cut() const;
+    /// The change that it failed in, such as "write to the WAL". Empty if it was not in one, and after `restore`.
+    const std::string& cut_in() const;
 
     enum class survival { none, all, random };
     /// The power is back. Requires: no file is open.
