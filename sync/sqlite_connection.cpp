@@ -103,11 +103,14 @@ bool connection::open() {
     sqlite3_db_config(db_, SQLITE_DBCONFIG_ENABLE_VIEW, 0, nullptr);
 
     had_wal_ = fs::exists(wal_path(), ignored);
-    const bool is_new = look();
+    bool is_new = look();
     execute("open", "PRAGMA locking_mode = EXCLUSIVE; PRAGMA trusted_schema = OFF;"
                     "PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0; PRAGMA secure_delete = OFF;"
                     "PRAGMA temp_store = MEMORY; PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON;"
                     "PRAGMA wal_autocheckpoint = 1000; PRAGMA journal_size_limit = 4194304;");
+    // The journal of a creation that was cut short takes the first page back; BEGIN would make one without our
+    // settings.
+    is_new = is_new || query("open", "PRAGMA page_count") == 0;
     if (!is_new) {
         execute("open", "BEGIN EXCLUSIVE; COMMIT"); // the lock stays
         return true;

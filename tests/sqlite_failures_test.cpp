@@ -155,6 +155,7 @@ TEST_CASE("sqlite_storage: a power cut at any change keeps every synced record a
             ++cuts;
             disk.restore(what, random());
             auto node = sqlite_storage(folder / "node")->load();
+            CHECK(content(sqlite_storage(folder / "node")->load()) == content(node)); // it can be opened again, too
             // Cut while opening: as it was before. Cut afterwards: what was acknowledged, at least.
             if (h)
                 CHECK(h->may_survive(content(node)));
