@@ -5,11 +5,13 @@
 #include <atomic>
 #include <mutex>
 #include <thread>
+#include <utility>
 
 namespace joinery::simulation {
 
 campaign run_campaign(std::uint64_t first, std::uint64_t schedules, unsigned threads, planted_bug bug,
-                      std::size_t most_failures, const std::function<void(std::uint64_t)>& progress) {
+                      std::size_t most_failures, const std::function<void(std::uint64_t)>& progress,
+                      schedule (*draw)(std::uint64_t)) {
     campaign all;
     std::mutex mutex;
     std::atomic<std::uint64_t> next{0};
@@ -18,12 +20,13 @@ campaign run_campaign(std::uint64_t first, std::uint64_t schedules, unsigned thr
     const auto work = [&] {
         tally counts;
         for (std::uint64_t n = next++; n < schedules && !enough; n = next++) {
-            const auto result = run(random_schedule(first + n), bug);
+            auto plan = draw(first + n);
+            const auto result = run(plan, bug);
             add(counts, result.counts);
             std::lock_guard lock(mutex);
             ++all.schedules;
             all.slowest_convergence = std::max(all.slowest_convergence, result.converged_after);
-            if (!result.violation.empty()) all.failures.push_back({first + n, result.violation});
+            if (!result.violation.empty()) all.failures.push_back({std::move(plan), result.violation});
             if (all.failures.size() >= most_failures) enough = true;
             if (progress && all.schedules % stride == 0) progress(all.schedules);
         }
@@ -34,7 +37,8 @@ campaign run_campaign(std::uint64_t first, std::uint64_t schedules, unsigned thr
     for (unsigned i = 1; i < threads; ++i) others.emplace_back(work);
     work();
     for (auto& t : others) t.join();
-    std::sort(all.failures.begin(), all.failures.end(), [](const auto& a, const auto& b) { return a.seed < b.seed; });
+    std::sort(all.failures.begin(), all.failures.end(),
+              [](const auto& a, const auto& b) { return a.plan.seed < b.plan.seed; });
     return all;
 }
 
@@ -53,9 +57,9 @@ std::string report(const campaign& c, planted_bug bug) {
     out += std::to_string(c.average("edits")) + " edits and " + std::to_string(c.average("faults")) +
            " faults a schedule" + (c.busy() ? "\n" : ": TOO FEW\n");
     out += "slowest convergence after the last fault: " + std::to_string(c.slowest_convergence.count()) + " ms\n";
-    for (const auto& f : c.failures) out += "FAILED: seed " + std::to_string(f.seed) + ": " + f.violation + "\n";
+    for (const auto& f : c.failures) out += "FAILED: seed " + std::to_string(f.plan.seed) + ": " + f.violation + "\n";
     if (!c.failures.empty()) {
-        const auto smallest = shrunk(random_schedule(c.failures.front().seed), bug);
+        const auto smallest = shrunk(c.failures.front().plan, bug);
         out += "the first of them with " + std::to_string(smallest.steps.size()) + " steps:\n";
         for (const auto& line : run(smallest, bug, true).trace) out += line + "\n";
     }

@@ -15,7 +15,7 @@ namespace joinery::simulation {
 
 struct campaign {
     struct failure {
-        std::uint64_t seed;
+        schedule plan;
         std::string violation;
     };
     std::uint64_t schedules = 0;
@@ -30,11 +30,12 @@ struct campaign {
     bool passed() const { return failures.empty() && busy() && never_seen(counts).empty(); }
 };
 
-/// Runs the schedules of the seeds first, first + 1, ...; ends early after `most_failures`. `progress` is told
-/// about ten times how many are done.
+/// Runs the schedules that `draw` makes of the seeds first, first + 1, ...; ends early after `most_failures`.
+/// `progress` is told about ten times how many are done.
 campaign run_campaign(std::uint64_t first, std::uint64_t schedules, unsigned threads,
                       planted_bug bug = planted_bug::none, std::size_t most_failures = 5,
-                      const std::function<void(std::uint64_t)>& progress = {});
+                      const std::function<void(std::uint64_t)>& progress = {},
+                      schedule (*draw)(std::uint64_t) = random_schedule);
 
 /// What happened, as lines; then the failures, the first of them shrunk and narrated; then what was never seen.
 std::string report(const campaign& c, planted_bug bug = planted_bug::none);

@@ -72,7 +72,7 @@ TEST_CASE("engine: schedules in which a soak once found an error") {
     }
 }
 
-TEST_CASE("engine: wide schedules in which a soak once found an error") {
+TEST_CASE("engine: schedules with every kind of step in which a soak once found an error") {
     // Who was evicted began with what it had, although one that waited too was of the group that evicted it.
     CHECK(run(random_schedule(832019789)).violation == "");
 }
@@ -82,4 +82,5 @@ TEST_CASE("engine: a schedule repeats exactly") {
     const auto two = run(random_schedule(11), planted_bug::none, true);
     CHECK(one.trace == two.trace);
     CHECK(one.counts == two.counts);
+    CHECK(run(schedule_on_sqlite(11)).counts == run(schedule_on_sqlite(11)).counts);
 }

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Schedules as data: drawn from a seed, shrunk, and what they must have reached.
+#include "simulated_disk.hpp"
 #include "simulation.hpp"
 
 #include <joinery/random_source.hpp>
 
 #include <algorithm>
+#include <iterator>
+#include <span>
 
 namespace joinery::simulation {
 
@@ -68,9 +71,19 @@ std::vector<std::string> never_seen(const tally& t) {
         "engine: divergences", "engine: comparisons_sent", "engine: comparisons_answered", "engine: repairs",
         "engine: dots_repaired", "engine: presence_sent", "engine: presence_relayed", "engine: presence_received",
         "engine: presence_duplicate", "engine: presence_expired"};
+    static constexpr std::string_view wanted_of_sqlite[] = {
+        "nodes on SQLite",
+        // where the power failed, of what is not rare
+        "SQLite dies while opening", "SQLite dies while loading", "SQLite dies while attaching",
+        "SQLite dies while syncing", "SQLite dies while compacting", "SQLite dies in a write to the WAL",
+        "SQLite dies in a sync of the WAL", "SQLite dies in a write to the file"};
     std::vector<std::string> out;
-    for (auto what : wanted)
-        if (const auto at = t.find(what); at == t.end() || at->second == 0) out.emplace_back(what);
+    const auto look_for = [&](std::span<const std::string_view> all) {
+        for (auto what : all)
+            if (const auto at = t.find(what); at == t.end() || at->second == 0) out.emplace_back(what);
+    };
+    look_for(wanted);
+    if (sqlite_is_there) look_for(wanted_of_sqlite);
     return out;
 }
 
@@ -85,13 +98,10 @@ void sort_by_time(std::vector<step>& steps) {
     std::stable_sort(steps.begin(), steps.end(), [](const step& a, const step& b) { return a.at < b.at; });
 }
 
-} // namespace
-
 // What is added is drawn apart from the rest, so that plain schedules stay what they were.
-schedule random_schedule(std::uint64_t seed) {
+schedule wide_schedule(std::uint64_t seed) {
     auto s = plain_schedule(seed);
     testing::random_source random(seed ^ 0x71de'71de'71de'71deu);
-    s.wide = true;
     if (random.chance(12)) s.nodes = random.between(5, 6);
     if (random.chance(40)) s.topology = static_cast<unsigned>(random.between(10, 13)); // trees, and any graphs
     s.ledger = random.chance(s.collections > 1 ? 50 : 10);
@@ -124,6 +134,27 @@ schedule random_schedule(std::uint64_t seed) {
         s.followers = true;
         for (std::size_t n = random.between(1, 2); n > 0; --n) put(step_kind::long_absence, length / 2);
     }
+    sort_by_time(s.steps);
+    return s;
+}
+
+} // namespace
+
+schedule random_schedule(std::uint64_t seed) {
+    const bool sqlite = testing::random_source(seed ^ 0xd15c'd15c'0d15'cd15u).below(50) == 0; // they take long
+    return sqlite ? schedule_on_sqlite(seed) : wide_schedule(seed);
+}
+
+schedule schedule_on_sqlite(std::uint64_t seed) {
+    auto s = wide_schedule(seed);
+    s.sqlite = true;
+    testing::random_source random(seed ^ 0x5912'7e59'127e'5912u);
+    const auto length = length_of(s);
+    static constexpr step_kind kinds[] = {step_kind::crash_in_step, step_kind::crash_in_step, step_kind::crash_in_step,
+                                          step_kind::clean_stop, step_kind::lose_storage};
+    for (std::size_t n = random.between(4, 8); n > 0; --n)
+        s.steps.push_back(
+            {time(300 + random.below(length)), kinds[random.below(std::size(kinds))], random.below(60), random.next()});
     sort_by_time(s.steps);
     return s;
 }

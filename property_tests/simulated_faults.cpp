@@ -26,7 +26,7 @@ void world::do_step(const step& s) {
         break;
     case step_kind::keep_copy:
         if (!m.running() || !m.unpublished.empty() || m.held()) break;
-        m.copy = machine::saved_copy{m.disk.copy(), m.durable, m.id};
+        m.copy = machine::saved_copy{m.disk->copy(), m.durable, m.id};
         trace(&m, "its storage is copied");
         break;
     case step_kind::say:
@@ -76,15 +76,14 @@ void world::do_fault(const step& s, machine& m, testing::random_source& draw) {
     default: break;
     }
     if (!m.running() || network.paused(m.place)) return;
-    if (m.disk.level() == durability::none && somebody_is_new() && ends_process(s.what)) return;
+    if (m.disk->level() == durability::none && somebody_is_new() && ends_process(s.what)) return;
     switch (s.what) {
     case step_kind::crash: {
         const bool notice = draw.chance(60);
         fault(notice ? "crash" : "crash without notice");
-        if (m.disk.level() == durability::relaxed && draw.chance(50) && !somebody_is_new()) {
+        if (m.disk->level() == durability::relaxed && draw.chance(50) && !somebody_is_new()) {
             fault("power cut");
-            m.die("loses its power", notice);
-            m.disk.power_cut();
+            m.die("loses its power", notice, true);
             m.is_new = true;
             storage_lost(m, std::vector<version_vector>(names.size()));
         } else {
@@ -96,11 +95,11 @@ void world::do_fault(const step& s, machine& m, testing::random_source& draw) {
     case step_kind::storage_failure:
         trace(&m, "its storage is about to fail");
         if (draw.chance(60)) {
-            m.disk.fail_at(draw.between(1, 12));
+            m.disk->fail_at(draw.between(1, 12));
         } else { // in the next start
             fault("crash");
             m.die("crashes", true);
-            m.disk.fail_at(draw.between(1, 4));
+            m.disk->fail_at(draw.between(1, 4));
             restart_later(m, draw.next());
         }
         return;
@@ -281,11 +280,11 @@ void world::crash_in_step(machine& m, testing::random_source& draw) {
     trace(&m, "is about to die in a storage step");
     const auto keep = draw.below(3);
     if (draw.chance(50)) {
-        m.disk.crash_at(draw.between(1, 24), keep);
+        m.disk->crash_at(draw.between(1, 24), keep);
     } else { // of the next start
         fault("crash");
         m.die("crashes", true);
-        m.disk.crash_at(draw.between(1, 8), keep);
+        m.disk->crash_at(draw.between(1, 8), keep);
         restart_later(m, draw.next());
     }
 }
@@ -295,7 +294,7 @@ void world::crash_in_step(machine& m, testing::random_source& draw) {
 void world::lose_storage(machine& m, testing::random_source& draw) {
     const bool goes_on = std::any_of(machines.begin(), machines.end(), [&](const auto& other) {
         return other.get() != &m && other->running() && !network.paused(other->place) && !other->held() &&
-               other->disk.level() != durability::none && network.linked(m.place, other->place) &&
+               other->disk->level() != durability::none && network.linked(m.place, other->place) &&
                other->opens >= m.opens;
     });
     if (!goes_on || somebody_is_new()) return;
@@ -308,7 +307,7 @@ void world::lose_storage(machine& m, testing::random_source& draw) {
 void world::empty_disk(machine& m) {
     storage_lost(m, std::vector<version_vector>(names.size()));
     forget_unpublished(m);
-    m.disk = memory_disk(m.disk.level());
+    m.disk = m.disk->another();
     m.lineage = next_lineage++;
     m.copy.reset();
     m.is_new = true;
@@ -316,7 +315,7 @@ void world::empty_disk(machine& m) {
 
 // Two of them who met while the others are away would begin a second group.
 bool world::somebody_is_new() const {
-    return plan.wide && std::any_of(machines.begin(), machines.end(), [](const auto& m) { return m->is_new; });
+    return std::any_of(machines.begin(), machines.end(), [](const auto& m) { return m->is_new; });
 }
 
 void world::start_newcomer() {
@@ -333,7 +332,7 @@ void world::leave(machine& m, testing::random_source& draw) {
     if (m.place >= plan.nodes || m.held() || !m.unpublished.empty() || !m.engine_->writable()) return;
     const bool handed_over = std::any_of(machines.begin(), machines.end(), [&](const auto& other) {
         if (other.get() == &m || !other->running() || network.paused(other->place) || other->held()) return false;
-        if (other->disk.level() != durability::full || !network.linked(m.place, other->place)) return false;
+        if (other->disk->level() != durability::full || !network.linked(m.place, other->place)) return false;
         if (other->opens < m.opens) return false;
         for (collection_id c = 0; c < m.opens; ++c)
             if (!m.engine_->version(c).within(other->engine_->version(c))) return false;
@@ -351,7 +350,7 @@ void world::long_absence(machine& m, testing::random_source& draw) {
     machine* who = nullptr;
     for (std::size_t i = 0; i < plan.nodes && !who; ++i) {
         auto& n = *machines[(m.place + i) % plan.nodes];
-        if (n.running() && (n.role != node_role::leader || n.disk.level() == durability::none)) who = &n;
+        if (n.running() && (n.role != node_role::leader || n.disk->level() == durability::none)) who = &n;
     }
     if (!who || somebody_is_new()) return;
     fault("long absence");
@@ -368,7 +367,7 @@ void world::count_given_up(replica_id who) {
 
 // The promise holds if somebody who has all that the lost storage had published is there when it comes back.
 void world::set_back(machine& m, testing::random_source& draw) {
-    if (!m.copy || m.disk.level() != durability::full) return;
+    if (!m.copy || m.disk->level() != durability::full) return;
     machine* witness = nullptr;
     const auto owner = m.copy->id;
     for (auto& other : machines) {
@@ -383,8 +382,8 @@ void world::set_back(machine& m, testing::random_source& draw) {
     if (!witness) return;
     fault("storage set back");
     guarded = {m.place, witness->place};
-    witness->disk.crash_at(0);
-    witness->disk.fail_at(0);
+    witness->disk->crash_at(0);
+    witness->disk->fail_at(0);
     for (auto [a, b] : {std::pair(m.place, witness->place), std::pair(witness->place, m.place)}) {
         network.set(a, b, {.delay = time(1)});
         network.unblock(a, b);
@@ -417,8 +416,8 @@ bool world::all_at_work() const {
 void world::guard_all() {
     for (std::size_t n = 0; n < machines.size(); ++n) {
         guarded.insert(n);
-        machines[n]->disk.crash_at(0);
-        machines[n]->disk.fail_at(0);
+        machines[n]->disk->crash_at(0);
+        machines[n]->disk->fail_at(0);
     }
     network.set_all({.delay = time(2), .jitter = time(3)});
     network.heal();
@@ -426,7 +425,7 @@ void world::guard_all() {
 
 // What was sent before the node was cut off has reached all of the others, or none, when it comes back.
 void world::evict(machine& m, testing::random_source& draw) {
-    if (machines.back()->exists || m.disk.level() != durability::full || m.held()) return;
+    if (machines.back()->exists || m.disk->level() != durability::full || m.held()) return;
     if (!all_at_work()) return;
     for (std::size_t n = 0; n < plan.nodes; ++n) // what only it has of others, these might depend on
         for (collection_id c = 0; c < std::min(m.opens, machines[n]->opens); ++c)
@@ -475,7 +474,7 @@ void world::clone(machine& m, testing::random_source& draw) {
 }
 
 bool world::can_be_cloned(const machine& m) const {
-    if (machines.back()->exists || m.disk.level() != durability::full || !all_at_work()) return false;
+    if (machines.back()->exists || m.disk->level() != durability::full || !all_at_work()) return false;
     for (std::size_t n = 0; n < plan.nodes; ++n)
         if (network.linked(m.place, n) && !network.connected(m.place, n)) return false;
     return m.unpublished.empty() && !m.held();
@@ -485,7 +484,7 @@ void world::open_clone(machine& m, testing::random_source& draw) {
     auto& second = *machines.back();
     fault("clone");
     const bool old = m.copy && draw.chance(50);
-    second.disk = old ? m.copy->disk.copy() : m.disk.copy();
+    second.disk = old ? m.copy->disk->copy() : m.disk->copy();
     second.opens = m.opens;
     second.lineage = next_lineage++;
     second.must_keep = false;
@@ -505,11 +504,11 @@ void world::watch_clone(machine& original, machine& copy, std::uint64_t draw, ti
     const auto leave = [&](machine& m, std::string_view what) {
         trace(&m, "is told to take a new id");
         count(what);
-        if (draw % 3 == 0) m.disk.crash_at(1 + draw % 5); // which may be in the middle of that
+        if (draw % 3 == 0) m.disk->crash_at(1 + draw % 5); // which may be in the middle of that
         m.input([&] {
             if (!m.engine_->writable()) m.engine_->take_new_id();
         });
-        m.disk.crash_at(0);
+        m.disk->crash_at(0);
     };
     if (two && !copy.engine_->writable() && !original.engine_->writable() && draw % 7 == 0) {
         if (draw % 2)

@@ -6,10 +6,10 @@
 
 namespace joinery::simulation {
 
-machine::machine(world& w, std::size_t p, durability level)
+machine::machine(world& w, std::size_t p, std::unique_ptr<simulated_disk> d)
     : world_(w),
       place(p),
-      disk(level),
+      disk(std::move(d)),
       lineage(w.next_lineage++),
       opens(w.names.size()),
       durable(w.names.size()),
@@ -18,7 +18,7 @@ machine::machine(world& w, std::size_t p, durability level)
       held_before(w.names.size()) {}
 
 std::unique_ptr<storage> machine::open_disk() {
-    auto opened = disk.open();
+    auto opened = disk->open();
     if (world_.bug == planted_bug::acknowledge_early) return lazy_storage(std::move(opened));
     if (world_.bug == planted_bug::dots_reused) return forgetful_storage(std::move(opened), forgetful);
     return opened;
@@ -49,9 +49,9 @@ void machine::start() {
         world_.fault("crash in a starting process");
         die("dies while it starts", true);
         return world_.restart_later(*this, world_.random.next());
-    } catch (const storage_error&) {
+    } catch (const storage_error& e) {
         world_.fault("storage failure in a starting process");
-        die("does not start: its storage failed", true);
+        die(std::string("does not start: ") + e.what(), true);
         return world_.restart_later(*this, world_.random.next());
     }
     counted = {};
@@ -69,16 +69,16 @@ bool machine::held() const {
     return false;
 }
 
-void machine::die(std::string_view why, bool notice) {
+void machine::die(std::string_view why, bool notice, bool power) {
     if (engine_) take_counters();
     world_.trace(this, why);
     engine_.reset();
     documents.clear();
     says.clear();
-    disk.crash();
     storage_.reset();
+    power ? disk->power_cut() : disk->crash();
     world_.network.stop(place, notice);
-    if (disk.level() != durability::none) return;
+    if (disk->level() != durability::none) return;
     is_new = true;
     world_.storage_lost(*this, std::vector<version_vector>(durable.size()));
 }
@@ -389,7 +389,7 @@ void machine::look_at_start() {
     });
     if (!must_keep)
         for (auto& t : told) t = {};
-    must_keep = disk.level() != durability::none;
+    must_keep = disk->level() != durability::none;
     for (std::size_t c = 0; c < documents.size(); ++c) durable[c] = documents[c]->state().version();
     for (auto* e : unpublished) e->acknowledged = true;
     for (collection_id c = 0; c < documents.size(); ++c) held_before[c] = engine_->status(c).held;

@@ -48,12 +48,14 @@ world::world(const schedule& s, planted_bug b, bool trace)
             channel_of(name_digest(names.back()), has_text ? fingerprint<document>() : fingerprint<ledger>()));
     }
     options.random = [this] { return random.next(); };
-    testing::random_source roles(s.seed + 1);
+    testing::random_source roles(s.seed + 1), disks(s.seed + 2);
     for (std::size_t n = 0; n <= s.nodes; ++n) { // the last place is a clone's
         const auto level = random.chance(80)   ? durability::full
                            : random.chance(60) ? durability::relaxed
                                                : durability::none;
-        auto& m = *machines.emplace_back(std::make_unique<machine>(*this, n, level));
+        const bool sqlite = s.sqlite && sqlite_is_there && level != durability::none && disks.chance(70);
+        auto& m = *machines.emplace_back(std::make_unique<machine>(
+            *this, n, sqlite ? disk_of_sqlite(level, disks.next(), result.counts) : disk_in_memory(level)));
         m.name = std::string(1, static_cast<char>('A' + n));
         m.exists = n < s.nodes;
         if (s.partial && n + 1 == s.nodes) {
@@ -63,6 +65,7 @@ world::world(const schedule& s, planted_bug b, bool trace)
         m.role = roles.chance(60) || n == 0 || !s.followers ? node_role::leader
                  : roles.chance(50)                         ? node_role::follower
                                                             : node_role::hub;
+        if (m.exists && sqlite) count("nodes on SQLite");
         if (m.exists && m.role != node_role::leader) count(m.role == node_role::hub ? "hubs" : "followers");
         m.skew = random.chance(20) ? static_cast<std::int64_t>(random.below(20)) * 3'600'000 - 36'000'000
                                    : static_cast<std::int64_t>(random.below(100));
@@ -198,8 +201,8 @@ void world::heal() {
     join_parts();
     for (auto& m : machines) {
         if (!m->exists) continue;
-        m->disk.crash_at(0);
-        m->disk.fail_at(0);
+        m->disk->crash_at(0);
+        m->disk->fail_at(0);
         if (network.paused(m->place)) network.resume(m->place);
         if (plan.late && m->place + 1 == plan.nodes && m->id == replica_id{})
             start_newcomer();

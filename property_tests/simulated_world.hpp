@@ -4,6 +4,7 @@
 // The inside of a schedule: machines (a disk, a clock, a process with an engine) and what is known of all.
 
 #include "planted_bugs.hpp"
+#include "simulated_disk.hpp"
 #include "simulated_document.hpp"
 #include "simulation.hpp"
 
@@ -27,7 +28,7 @@ class world;
 
 class machine final : public engine_output, public simulated_network::endpoint {
 public:
-    machine(world& w, std::size_t place, durability level);
+    machine(world& w, std::size_t place, std::unique_ptr<simulated_disk> disk);
 
     // ---- the process ----
     void start();
@@ -35,8 +36,8 @@ public:
     /// Runs f on the engine, then flushes; a storage that dies or fails ends the process.
     template <class F> void input(F&& f);
     void edit(std::uint64_t seed);
-    /// The process ends, without a word.
-    void die(std::string_view why, bool notice);
+    /// The process ends, without a word; `power`: its machine does, too.
+    void die(std::string_view why, bool notice, bool power = false);
     void stop_cleanly();
     void leave();
     void say(std::uint64_t seed);
@@ -56,7 +57,7 @@ public:
     world& world_;
     std::size_t place;
     std::string name;
-    memory_disk disk;
+    std::unique_ptr<simulated_disk> disk;
     std::int64_t skew = 0; ///< of its wall clock, in milliseconds
     node_role role = node_role::leader;
     std::size_t lineage;    ///< of what is on the disk
@@ -82,7 +83,7 @@ public:
     bool must_keep = true;                    ///< the disk was not touched since the last process
 
     struct saved_copy {
-        memory_disk disk;
+        std::unique_ptr<simulated_disk> disk;
         std::vector<version_vector> durable;
         replica_id id;
     };
@@ -230,9 +231,9 @@ template <class F> void machine::input(F&& f) {
         world_.fault("crash in a storage step");
         die("dies in a storage step", true);
         world_.restart_later(*this, world_.random.next());
-    } catch (const storage_error&) {
+    } catch (const storage_error& e) {
         world_.fault("storage failure");
-        die("stops: its storage failed", true);
+        die(std::string("stops: ") + e.what(), true);
         world_.restart_later(*this, world_.random.next());
     }
 }

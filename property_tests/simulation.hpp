@@ -46,7 +46,7 @@ enum class step_kind : std::uint8_t {
     evict,    ///< a node that is cut off is evicted by the others, and comes back
     clock_jump,
     pause,
-    // those that wide schedules have, too
+    // those that plain schedules do not have
     add_link,
     remove_link,
     newcomer, ///< the node that was not there yet starts
@@ -74,17 +74,20 @@ struct schedule {
     bool bridges = false;   ///< some partitions leave one node that both sides reach
     bool followers = false; ///< some nodes take no writes
     // What follows is false, and the topology below 10, in plain schedules.
-    bool wide = false;     ///< it is not a plain one
     bool ledger = false;   ///< the last collection has no text
     bool wordy = false;    ///< most edits are of texts
     bool partial = false;  ///< the last node opens the first collection only
     bool late = false;     ///< the last node starts in the middle
     bool forgets = false;  ///< nodes that have nothing to lose are soon given up
     bool goes_bad = false; ///< in the end a state changes by itself
+    bool sqlite = false;   ///< most storages that last are of SQLite, where it is there
     std::vector<step> steps;
 };
+/// One in fifty is on SQLite.
 schedule random_schedule(std::uint64_t seed);
-/// Two to four nodes with fixed links, all of which have everything; what random_schedule goes on from.
+/// Most storages that last are of SQLite, and their processes die in more steps.
+schedule schedule_on_sqlite(std::uint64_t seed);
+/// Two to four nodes with fixed links, all of which have everything; what the others go on from.
 schedule plain_schedule(std::uint64_t seed);
 
 /// Errors planted to see that they are found.
