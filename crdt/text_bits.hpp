@@ -27,8 +27,16 @@ inline bool has_bit(const text_bits& bits, std::uint32_t c) {
     return c / 64 < bits.size() && (bits[c / 64] >> (c % 64) & 1) != 0;
 }
 
+/// Makes words for the first `n` bits. Grows by an eighth: these sets are great, and beside others of their size.
+inline void make_words(text_bits& bits, std::uint32_t n) {
+    const std::size_t words = (std::size_t{n} + 63) / 64;
+    if (words <= bits.size()) return;
+    if (words > bits.capacity()) bits.reserve(words + words / 8 + 2);
+    bits.resize(words);
+}
+
 inline void set_bit(text_bits& bits, std::uint32_t c) {
-    if (bits.size() <= c / 64) bits.resize(c / 64 + 1);
+    make_words(bits, c + 1);
     bits[c / 64] |= std::uint64_t{1} << (c % 64);
 }
 
@@ -51,6 +59,14 @@ inline bool any_bits(const text_bits& bits, std::uint32_t first, std::uint32_t n
     bool any = false;
     for_each_word(bits, first, n, [&](std::uint64_t word, std::uint64_t mask) { any = any || (word & mask) != 0; });
     return any;
+}
+
+/// Leaves only the first `n`.
+inline void truncate_bits(text_bits& bits, std::uint32_t n) {
+    const std::size_t words = (std::size_t{n} + 63) / 64;
+    if (words > bits.size()) return;
+    bits.resize(words);
+    if (n % 64 != 0) bits.back() &= (std::uint64_t{1} << (n % 64)) - 1;
 }
 
 /// How many of them are set.

@@ -34,17 +34,21 @@ void text_characters::count_from(std::uint32_t first, std::size_t byte, std::uin
 }
 
 void text_characters::append(std::string_view utf8, std::uint32_t n) {
-    const std::uint32_t first = size_;
+    std::uint32_t c = size_;
     utf8_ += utf8;
     size_ += n;
-    std::uint32_t c = first;
     for (std::size_t at = 0, end; (end = utf8.find('\n', at)) != utf8.npos; at = end + 1, ++c) {
         c += static_cast<std::uint32_t>(utf8.size() == n ? end - at : count_utf8(utf8.substr(at, end - at)).points);
         set_bit(newlines_, c);
     }
     if (ascii_ && utf8.size() == n) return;
-    const std::uint32_t counted = ascii_ ? 0 : static_cast<std::uint32_t>(bytes_.size()) * block;
     ascii_ = false;
+    count_blocks();
+}
+
+// Not all are ASCII, and there are more than before.
+void text_characters::count_blocks() {
+    const std::uint32_t counted = static_cast<std::uint32_t>(bytes_.size()) * block;
     if (counted >= size_) return;
     if (counted == 0) return count_from(0, 0, 0);
     // The last block that was counted is complete now.
@@ -57,8 +61,7 @@ void text_characters::append(std::string_view utf8, std::uint32_t n) {
 
 void text_characters::truncate(std::uint32_t size) {
     if (size == size_) return;
-    set_dead(size, size_ - size, false);
-    for_each_word(newlines_, size, size_ - size, [](std::uint64_t& word, std::uint64_t mask) { word &= ~mask; });
+    truncate_bits(newlines_, size);
     utf8_.resize(byte(size));
     size_ = size;
     if (ascii_) return;
@@ -89,21 +92,6 @@ text_measure text_characters::measure(std::uint32_t first, std::uint32_t n) cons
     else
         m.wide = wide_before(first + n) - wide_before(first);
     return m;
-}
-
-void text_characters::set_dead(std::uint32_t first, std::uint32_t n, bool dead) {
-    if (dead && n > 0 && dead_.size() <= (first + n - 1) / 64) dead_.resize((first + n - 1) / 64 + 1);
-    if (n == 1) {
-        if (is_dead(first) == dead) return;
-        dead_[first / 64] ^= std::uint64_t{1} << (first % 64);
-        dead_count_ += dead ? 1u : ~0u;
-        return;
-    }
-    for_each_word(dead_, first, n, [&](std::uint64_t& word, std::uint64_t mask) {
-        const auto before = std::popcount(word);
-        word = dead ? word | mask : word & ~mask;
-        dead_count_ += static_cast<std::uint32_t>(std::popcount(word) - before);
-    });
 }
 
 } // namespace joinery::detail

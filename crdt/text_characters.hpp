@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// Characters in the order in which they arrived, as UTF-8, each found by its number, and which of them are dead. While
-// all are ASCII, a number is a byte; else the bytes and the wide characters before every 64th are counted. What is
-// dead, and what ends a line, is a bit each.
+// Characters in the order in which they arrived, as UTF-8, each found by its number. While all are ASCII, a number is
+// a byte; else the bytes and the wide characters before every 64th are counted. What ends a line is a bit.
 
 #include "text_bits.hpp"
 
@@ -46,16 +45,15 @@ class text_characters {
 public:
     std::uint32_t size() const { return size_; }
     std::size_t bytes() const { return utf8_.size(); }
-    /// How many are dead.
-    std::uint32_t dead() const { return dead_count_; }
     bool ascii() const { return ascii_; }
 
-    void append(char ascii) {
-        if (!ascii_ || ascii == '\n') return append(std::string_view(&ascii, 1), 1);
-        utf8_.push_back(ascii);
-        ++size_;
-    }
     void append(std::string_view utf8, std::uint32_t n);
+    /// ASCII without ends of lines.
+    void append_plain(std::string_view text) {
+        utf8_ += text;
+        size_ += static_cast<std::uint32_t>(text.size());
+        if (!ascii_) count_blocks();
+    }
     /// There are n more; the text of all comes before anything is asked of it.
     void expect(std::uint32_t n) { size_ += n; }
     void fill(std::string_view all) { append(all, std::exchange(size_, 0)); }
@@ -68,27 +66,21 @@ public:
     }
     text_measure measure(std::uint32_t first, std::uint32_t n) const;
 
-    bool is_dead(std::uint32_t c) const { return has_bit(dead_, c); }
-    void set_dead(std::uint32_t first, std::uint32_t n, bool dead);
-    /// How many from `first` on, at most n, are as the first is.
-    std::uint32_t alike(std::uint32_t first, std::uint32_t n) const { return alike_bits(dead_, first, n); }
-
     std::size_t memory() const {
         return utf8_.capacity() + (bytes_.capacity() + wides_.capacity()) * sizeof(std::uint32_t) +
-               (dead_.capacity() + newlines_.capacity()) * sizeof(std::uint64_t);
+               newlines_.capacity() * sizeof(std::uint64_t);
     }
 
 private:
     std::string utf8_;
     std::uint32_t size_ = 0;
-    std::uint32_t dead_count_ = 0;
     bool ascii_ = true;
     std::vector<std::uint32_t> bytes_; // before each 64th character, unless all are ASCII
     std::vector<std::uint32_t> wides_;
-    text_bits dead_;
     text_bits newlines_;
 
     std::size_t byte(std::uint32_t c) const;
+    void count_blocks();
     void count_from(std::uint32_t first, std::size_t byte, std::uint32_t wide);
 };
 

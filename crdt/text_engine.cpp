@@ -136,7 +136,7 @@ void text_engine::erase(transaction& tx, const dot_range& dots, std::uint64_t po
         const lv target = s.first + p.offset;
         const auto part = static_cast<std::uint32_t>(std::min<std::uint64_t>(n, s.count() - p.offset));
         log_.erase(first, max_lamport_ + 1, part, target);
-        tree_.erase_sought(p, part, log_.bury(target, part), log_);
+        tree_.erase_sought(p, part, log_.bury_live(target, part), log_);
         journal_.died(target, part);
         max_lamport_ += part;
         first.seq += part;
@@ -155,7 +155,7 @@ void text_engine::do_what_goes_on() {
     const lv target = tree_.at(p).first + p.offset;
     const bool backward = g.what == edits::erasing_backward;
     log_.erase(first, max_lamport_ + 1, n, backward ? target + n - 1 : target, backward);
-    tree_.erase_sought(p, n, log_.bury(target, n), log_);
+    tree_.erase_sought(p, n, log_.bury_live(target, n), log_);
     journal_.died(target, n, backward);
     max_lamport_ += n;
 }
@@ -167,7 +167,7 @@ void text_engine::clear(transaction& tx, kills& out) {
     tree_.for_each([&](const text_tree::span& s) {
         if (!s.live()) return;
         edit.cleared.emplace_back(s.first, s.count());
-        log_.bury(s.first, s.count());
+        log_.bury_live(s.first, s.count());
         journal_.died(s.first, s.count());
         out.add(dots_of(s));
     });

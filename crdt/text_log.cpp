@@ -105,14 +105,7 @@ text_log::events text_log::at(std::size_t i, lv v, lv last) const {
 
 void text_log::too_many() { throw std::length_error("rga_text: too many characters and deletions"); }
 
-// True if the dots continue the last run of them.
-bool text_log::number(dot first, std::uint64_t lamport, std::uint32_t n) {
-    if (!has_room(n)) too_many();
-    if (continues(first, lamport)) {
-        tail_seq_ += n;
-        tail_lamport_ += n;
-        return true;
-    }
+void text_log::begin_stretch(dot first, std::uint64_t lamport) {
     const std::uint32_t w = writer_of(first.replica);
     const auto index = static_cast<std::uint32_t>(stretches_.size());
     auto& own = writers_[w].stretches;
@@ -121,14 +114,13 @@ bool text_log::number(dot first, std::uint64_t lamport, std::uint32_t n) {
     while (at != own.begin() && stretches_[at[-1]].seq > first.seq) --at;
     own.insert(at, index);
     tail_replica_ = first.replica;
-    tail_seq_ = first.seq + n;
-    tail_lamport_ = lamport + n;
-    return false;
+    tail_seq_ = first.seq;
+    tail_lamport_ = lamport;
 }
 
 lv text_log::insert(dot first, std::uint64_t lamport, std::uint32_t n, lv parent, std::string_view text) {
     const lv v = enter(first, lamport, n, parent, text.empty() ? kind::buried : kind::typed);
-    if (!text.empty()) characters_.append(text, n);
+    if (!text.empty()) append(v, text, n);
     return v;
 }
 
@@ -145,8 +137,7 @@ lv text_log::enter(dot first, std::uint64_t lamport, std::uint32_t n, lv parent,
     if (!extends) entries_.push_back(made(v, parent, k, characters_.size()));
     size_ += n;
     typing_ = k == kind::typed;
-    if (!(greatest_ < text_key{lamport, first.replica, first.seq})) ordered_ = false;
-    greatest_ = std::max(greatest_, text_key{lamport + n - 1, first.replica, first.seq + n - 1});
+    came(lamport, first, n);
     return v;
 }
 
@@ -196,7 +187,7 @@ void text_log::forget(lv first, std::uint32_t n) {
     const std::size_t behind = cut(first + n);
     for (std::size_t i = begin; i < behind; ++i) {
         entry& e = entries_[i];
-        if (what(e) == kind::typed) characters_.set_dead(e.characters, end(i) - e.first, true);
+        if (what(e) == kind::typed) set_dead_bits(e.first, end(i) - e.first, true);
         if (what(e) != kind::gone) forgotten_ += end(i) - e.first;
         set(e, kind::gone);
     }
@@ -213,18 +204,44 @@ void text_log::forget(lv first, std::uint32_t n) {
 
 // ---- characters ----
 
+void text_log::fill(std::string_view text) {
+    characters_.fill(text);
+    for (std::size_t i = 0; i < entries_.size(); ++i) {
+        const entry& e = entries_[i];
+        if (what(e) == kind::typed) mark_text(e.first, characters_.text(e.characters, end(i) - e.first));
+    }
+}
+
+// Of new characters, those that are not plain.
+void text_log::mark_text(lv first, std::string_view text) {
+    for (lv c = first;; ++c) {
+        const std::size_t plain = plain_prefix(text);
+        if (plain == text.size()) return;
+        c += static_cast<lv>(plain);
+        set_bit(marked_, c);
+        text.remove_prefix(plain + utf8_length(text[plain]));
+    }
+}
+
+void text_log::set_dead_bits(lv first, std::uint32_t n, bool dead) {
+    const std::uint32_t before = count_bits(dead_, first, n);
+    if (dead) {
+        make_words(dead_, first + n);
+        set_bits(dead_, first, n);
+        dead_characters_ += n - before;
+    } else {
+        clear_bits(dead_, first, n);
+        dead_characters_ -= before;
+    }
+}
+
 text_measure text_log::set_dead(lv first, std::uint32_t n, bool dead) {
     text_measure sum;
-    std::size_t i = recent_;
-    if (i >= entries_.size() || first < entries_[i].first || first >= end(i)) i = entry_of(first);
-    recent_ = i;
-    for (; n > 0; ++i) {
-        const entry& e = entries_[i];
+    for (std::size_t i = entry_of(first); n > 0; ++i) {
         const lv part = std::min(n, end(i) - first);
-        if (what(e) == kind::typed) {
-            const std::uint32_t c = e.characters + (first - e.first);
-            characters_.set_dead(c, part, dead);
-            sum += characters_.measure(c, part);
+        if (what(entries_[i]) == kind::typed) {
+            set_dead_bits(first, part, dead);
+            sum += measure(first, part);
         }
         first += part;
         n -= part;
@@ -242,17 +259,18 @@ void text_log::revive(lv first, std::uint32_t n, std::string_view text) {
         text.remove_prefix(part.size());
         set(e, kind::typed);
         e.characters = characters_.size();
-        characters_.append(part, count);
+        clear_bits(dead_, e.first, count); // the characters that they had remain dead
+        clear_bits(marked_, e.first, count);
+        append(e.first, part, count);
     }
 }
 
 text_log::liveness text_log::lives(const events& e, lv v) const {
     if (e.what != kind::typed) return {false, e.last - v + 1};
-    const std::uint32_t c = e.characters + (v - e.first);
-    return {!characters_.is_dead(c), characters_.alike(c, e.last - v + 1)};
+    return {!has_bit(dead_, v), alike_bits(dead_, v, e.last - v + 1)};
 }
 
-text_measure text_log::measure(lv first, std::uint32_t n) const {
+text_measure text_log::measure_marked(lv first, std::uint32_t n) const {
     text_measure sum;
     for (std::size_t i = entry_of(first); n > 0; ++i) {
         const entry& e = entries_[i];
@@ -269,6 +287,9 @@ text_measure text_log::measure(lv first, std::uint32_t n) const {
 void text_log::go_back(const mark& m) {
     characters_.truncate(m.characters);
     if (m.size < size_) {
+        dead_characters_ -= count_bits(dead_, m.size, size_ - m.size);
+        truncate_bits(dead_, m.size);
+        truncate_bits(marked_, m.size);
         if (m.size > 0) {
             const std::size_t i = entry_of(m.size - 1);
             if (what(entries_[i]) == kind::erased_backward)
@@ -294,7 +315,7 @@ void text_log::go_back(const mark& m) {
 std::size_t text_log::memory() const {
     std::size_t sum = stretches_.capacity() * sizeof(stretch) + writers_.capacity() * sizeof(writer) +
                       by_id_.capacity() * sizeof(std::uint32_t) + entries_.capacity() * sizeof(entry) +
-                      characters_.memory();
+                      characters_.memory() + (dead_.capacity() + marked_.capacity()) * sizeof(std::uint64_t);
     for (const auto& w : writers_) sum += w.stretches.capacity() * sizeof(std::uint32_t);
     return sum;
 }

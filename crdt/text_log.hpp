@@ -7,12 +7,15 @@
 //
 // Three tables, each of runs as long as they can be, that are nearly always only added to: which dots the lvs are,
 // what they did, and the characters that came with text. A character keeps its bytes until the log is made anew
-// (text_engine::compact), so that undoing a deletion copies nothing.
+// (text_engine::compact), so that undoing a deletion copies nothing. What died is a bit for each lv, and so is which
+// characters are not plain (ASCII and no end of a line): most of what is deleted is measured by that alone.
 //
 // Finding a dot or an lv takes O(log n) in the number of runs, the most recent ones O(1).
 
+#include "text_bits.hpp"
 #include "text_characters.hpp"
 #include "text_runs.hpp"
+#include "utf8.hpp"
 
 #include <joinery/dot.hpp>
 #include <joinery/text_fragment.hpp>
@@ -74,6 +77,8 @@ public:
     lv size() const { return size_; }
     bool has_room(std::uint64_t events) const { return events <= max_size - size_; }
     const text_characters& text() const { return characters_; }
+    /// How many of them nobody reads any more.
+    std::uint32_t dead_characters() const { return dead_characters_; }
 
     identity identify(lv v) const;
     text_key key(lv v) const {
@@ -149,20 +154,15 @@ public:
     lv insert(dot first, std::uint64_t lamport, std::uint32_t n, lv parent, std::string_view text);
     /// The same, live or tombstones: the text of all that live comes later, at once.
     lv insert(dot first, std::uint64_t lamport, std::uint32_t n, lv parent, bool live);
-    void fill(std::string_view text) { characters_.fill(text); }
+    void fill(std::string_view text);
     /// Characters that continue the last ones, which came with text. O(n).
     void extend(std::string_view text, std::uint32_t n) {
         if (!has_room(n)) too_many();
         tail_seq_ += n;
         tail_lamport_ += n;
         size_ += n;
-        if (text.size() == 1)
-            characters_.append(text.front());
-        else
-            characters_.append(text, n);
-        const text_key last{tail_lamport_ - 1, tail_replica_, tail_seq_ - 1};
-        if (!(greatest_ < last)) ordered_ = false;
-        greatest_ = std::max(greatest_, last);
+        append(size_ - n, text, n);
+        came(tail_lamport_ - n, {tail_replica_, tail_seq_ - n}, n);
     }
     /// These events, if they are the last ones.
     std::optional<events> last(const dot_range& r) const {
@@ -176,6 +176,13 @@ public:
     /// How many characters, this one and those before it, are of one entry.
     std::uint32_t reach_back(lv v) const { return v - entries_[entry_of(v)].first + 1; }
 
+    /// Live characters die. Returns what they measured.
+    text_measure bury_live(lv first, std::uint32_t n) {
+        make_words(dead_, first + n);
+        set_bits(dead_, first, n);
+        dead_characters_ += n;
+        return measure(first, n);
+    }
     /// Characters die, or come alive again with the text that they had. Returns what they measure.
     text_measure bury(lv first, std::uint32_t n) { return set_dead(first, n, true); }
     text_measure unbury(lv first, std::uint32_t n) { return set_dead(first, n, false); }
@@ -195,7 +202,11 @@ public:
     liveness lives(const events& e, lv v) const;
 
     /// Of characters that came with text.
-    text_measure measure(lv first, std::uint32_t n) const;
+    text_measure measure(lv first, std::uint32_t n) const {
+        const std::uint32_t marked = n == 1 ? has_bit(marked_, first) : count_bits(marked_, first, n);
+        if (marked == 0 || characters_.ascii()) return {n, n, 0, marked};
+        return measure_marked(first, n);
+    }
     /// Calls f(lv, std::uint32_t count, std::string_view) for their text.
     template <class F> void for_each_text(lv first, std::uint32_t n, F&& f) const {
         for_each(first, first + n - 1,
@@ -237,10 +248,12 @@ private:
     std::vector<std::uint32_t> by_id_; // writers
     std::vector<entry> entries_;
     text_characters characters_;
+    text_bits dead_;   // lvs of characters that came with text and died
+    text_bits marked_; // and of those that are not plain: not ASCII, or the end of a line
+    std::uint32_t dead_characters_ = 0;
     lv size_ = 0;
     std::uint32_t forgotten_ = 0;
     std::size_t first_erased_ = 0; // no entry before it is a deletion
-    std::size_t recent_ = 0;       // the entry in which characters died last
     bool ordered_ = true;
     bool typing_ = false;
     replica_id tail_replica_{}; // what would come next
@@ -268,9 +281,37 @@ private:
     std::size_t earlier_stretch(lv v) const;
     std::uint32_t writer_of(replica_id id);
     const writer* known(replica_id id) const;
-    bool number(dot first, std::uint64_t lamport, std::uint32_t n);
+    // True if the dots continue the last run of them.
+    bool number(dot first, std::uint64_t lamport, std::uint32_t n) {
+        if (!has_room(n)) too_many();
+        const bool same = continues(first, lamport);
+        if (!same) begin_stretch(first, lamport);
+        tail_seq_ += n;
+        tail_lamport_ += n;
+        return same;
+    }
+    void begin_stretch(dot first, std::uint64_t lamport);
+    // Characters have come.
+    void came(std::uint64_t lamport, dot first, std::uint32_t n) {
+        const text_key last{lamport + n - 1, first.replica, first.seq + n - 1};
+        if (lamport <= greatest_.lamport) { // seldom
+            if (!(greatest_ < text_key{lamport, first.replica, first.seq})) ordered_ = false;
+            if (last < greatest_) return;
+        }
+        greatest_ = last;
+    }
+    void append(lv first, std::string_view text, std::uint32_t n) {
+        const bool plain = text.size() == 1 ? text[0] != '\n' && static_cast<unsigned char>(text[0]) < 0x80
+                                            : plain_prefix(text) == text.size();
+        if (plain) return characters_.append_plain(text);
+        mark_text(first, text);
+        characters_.append(text, n);
+    }
+    void mark_text(lv first, std::string_view text);
+    text_measure measure_marked(lv first, std::uint32_t n) const;
     lv enter(dot first, std::uint64_t lamport, std::uint32_t n, lv parent, kind k);
     std::size_t cut(lv v);
+    void set_dead_bits(lv first, std::uint32_t n, bool dead);
     text_measure set_dead(lv first, std::uint32_t n, bool dead);
 };
 

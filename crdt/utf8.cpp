@@ -50,6 +50,17 @@ bool is_ascii(std::string_view text) {
     return all < 0x80;
 }
 
+std::size_t plain_prefix(std::string_view text) {
+    constexpr std::uint64_t ones = ~std::uint64_t{0} / 255, newlines = ones * '\n';
+    std::size_t i = 0;
+    for (; i + 8 <= text.size(); i += 8) {
+        const std::uint64_t v = eight_bytes(text.data() + i), apart = v ^ newlines; // a newline is 0 in there
+        if (((((apart - ones) & ~apart) | v) & high_bits) != 0) break;
+    }
+    while (i < text.size() && text[i] != '\n' && static_cast<unsigned char>(text[i]) < 0x80) ++i;
+    return i;
+}
+
 utf8_measure count_utf8(std::string_view valid) {
     utf8_measure m;
     for (std::size_t i = 0; i < valid.size();) {

@@ -27,6 +27,9 @@ utf8_measure count_utf8(std::string_view valid);
 /// True if all bytes are ASCII. O(size).
 bool is_ascii(std::string_view text);
 
+/// The number of bytes before the first that is not ASCII, or is the end of a line. O(answer).
+std::size_t plain_prefix(std::string_view text);
+
 /// The number of bytes of the code point that begins with this byte of valid text.
 constexpr std::size_t utf8_length(char lead) {
     auto b = static_cast<unsigned char>(lead);
