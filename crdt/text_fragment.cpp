@@ -18,40 +18,6 @@ text_deletion slice(const text_deletion& d, std::uint64_t offset, std::uint64_t 
     return {advanced(d.first, offset), target, n, d.lamport + offset, d.backward && n > 1};
 }
 
-bool extends(const text_deletion& d, const text_deletion& next) {
-    if (next.first != advanced(d.first, d.count) || next.lamport != d.lamport + d.count ||
-        next.target.replica != d.target.replica)
-        return false;
-    bool backward = d.count > 1 ? d.backward : next.count > 1 ? next.backward : next.target.seq < d.target.seq;
-    if (next.count > 1 && next.backward != backward) return false;
-    return backward ? next.target.seq + d.count == d.target.seq : next.target.seq == d.target.seq + d.count;
-}
-
-void extend(text_deletion& d, const text_deletion& next) {
-    d.backward = next.target.seq < d.target.seq;
-    d.count += next.count;
-}
-
-void append(text_deletion_list& to, const text_deletion& d) {
-    if (!to.empty() && extends(to.back(), d))
-        extend(to.back(), d);
-    else
-        to.push_back(d);
-}
-
-bool extends(const text_run& r, const text_run& next) {
-    return next.first == advanced(r.first, r.count) && next.lamport == r.lamport + r.count &&
-           next.parent == before(next.first) && next.deleted == r.deleted;
-}
-
-void append(text_fragment& to, const text_run& r, std::string_view utf8) {
-    if (!to.runs.empty() && extends(to.runs.back(), r))
-        to.runs.back().count += r.count;
-    else
-        to.runs.push_back(r);
-    to.text.append(utf8);
-}
-
 bool numbers_fit(dot first, std::uint64_t count, std::uint64_t lamport) {
     return first.seq >= 1 && count >= 1 && first.seq <= max_sequence && count - 1 <= max_sequence - first.seq &&
            lamport >= 1 && lamport <= max_lamport && count - 1 <= max_lamport - lamport;

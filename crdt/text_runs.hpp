@@ -45,13 +45,37 @@ std::string_view read_utf8(compact_input_archive& ar, std::uint64_t points);
 /// Its deletions `offset` to `offset + n - 1`.
 text_deletion slice(const text_deletion& d, std::uint64_t offset, std::uint64_t n);
 /// True if both can be one run.
-bool extends(const text_deletion& d, const text_deletion& next);
+inline bool extends(const text_deletion& d, const text_deletion& next) {
+    if (next.target.seq != d.target.seq + d.count && next.target.seq + d.count != d.target.seq) return false; // mostly
+    if (next.first != advanced(d.first, d.count) || next.lamport != d.lamport + d.count ||
+        next.target.replica != d.target.replica)
+        return false;
+    const bool backward = d.count > 1 ? d.backward : next.count > 1 ? next.backward : next.target.seq < d.target.seq;
+    if (next.count > 1 && next.backward != backward) return false;
+    return backward ? next.target.seq + d.count == d.target.seq : next.target.seq == d.target.seq + d.count;
+}
+inline bool extends(const text_run& r, const text_run& next) {
+    return next.deleted == r.deleted && next.parent == before(next.first) && next.first == advanced(r.first, r.count) &&
+           next.lamport == r.lamport + r.count;
+}
 /// Makes d the run of both. Requires: extends(d, next).
-void extend(text_deletion& d, const text_deletion& next);
+inline void extend(text_deletion& d, const text_deletion& next) {
+    d.backward = next.target.seq < d.target.seq;
+    d.count += next.count;
+}
 /// Adds a run behind all others, as part of the last if it extends that.
-void append(text_deletion_list& to, const text_deletion& d);
-
-bool extends(const text_run& r, const text_run& next);
-void append(text_fragment& to, const text_run& r, std::string_view utf8);
+inline void append(text_deletion_list& to, const text_deletion& d) {
+    if (!to.empty() && extends(to.back(), d))
+        extend(to.back(), d);
+    else
+        to.emplace_back(d.first, d.target, d.count, d.lamport, d.backward);
+}
+inline void append(text_fragment& to, const text_run& r, std::string_view utf8) {
+    if (!to.runs.empty() && extends(to.runs.back(), r))
+        to.runs.back().count += r.count;
+    else
+        to.runs.emplace_back(r.first, r.parent, r.count, r.lamport, r.deleted);
+    to.text.append(utf8);
+}
 
 } // namespace joinery::detail

@@ -7,7 +7,9 @@
 #include <cstddef>
 #include <initializer_list>
 #include <memory>
+#include <new>
 #include <type_traits>
+#include <utility>
 
 namespace joinery {
 
@@ -65,6 +67,10 @@ public:
             data_[size_++] = x;
         else
             insert(end(), x);
+    }
+    template <class... Args> T& emplace_back(Args&&... args) {
+        if (size_ == capacity_) reallocate(2 * capacity_);
+        return *::new (static_cast<void*>(data_ + size_++)) T{std::forward<Args>(args)...};
     }
     /// `x` may be an element.
     T* insert(T* at, const T& x) {
