@@ -78,18 +78,27 @@ detail::text_body& rga_text::body() {
     return *body_;
 }
 
+// What most edits are, in few instructions: it goes on from the last one.
 void rga_text::insert(transaction& tx, std::size_t pos, std::string_view utf8) {
     auto* edited = body_ ? body_->edited() : nullptr;
-    if (edited && utf8.size() == 1 && static_cast<unsigned char>(utf8[0]) < 0x80 && edited->follows_typing(pos)) {
-        const dot d = tx.next();
-        edited->type_on(tx, d, pos, utf8[0]);
-        return tx.entered(this, d);
-    }
+    if (!edited || utf8.size() != 1 || static_cast<unsigned char>(utf8[0]) >= 0x80 ||
+        !edited->follows_typing(tx.upcoming(), pos))
+        return insert_apart(tx, pos, utf8);
+    const dot d = tx.next();
+    edited->type_on(utf8[0]);
+    tx.entered(this, d);
+}
+
+void rga_text::insert_apart(transaction& tx, std::size_t pos, std::string_view utf8) {
     if (pos > size()) throw std::out_of_range("rga_text: position beyond the end");
-    const auto measure = detail::measure_utf8(utf8);
-    if (!measure) throw std::invalid_argument("rga_text: not valid UTF-8");
-    if (utf8.empty()) return;
-    const dot_range dots = tx.next(measure->points);
+    std::uint64_t points = 1;
+    if (utf8.size() != 1 || static_cast<unsigned char>(utf8[0]) >= 0x80) {
+        const auto measure = detail::measure_utf8(utf8);
+        if (!measure) throw std::invalid_argument("rga_text: not valid UTF-8");
+        if (utf8.empty()) return;
+        points = measure->points;
+    }
+    const dot_range dots = tx.next(points);
     body().engine().insert(tx, dots, pos, utf8);
     tx.entered(this, dots);
 }
@@ -104,12 +113,14 @@ void rga_text::insert_utf16(transaction& tx, std::size_t at, std::string_view ut
 
 void rga_text::erase(transaction& tx, std::size_t pos, std::size_t n) {
     auto* edited = body_ ? body_->edited() : nullptr;
-    if (edited && n == 1 && edited->follows_erasing(pos)) {
-        const dot d = tx.next();
-        edited->erase_on(tx, d, pos);
-        return tx.entered(this, d);
-    }
-    if (pos > size() || n > size() - pos) throw std::out_of_range("rga_text: range beyond the end");
+    if (!edited || n != 1 || !edited->follows_erasing(tx.upcoming(), pos)) return erase_apart(tx, pos, n);
+    edited->erase_on(pos);
+    tx.entered(this, tx.next());
+}
+
+void rga_text::erase_apart(transaction& tx, std::size_t pos, std::size_t n) {
+    const std::size_t size = this->size();
+    if (pos > size || n > size - pos) throw std::out_of_range("rga_text: range beyond the end");
     if (n == 0) return;
     const dot_range dots = tx.next(n);
     body_->engine().erase(tx, dots, pos);

@@ -28,11 +28,13 @@ inline bool has_bit(const text_bits& bits, std::uint32_t c) {
 }
 
 /// Makes words for the first `n` bits. Grows by an eighth: these sets are great, and beside others of their size.
-inline void make_words(text_bits& bits, std::uint32_t n) {
-    const std::size_t words = (std::size_t{n} + 63) / 64;
-    if (words <= bits.size()) return;
+[[gnu::noinline]] inline void grow_to(text_bits& bits, std::size_t words) {
     if (words > bits.capacity()) bits.reserve(words + words / 8 + 2);
     bits.resize(words);
+}
+inline void make_words(text_bits& bits, std::uint32_t n) {
+    const std::size_t words = (std::size_t{n} + 63) / 64;
+    if (words > bits.size()) grow_to(bits, words);
 }
 
 inline void set_bit(text_bits& bits, std::uint32_t c) {

@@ -59,17 +59,12 @@ std::unique_ptr<text_engine> text_body::unpack() const {
     return e;
 }
 
-text_engine& text_body::engine() {
-    if (engine_) {
-        engine_->flush();
-        return *engine_;
-    }
+void text_body::make_engine() {
     new_ = bytes_.empty() && !columns_;
     engine_ = unpack();
     engine_->belongs_to(this);
     columns_ = nullptr;
     std::vector<std::byte>().swap(bytes_);
-    return *engine_;
 }
 
 void text_body::pack_new() {

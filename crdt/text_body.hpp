@@ -44,7 +44,11 @@ public:
         read([&](const text_engine& e) { e.read(first, points, f); });
     }
     /// For changes.
-    text_engine& engine();
+    text_engine& engine() {
+        if (!engine_) make_engine();
+        engine_->flush();
+        return *engine_;
+    }
     /// For edits that may go on from the last one: null if there was none.
     text_engine* edited() { return engine_.get(); }
     /// True if it is packed: then nothing of it is dead, and all is one fragment.
@@ -68,6 +72,7 @@ private:
     bool new_ = false;
 
     std::unique_ptr<text_engine> unpack() const;
+    void make_engine();
 };
 
 } // namespace joinery::detail

@@ -16,28 +16,10 @@ std::uint64_t text_journal::new_history() {
     return ++histories;
 }
 
-void text_journal::died(lv first, std::uint32_t n, bool backward) {
-    constexpr std::size_t most = 4096;
-    total_ += n;
-    if (!runs_.empty()) {
-        run& last = runs_.back();
-        const bool one = n == 1;
-        if ((one || !backward) && last.first + last.count == first && (!last.backward || last.count == 1)) {
-            last.backward = false;
-            last.count += n;
-            return;
-        }
-        if ((one || backward) && first + n == last.first && (last.backward || last.count == 1)) {
-            last = {first, last.count + n, true};
-            return;
-        }
-    }
-    if (runs_.size() == most) {
-        const auto half = runs_.begin() + most / 2;
-        for (auto r = runs_.begin(); r != half; ++r) forgotten_ += r->count;
-        runs_.erase(runs_.begin(), half);
-    }
-    runs_.push_back({first, n, backward && n > 1});
+void text_journal::forget_half() {
+    const auto half = runs_.begin() + most / 2;
+    for (auto r = runs_.begin(); r != half; ++r) forgotten_ += r->count;
+    runs_.erase(runs_.begin(), half);
 }
 
 std::vector<std::pair<lv, std::uint32_t>> text_journal::since(std::uint64_t deaths) const {

@@ -5,6 +5,7 @@
 // a byte; else the bytes and the wide characters before every 64th are counted. What ends a line is a bit.
 
 #include "text_bits.hpp"
+#include "utf8.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -64,6 +65,29 @@ public:
         const std::size_t begin = byte(first);
         return std::string_view(utf8_).substr(begin, byte(first + n) - begin);
     }
+    /// Reads text from front to back: what is near the last costs little.
+    class reader {
+    public:
+        explicit reader(const text_characters& all) : all_(all) {}
+        std::string_view text(std::uint32_t first, std::uint32_t n) {
+            const std::string_view utf8 = all_.utf8_;
+            if (all_.ascii_) return {utf8.data() + first, n};
+            if (first - next_ <= near)
+                byte_ += utf8_prefix(utf8.substr(byte_), first - next_);
+            else
+                byte_ = all_.byte(first);
+            const std::size_t begin = byte_, size = utf8_prefix(utf8.substr(begin), n);
+            next_ = first + n;
+            byte_ += size;
+            return utf8.substr(begin, size);
+        }
+
+    private:
+        static constexpr std::uint32_t near = 32;
+        const text_characters& all_;
+        std::uint32_t next_ = 0;
+        std::size_t byte_ = 0; // where it begins
+    };
     text_measure measure(std::uint32_t first, std::uint32_t n) const;
 
     std::size_t memory() const {

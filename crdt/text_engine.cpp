@@ -61,7 +61,6 @@ text_engine::open_edit& text_engine::open(transaction& tx) {
         text_engine& text = *std::exchange(edit.engine, nullptr);
         text.open_ = nullptr;
         text.flush();
-        text.going_on_.what = edits::none;
         text.tree_.settle();
         if (text.body_) text.body_->pack_new();
     });
@@ -70,8 +69,7 @@ text_engine::open_edit& text_engine::open(transaction& tx) {
 
 void text_engine::roll_back(open_edit& edit) {
     open_ = nullptr;
-    flush();
-    going_on_.what = edits::none;
+    going_on_ = {};
     tree_.make_findable();
     const lv before = edit.before.size;
     if (before < log_.size())
@@ -96,72 +94,88 @@ void text_engine::roll_back(open_edit& edit) {
     tree_.settle();
 }
 
+void text_engine::begin_going_on(const dot_range& dots, std::uint64_t pos) {
+    going_on& g = going_on_;
+    g.count = static_cast<std::uint32_t>(dots.size());
+    g.pos = pos;
+    g.seq = dots.first;
+    g.replica = dots.replica;
+}
+
 void text_engine::insert(transaction& tx, const dot_range& dots, std::uint64_t pos, std::string_view utf8) {
     flush();
     if (!open_) open(tx);
-    const auto n = static_cast<std::uint32_t>(std::min<std::uint64_t>(dots.size(), UINT32_MAX));
-    insert_now({dots.replica, dots.first}, n, static_cast<std::uint32_t>(pos), utf8);
-    going_on_ = {edits::typing, 0, 0, 0, pos + n, dots.last + 1, {}};
+    if (!log_.has_room(dots.size())) text_log::too_many();
+    const auto n = static_cast<std::uint32_t>(dots.size());
+    constexpr std::uint32_t most = sizeof going_on_.text;
+    if (utf8.size() > n || n > most)
+        return insert_now({dots.replica, dots.first}, n, static_cast<std::uint32_t>(pos), utf8);
+    begin_going_on(dots, pos);
+    going_on_.typing = std::min(most, text_log::max_size - log_.size());
+    utf8.copy(going_on_.text, n);
 }
 
 void text_engine::insert_now(dot first, std::uint32_t n, std::uint32_t pos, std::string_view utf8) {
-    const auto measure_last = [&] { return log_.text().measure(log_.text().size() - n, n); };
     const lv v = log_.size();
     const std::uint64_t lamport = max_lamport_ + 1;
     max_lamport_ += n;
-    if (log_.typing() && log_.continues(first, lamport)) {
-        const auto before = tree_.follows(pos);
-        if (before == v) {
-            log_.extend(utf8, n);
-            return tree_.extend(n, measure_last(), log_);
-        }
+    if (log_.typing() && log_.continues(first, lamport) && tree_.follows(pos) == v) {
+        log_.extend(utf8, n);
+        return tree_.extend(n, log_.measure(v, n), log_);
     }
+    std::uint32_t before = 0;
     lv parent = text_log::none;
     if (pos > 0) {
-        const auto before = tree_.seek(pos - 1);
-        parent = tree_.at(before).first + before.offset;
+        before = tree_.seek(pos - 1);
+        parent = tree_.sought().first + before;
     }
-    log_.insert(first, lamport, n, parent, utf8);
-    tree_.insert(pos, v, n, measure_last(), log_);
+    const text_measure m = log_.type(first, lamport, n, parent, utf8);
+    pos > 0 ? tree_.insert_behind(before, v, n, m, log_) : tree_.insert_first(v, n, m, log_);
 }
 
 void text_engine::erase(transaction& tx, const dot_range& dots, std::uint64_t pos) {
     flush();
     if (!open_) open(tx);
+    if (!log_.has_room(dots.size())) text_log::too_many();
+    std::uint32_t offset = tree_.seek(static_cast<std::uint32_t>(pos));
+    std::uint32_t here = tree_.sought().count() - offset;
+    if (dots.size() == 1) {
+        begin_going_on(dots, pos);
+        going_on_.erasing = text_log::max_size - log_.size();
+        going_on_.ahead = here;
+        going_on_.lowest = pos - offset;
+        return;
+    }
     dot first{dots.replica, dots.first};
-    going_on_.what = edits::none;
-    for (auto n = dots.size(); n > 0;) {
-        const auto p = tree_.seek(static_cast<std::uint32_t>(pos));
-        const text_tree::span s = tree_.at(p);
-        const lv target = s.first + p.offset;
-        const auto part = static_cast<std::uint32_t>(std::min<std::uint64_t>(n, s.count() - p.offset));
-        log_.erase(first, max_lamport_ + 1, part, target);
-        tree_.erase_sought(p, part, log_.bury_live(target, part), log_);
-        journal_.died(target, part);
-        max_lamport_ += part;
+    for (auto n = static_cast<std::uint32_t>(dots.size());;) {
+        const std::uint32_t part = std::min(n, here);
+        erase_now(first, offset, part, false);
+        if ((n -= part) == 0) return;
         first.seq += part;
-        n -= part;
-        if (dots.size() == 1)
-            going_on_ = {edits::erased, 0, p.offset, s.count() - p.offset - 1, pos, dots.last + 1, {}};
+        offset = tree_.seek(static_cast<std::uint32_t>(pos));
+        here = tree_.sought().count() - offset;
     }
 }
 
-void text_engine::do_what_goes_on() {
-    going_on& g = going_on_;
-    const dot first{log_.last_writer(), g.seq - g.count};
-    const std::uint32_t n = std::exchange(g.count, 0);
-    if (g.what == edits::typing) return insert_now(first, n, static_cast<std::uint32_t>(g.pos) - n, {g.text, n});
-    const auto p = tree_.seek(static_cast<std::uint32_t>(g.pos));
-    const lv target = tree_.at(p).first + p.offset;
-    const bool backward = g.what == edits::erasing_backward;
+// Of one span, after seek() has found the first.
+void text_engine::erase_now(dot first, std::uint32_t offset, std::uint32_t n, bool backward) {
+    const lv target = tree_.sought().first + offset;
     log_.erase(first, max_lamport_ + 1, n, backward ? target + n - 1 : target, backward);
-    tree_.erase_sought(p, n, log_.bury_live(target, n), log_);
+    tree_.erase_sought(offset, n, log_.bury_live(target, n), log_);
     journal_.died(target, n, backward);
     max_lamport_ += n;
 }
 
+void text_engine::do_what_goes_on() {
+    going_on& g = going_on_;
+    const std::uint32_t n = std::exchange(g.count, 0);
+    const auto pos = static_cast<std::uint32_t>(g.pos);
+    if (std::exchange(g.typing, 0) > 0) return insert_now({g.replica, g.seq}, n, pos, {g.text, n});
+    g.erasing = 0;
+    erase_now({g.replica, g.seq}, tree_.offset_sought(pos), n, g.ahead == 0);
+}
+
 void text_engine::clear(transaction& tx, kills& out) {
-    going_on_.what = edits::none;
     if (tree_.size().points == 0 && !waiting()) return;
     open_edit& edit = open(tx);
     tree_.for_each([&](const text_tree::span& s) {
@@ -228,12 +242,10 @@ std::optional<text_deletion> text_engine::next_deletion(dot_range within) const 
     return found;
 }
 
-// The parent of the first of these: it may have been forgotten.
-dot text_engine::parent(const text_log::events& e) const {
-    if (e.to == text_log::none) return {};
-    if (e.to != text_log::not_kept && (log_.forgotten() == 0 || log_.at(e.to, e.to).what != text_log::kind::gone))
-        return log_.identify(e.to).id;
-    const lv parent = tree_.parent(tree_.find(e.first), log_);
+// The parent that a character came with may have been forgotten.
+dot text_engine::parent_now(lv first, lv parent) const {
+    if (parent == text_log::not_kept || log_.at(parent, parent).what == text_log::kind::gone)
+        parent = tree_.parent(tree_.find(first), log_);
     return parent == text_log::none ? dot{} : log_.identify(parent).id;
 }
 
@@ -278,6 +290,7 @@ text_engine::late_arrivals& text_engine::late() {
 
 void text_engine::extract(const causal_context& wanted, text_fragment& out) const {
     if (!out.empty()) out = {};
+    text_characters::reader characters(log_.text());
     const auto take = [&](const text_log::events& e) {
         if (e.erased()) return log_.for_each_deletion(e, [&](const text_deletion& d) { append(out.deletions, d); });
         if (!e.inserted()) return;
@@ -286,7 +299,7 @@ void text_engine::extract(const causal_context& wanted, text_fragment& out) cons
             const std::uint32_t offset = v - e.first;
             const dot first = advanced(e.dots, offset);
             append(out, {first, offset > 0 ? before(first) : parent(e), n, e.lamport + offset, !live},
-                   live ? log_.text().text(e.characters + offset, n) : std::string_view());
+                   live ? characters.text(e.characters + offset, n) : std::string_view());
             v += n;
         }
     };
@@ -309,7 +322,11 @@ void text_engine::extract(const causal_context& wanted, text_fragment& out) cons
             const std::uint64_t first = known ? known->seq : UINT64_MAX;
             if (first < std::min(waits, deletes)) {
                 const std::uint64_t n = std::min<std::uint64_t>(known->count, std::min(waits, deletes) - first);
-                log_.for_each(known->first, known->first + static_cast<lv>(n) - 1, take);
+                const lv last = known->first + static_cast<lv>(n) - 1;
+                const auto [inserted, erased] = log_.entries(known->first, last);
+                if (inserted > out.runs.size()) out.runs.reserve(out.runs.size() + inserted);
+                if (erased > out.deletions.size()) out.deletions.reserve(out.deletions.size() + erased);
+                log_.for_each(known->first, last, take);
                 rest.first = first + n;
             } else if (apart && deletes <= waits) {
                 append(out.deletions, *apart);

@@ -79,33 +79,27 @@ public:
     std::optional<std::uint32_t> position(const text_anchor& a) const;
 
     /// What is typed, or erased, one after the other is only counted, and done in one go before anything else is:
-    /// before any other member is called, flush() must be. A character at `pos` goes on from the last edit, so `pos` is
-    /// right:
-    bool follows_typing(std::uint64_t pos) const { return going_on_.what == edits::typing && pos == going_on_.pos; }
-    bool follows_erasing(std::uint64_t pos) const {
+    /// before any other member is called, flush() must be. A character at `pos` goes on from the last edit if its dot
+    /// does, too; then `pos` is right, and there is room for it:
+    bool follows_typing(std::uint64_t seq, std::uint64_t pos) const {
         const going_on& g = going_on_;
-        if (g.what < edits::erased) return false;
-        return (pos + 1 == g.pos && g.before > 0 && g.what != edits::erasing_forward) ||
-               (pos == g.pos && g.behind > 0 && g.what != edits::erasing_backward);
+        return pos == g.pos + g.count && g.count < g.typing && seq == g.seq + g.count;
     }
-    /// Does that. `dots` are the transaction's.
-    void type_on(transaction& tx, dot d, std::uint64_t pos, char ascii) {
-        going_on& g = going_on_;
-        if (d.seq != g.seq || g.count == sizeof g.text || !log_.has_room(g.count + 1u))
-            return insert(tx, dot_range(d), pos, {&ascii, 1});
-        g.text[g.count++] = ascii;
-        ++g.pos;
-        ++g.seq;
+    bool follows_erasing(std::uint64_t seq, std::uint64_t pos) const {
+        const going_on& g = going_on_;
+        if (g.count >= g.erasing || seq != g.seq + g.count) return false;
+        return pos == g.pos ? g.count < g.ahead : pos + 1 == g.pos && pos >= g.lowest;
     }
-    void erase_on(transaction& tx, dot d, std::uint64_t pos) {
+    /// Does that.
+    void type_on(char ascii) { going_on_.text[going_on_.count++] = ascii; }
+    void erase_on(std::uint64_t pos) {
         going_on& g = going_on_;
-        if (d.seq != g.seq || g.count == UINT8_MAX || !log_.has_room(g.count + 1u)) return erase(tx, dot_range(d), pos);
-        const bool backward = pos != g.pos;
-        g.what = backward ? edits::erasing_backward : edits::erasing_forward;
-        --(backward ? g.before : g.behind);
+        if (pos == g.pos)
+            g.lowest = pos;
+        else
+            g.ahead = 0;
         g.pos = pos;
         ++g.count;
-        ++g.seq;
     }
     void flush() {
         if (going_on_.count > 0) do_what_goes_on();
@@ -157,14 +151,17 @@ private:
         std::uint32_t count() const { return static_cast<std::uint32_t>(dots.size()); }
     };
 
-    enum class edits : std::uint8_t { none, typing, erased, erasing_backward, erasing_forward };
+    // Edits of single characters that are still to be done: those of a row are all typed, or erased in one direction
+    // from within one span.
     struct going_on {
-        edits what = edits::none;
-        std::uint8_t count = 0;   // of edits that are still to be done
-        std::uint32_t before = 0; // of one erased: how many characters of its run there are
-        std::uint32_t behind = 0;
-        std::uint64_t pos = 0; // where the next one is
-        std::uint64_t seq = 0; // of the next one
+        std::uint32_t count = 0;
+        std::uint32_t typing = 0;  // if they are typed: how many there may be
+        std::uint32_t erasing = 0; // if they are erased
+        std::uint32_t ahead = 0;   // how many may be erased forward
+        std::uint64_t lowest = 0;  // how far they may be erased backward
+        std::uint64_t pos = 0;     // of the first that is typed, or of the foremost that is erased
+        std::uint64_t seq = 0;     // of the first
+        replica_id replica{};
         char text[64];
     };
 
@@ -182,6 +179,8 @@ private:
     open_edit& open(transaction& tx);
     void roll_back(open_edit& edit);
     void do_what_goes_on();
+    void begin_going_on(const dot_range& dots, std::uint64_t pos);
+    void erase_now(dot first, std::uint32_t offset, std::uint32_t n, bool backward);
     void insert_now(dot first, std::uint32_t n, std::uint32_t pos, std::string_view utf8);
 
     dot_range dots_of(const text_tree::span& s) const {
@@ -202,7 +201,12 @@ private:
         log_.for_each_erased([&](const text_log::events& e) { log_.for_each_deletion(e, f); });
         if (late_) late_->deletions.for_each(f);
     }
-    dot parent(const text_log::events& e) const;
+    // The parent of the first of these.
+    dot parent(const text_log::events& e) const {
+        if (e.to == text_log::none) return {};
+        return log_.forgotten() == 0 && e.to != text_log::not_kept ? log_.identify(e.to).id : parent_now(e.first, e.to);
+    }
+    dot parent_now(lv first, lv parent) const;
 
     late_arrivals& late();
     bool waiting() const { return late_ && !late_->text.empty(); }

@@ -37,7 +37,24 @@ public:
     }
 
     /// One after the other, from the last to the first if `backward`.
-    void died(lv first, std::uint32_t n, bool backward = false);
+    void died(lv first, std::uint32_t n, bool backward = false) {
+        total_ += n;
+        if (!runs_.empty()) {
+            run& last = runs_.back();
+            const bool one = n == 1, was_one = last.count == 1;
+            if (last.first + last.count == first && (one || !backward) && (was_one || !last.backward)) {
+                last.backward = false;
+                last.count += n;
+                return;
+            }
+            if (first + n == last.first && (one || backward) && (was_one || last.backward)) {
+                last = {first, last.count + n, true};
+                return;
+            }
+            if (runs_.size() == most) forget_half();
+        }
+        runs_.push_back({first, n, backward && n > 1});
+    }
     /// How many died in all.
     std::uint64_t total() const { return total_; }
     bool reaches(std::uint64_t deaths) const { return deaths >= forgotten_ && deaths <= total_; }
@@ -47,6 +64,7 @@ public:
     std::size_t memory() const { return runs_.capacity() * sizeof(run); }
 
 private:
+    static constexpr std::size_t most = 4096;
     struct run {
         lv first;
         std::uint32_t count;
@@ -56,6 +74,8 @@ private:
     std::uint64_t total_ = 0;
     std::uint64_t forgotten_ = 0;
     std::vector<run> runs_;
+
+    void forget_half();
 };
 
 } // namespace joinery::detail

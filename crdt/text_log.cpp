@@ -16,13 +16,6 @@ std::size_t text_log::earlier_stretch(lv v) const {
     return static_cast<std::size_t>(behind - stretches_.begin()) - 1;
 }
 
-text_log::identity text_log::identify(lv v) const {
-    const std::size_t i = stretch_of(v);
-    const stretch& s = stretches_[i];
-    const lv offset = v - s.first;
-    return {{writers_[s.writer].id, s.seq + offset}, s.lamport + offset, stretch_end(i) - 1};
-}
-
 const text_log::writer* text_log::known(replica_id id) const {
     const auto at = std::lower_bound(by_id_.begin(), by_id_.end(), id,
                                      [&](std::uint32_t w, replica_id x) { return writers_[w].id < x; });
@@ -83,26 +76,6 @@ std::size_t text_log::entry_of(lv v) const {
     return static_cast<std::size_t>(at - entries_.data());
 }
 
-text_log::events text_log::at(std::size_t i, lv v, lv last) const {
-    const entry& e = entries_[i];
-    const lv all = end(i) - 1;
-    const lv offset = v - e.first;
-    events out{what(e), v, std::min(all, last), e.to, e.characters + offset, {}, 0};
-    switch (out.what) {
-    case kind::typed:
-    case kind::buried:
-        if (offset > 0) out.to = v - 1;
-        break;
-    case kind::erased_forward: out.to += offset; break;
-    case kind::erased_backward: out.to += all - v; break;
-    case kind::gone: break;
-    }
-    const identity id = identify(v);
-    out.dots = id.id;
-    out.lamport = id.lamport;
-    return out;
-}
-
 void text_log::too_many() { throw std::length_error("rga_text: too many characters and deletions"); }
 
 void text_log::begin_stretch(dot first, std::uint64_t lamport) {
@@ -118,47 +91,10 @@ void text_log::begin_stretch(dot first, std::uint64_t lamport) {
     tail_lamport_ = lamport;
 }
 
-lv text_log::insert(dot first, std::uint64_t lamport, std::uint32_t n, lv parent, std::string_view text) {
-    const lv v = enter(first, lamport, n, parent, text.empty() ? kind::buried : kind::typed);
-    if (!text.empty()) append(v, text, n);
-    return v;
-}
-
 lv text_log::insert(dot first, std::uint64_t lamport, std::uint32_t n, lv parent, bool live) {
     const lv v = enter(first, lamport, n, parent, live ? kind::typed : kind::buried);
     if (live) characters_.expect(n);
     return v;
-}
-
-lv text_log::enter(dot first, std::uint64_t lamport, std::uint32_t n, lv parent, kind k) {
-    const lv v = size_;
-    const bool same = number(first, lamport, n);
-    const bool extends = same && parent == v - 1 && what(entries_.back()) == k && (typing_ || k == kind::buried);
-    if (!extends) entries_.push_back(made(v, parent, k, characters_.size()));
-    size_ += n;
-    typing_ = k == kind::typed;
-    came(lamport, first, n);
-    return v;
-}
-
-void text_log::erase(dot first, std::uint64_t lamport, std::uint32_t n, lv target, bool backward) {
-    typing_ = false;
-    const lv v = size_;
-    const bool same = number(first, lamport, n);
-    size_ += n;
-    if (same && !entries_.empty() && erased(entries_.back())) {
-        entry& e = entries_.back();
-        const lv count = v - e.first;
-        const bool on = count == 1 || what(e) == kind::erased_forward;
-        const bool back = count == 1 || what(e) == kind::erased_backward;
-        if (on && (n == 1 || !backward) && e.to + count == target) return set(e, kind::erased_forward);
-        if (back && (n == 1 || backward) && target + 1 == e.to) {
-            e.to = (target - (n - 1)) & max_lv;
-            return set(e, kind::erased_backward);
-        }
-    }
-    entries_.push_back(backward ? made(v, target - (n - 1), kind::erased_backward, 0)
-                                : made(v, target, kind::erased_forward, 0));
 }
 
 // Makes an entry begin at `v`.
@@ -263,11 +199,6 @@ void text_log::revive(lv first, std::uint32_t n, std::string_view text) {
         clear_bits(marked_, e.first, count);
         append(e.first, part, count);
     }
-}
-
-text_log::liveness text_log::lives(const events& e, lv v) const {
-    if (e.what != kind::typed) return {false, e.last - v + 1};
-    return {!has_bit(dead_, v), alike_bits(dead_, v, e.last - v + 1)};
 }
 
 text_measure text_log::measure_marked(lv first, std::uint32_t n) const {

@@ -21,6 +21,7 @@
 #include <joinery/text_fragment.hpp>
 
 #include <algorithm>
+#include <bit>
 #include <compare>
 #include <cstddef>
 #include <cstdint>
@@ -75,12 +76,16 @@ public:
     };
 
     lv size() const { return size_; }
+    [[noreturn]] static void too_many();
     bool has_room(std::uint64_t events) const { return events <= max_size - size_; }
     const text_characters& text() const { return characters_; }
     /// How many of them nobody reads any more.
     std::uint32_t dead_characters() const { return dead_characters_; }
 
-    identity identify(lv v) const;
+    identity identify(lv v) const {
+        const stretch_view in = view(stretch_of(v));
+        return {{in.writer, in.seq + (v - in.first)}, in.lamport + (v - in.first), in.end - 1};
+    }
     text_key key(lv v) const {
         const identity i = identify(v);
         return {i.lamport, i.id.replica, i.id.seq};
@@ -110,12 +115,22 @@ public:
     /// before.
     template <class F> std::size_t for_each(std::size_t near, lv first, lv last, F&& f) const {
         while (end(near) <= first) ++near;
-        for (std::uint64_t v = first; v <= last; ++near) {
-            const events e = at(near, static_cast<lv>(v), last);
-            f(e);
-            v = std::uint64_t{e.last} + 1;
+        const entry* e = &entries_[near];
+        const entry* const behind = entries_.data() + entries_.size();
+        for (stretch_view in = view(stretch_of(first)); first <= last; ++e) {
+            if (in.end <= first) in = view(in.index + 1);
+            const events did = at(*e, e + 1 < behind ? e[1].first : size_, first, last, in);
+            f(did);
+            first = did.last + 1;
         }
-        return near - 1;
+        return static_cast<std::size_t>(e - entries_.data()) - 1;
+    }
+    /// How many entries tell what the lvs `first` to `last` did: of insertions, and of deletions.
+    std::pair<std::size_t, std::size_t> entries(lv first, lv last) const {
+        std::pair<std::size_t, std::size_t> n;
+        for (std::size_t i = entry_of(first); i < entries_.size() && entries_[i].first <= last; ++i)
+            ++(erased(entries_[i]) ? n.second : n.first);
+        return n;
     }
     /// An entry not behind the one of what is inserted next.
     std::size_t entry_of_next() const { return entries_.empty() ? 0 : entries_.size() - 1; }
@@ -133,11 +148,13 @@ public:
         const bool backward = e.what == kind::erased_backward;
         for (std::uint32_t done = 0; done < e.count();) {
             const lv target = backward ? e.to - done : e.to + done;
-            const identity t = identify(target);
-            std::uint32_t n = e.count() - done;
-            n = backward ? std::min(n, target - stretches_[stretch_of(target)].first + 1)
-                         : std::min(n, t.last - target + 1);
-            f(text_deletion{advanced(e.dots, done), t.id, n, e.lamport + done, backward && n > 1});
+            const stretch_view in = view(stretch_of(target));
+            const std::uint32_t n = std::min(e.count() - done, backward ? target - in.first + 1 : in.end - target);
+            f(text_deletion{advanced(e.dots, done),
+                            {in.writer, in.seq + (target - in.first)},
+                            n,
+                            e.lamport + done,
+                            backward && n > 1});
             done += n;
         }
     }
@@ -151,7 +168,16 @@ public:
     replica_id last_writer() const { return tail_replica_; }
     /// Characters, each the child of the one before. `text` is empty if they are tombstones. Throws std::length_error
     /// if there are too many.
-    lv insert(dot first, std::uint64_t lamport, std::uint32_t n, lv parent, std::string_view text);
+    lv insert(dot first, std::uint64_t lamport, std::uint32_t n, lv parent, std::string_view text) {
+        const lv v = enter(first, lamport, n, parent, text.empty() ? kind::buried : kind::typed);
+        if (!text.empty()) append(v, text, n);
+        return v;
+    }
+    /// The same, with text. Returns what it measures.
+    text_measure type(dot first, std::uint64_t lamport, std::uint32_t n, lv parent, std::string_view text) {
+        const lv v = enter(first, lamport, n, parent, kind::typed);
+        return append(v, text, n) ? text_measure{n, n, 0, 0} : measure(v, n);
+    }
     /// The same, live or tombstones: the text of all that live comes later, at once.
     lv insert(dot first, std::uint64_t lamport, std::uint32_t n, lv parent, bool live);
     void fill(std::string_view text);
@@ -172,15 +198,30 @@ public:
         return at(entries_.size() - 1, size_ - static_cast<lv>(r.size()), size_ - 1);
     }
     /// Deletions of the characters from `target` on, forward or backward.
-    void erase(dot first, std::uint64_t lamport, std::uint32_t n, lv target, bool backward = false);
+    void erase(dot first, std::uint64_t lamport, std::uint32_t n, lv target, bool backward = false) {
+        typing_ = false;
+        const lv v = size_;
+        const bool same = number(first, lamport, n);
+        size_ += n;
+        if (same && erased(entries_.back()) && extend_erased(entries_.back(), v, n, target, backward)) return;
+        entries_.push_back(backward ? made(v, target - (n - 1), kind::erased_backward, 0)
+                                    : made(v, target, kind::erased_forward, 0));
+    }
     /// How many characters, this one and those before it, are of one entry.
     std::uint32_t reach_back(lv v) const { return v - entries_[entry_of(v)].first + 1; }
 
     /// Live characters die. Returns what they measured.
     text_measure bury_live(lv first, std::uint32_t n) {
         make_words(dead_, first + n);
-        set_bits(dead_, first, n);
         dead_characters_ += n;
+        const std::size_t word = first / 64;
+        if (first % 64 + n <= 64) { // as nearly always
+            const std::uint64_t mask = ~std::uint64_t{0} >> (64 - n) << (first % 64);
+            dead_[word] |= mask;
+            if (word >= marked_.size() || (marked_[word] & mask) == 0) return {n, n, 0, 0};
+        } else {
+            set_bits(dead_, first, n);
+        }
         return measure(first, n);
     }
     /// Characters die, or come alive again with the text that they had. Returns what they measure.
@@ -199,7 +240,15 @@ public:
         bool live;
         std::uint32_t count;
     };
-    liveness lives(const events& e, lv v) const;
+    liveness lives(const events& e, lv v) const {
+        const std::uint32_t n = e.last - v + 1;
+        if (e.what != kind::typed) return {false, n};
+        const std::uint64_t word = v / 64 < dead_.size() ? dead_[v / 64] >> (v % 64) : 0;
+        const bool live = (word & 1) == 0;
+        const auto alike = static_cast<std::uint32_t>(std::countr_zero(live ? word : ~word));
+        const std::uint32_t here = 64 - v % 64;
+        return {live, alike < here || n <= here ? std::min(alike, n) : alike_bits(dead_, v, n)};
+    }
 
     /// Of characters that came with text.
     text_measure measure(lv first, std::uint32_t n) const {
@@ -269,12 +318,43 @@ private:
     static entry made(lv first, lv to, kind k, std::uint32_t characters) {
         return {first, to & max_lv, static_cast<std::uint32_t>(k) & 7u, characters};
     }
-    [[noreturn]] static void too_many();
-
     lv end(std::size_t entry) const { return entry + 1 < entries_.size() ? entries_[entry + 1].first : size_; }
     lv stretch_end(std::size_t s) const { return s + 1 < stretches_.size() ? stretches_[s + 1].first : size_; }
     std::size_t entry_of(lv v) const;
-    events at(std::size_t entry, lv v, lv last) const;
+    struct stretch_view {
+        std::size_t index;
+        lv first;
+        lv end;
+        replica_id writer;
+        std::uint64_t seq;
+        std::uint64_t lamport;
+    };
+    stretch_view view(std::size_t i) const {
+        const stretch& s = stretches_[i];
+        return {i, s.first, stretch_end(i), writers_[s.writer].id, s.seq, s.lamport};
+    }
+    events at(std::size_t i, lv v, lv last) const { return at(entries_[i], end(i), v, last, view(stretch_of(v))); }
+    // What v did, and those behind it until `last`, of an entry that ends before `end`.
+    static events at(const entry& e, lv end, lv v, lv last, const stretch_view& in) {
+        const lv offset = v - e.first, of_stretch = v - in.first;
+        events out{what(e),
+                   v,
+                   std::min(end - 1, last),
+                   e.to,
+                   e.characters + offset,
+                   {in.writer, in.seq + of_stretch},
+                   in.lamport + of_stretch};
+        switch (out.what) {
+        case kind::typed:
+        case kind::buried:
+            if (offset > 0) out.to = v - 1;
+            break;
+        case kind::erased_forward: out.to += offset; break;
+        case kind::erased_backward: out.to += end - 1 - v; break;
+        case kind::gone: break;
+        }
+        return out;
+    }
     std::size_t stretch_of(lv v) const {
         return v >= stretches_.back().first ? stretches_.size() - 1 : earlier_stretch(v);
     }
@@ -300,16 +380,44 @@ private:
         }
         greatest_ = last;
     }
-    void append(lv first, std::string_view text, std::uint32_t n) {
+    // True if they are plain.
+    bool append(lv first, std::string_view text, std::uint32_t n) {
         const bool plain = text.size() == 1 ? text[0] != '\n' && static_cast<unsigned char>(text[0]) < 0x80
                                             : plain_prefix(text) == text.size();
-        if (plain) return characters_.append_plain(text);
-        mark_text(first, text);
-        characters_.append(text, n);
+        if (plain) {
+            characters_.append_plain(text);
+        } else {
+            mark_text(first, text);
+            characters_.append(text, n);
+        }
+        return plain;
+    }
+    // True if the entry, which ends before v, can tell of these deletions, too: then it does.
+    static bool extend_erased(entry& e, lv v, std::uint32_t n, lv target, bool backward) {
+        const lv count = v - e.first;
+        if ((n == 1 || !backward) && e.to + count == target && (count == 1 || what(e) == kind::erased_forward)) {
+            set(e, kind::erased_forward);
+            return true;
+        }
+        if ((n == 1 || backward) && target + 1 == e.to && (count == 1 || what(e) == kind::erased_backward)) {
+            e.to = (target - (n - 1)) & max_lv;
+            set(e, kind::erased_backward);
+            return true;
+        }
+        return false;
     }
     void mark_text(lv first, std::string_view text);
     text_measure measure_marked(lv first, std::uint32_t n) const;
-    lv enter(dot first, std::uint64_t lamport, std::uint32_t n, lv parent, kind k);
+    lv enter(dot first, std::uint64_t lamport, std::uint32_t n, lv parent, kind k) {
+        const lv v = size_;
+        const bool same = number(first, lamport, n);
+        const bool extends = same && parent == v - 1 && what(entries_.back()) == k && (typing_ || k == kind::buried);
+        if (!extends) entries_.push_back(made(v, parent, k, characters_.size()));
+        size_ += n;
+        typing_ = k == kind::typed;
+        came(lamport, first, n);
+        return v;
+    }
     std::size_t cut(lv v);
     void set_dead_bits(lv first, std::uint32_t n, bool dead);
     text_measure set_dead(lv first, std::uint32_t n, bool dead);

@@ -152,44 +152,84 @@ std::pair<std::uint64_t, std::uint64_t> text_tree::rank(place p) const {
 
 // ---- editing at the cursor ----
 
-text_tree::place text_tree::seek(std::uint32_t pos) {
+// Moves the cursor to the leaf that the visible character at `pos` is in: most edits are near the last one.
+void text_tree::go_to_leaf(std::uint32_t pos) {
     cursor& c = cursor_;
-    if (c.leaf == none || pos - c.leaf_start >= leaves_[c.leaf].sum.points) {
-        settle();
-        std::uint32_t id = root_;
-        std::uint32_t start = 0;
-        for (std::uint32_t level = 0; level < depth_; ++level) {
-            const inner& node = inners_[id];
-            std::uint32_t i = 0;
-            for (; i + 1 < node.count && node.sum[i].points <= pos - start; ++i) start += node.sum[i].points;
-            id = node.child[i];
+    if (c.leaf != none) {
+        const leaf& l = leaves_[c.leaf];
+        if (pos < c.leaf_start) {
+            const std::uint32_t start = c.leaf_start - leaves_[l.before].sum.points;
+            if (pos >= start) {
+                c = {l.before, 0, start, start};
+                return;
+            }
+        } else if (const std::uint32_t start = c.leaf_start + l.sum.points; pos - start < leaves_[l.after].sum.points) {
+            c = {l.after, 0, start, start};
+            return;
         }
-        c = {id, 0, start, start};
     }
-    const auto& spans = leaves_[c.leaf].spans;
-    while (pos < c.start) c.start -= spans[--c.span].points();
-    for (std::uint32_t n; pos - c.start >= (n = spans[c.span].points()); ++c.span) c.start += n;
-    return {c.leaf, c.span, pos - c.start};
+    settle();
+    std::uint32_t id = root_;
+    std::uint32_t start = 0;
+    for (std::uint32_t level = 0; level < depth_; ++level) {
+        const inner& node = inners_[id];
+        std::uint32_t i = 0;
+        for (; i + 1 < node.count && node.sum[i].points <= pos - start; ++i) start += node.sum[i].points;
+        id = node.child[i];
+    }
+    c = {id, 0, start, start};
 }
 
-void text_tree::insert(std::uint32_t pos, lv first, std::uint32_t n, const text_measure& m, const text_log& log) {
-    gap g{begin(), 0, 0};
-    std::uint32_t leaf_start = 0;
-    if (pos > 0) {
-        const place p = seek(pos - 1);
-        const bool ends = p.offset + 1 == at(p).count();
-        g = ends ? gap{p.leaf, p.span + 1, 0} : gap{p.leaf, p.span, p.offset + 1};
-        leaf_start = cursor_.leaf_start;
-    }
-    const place p = put(g, {first, static_cast<std::int32_t>(n)}, m, log);
-    if (p.leaf != g.leaf) leaf_start += leaves_[g.leaf].sum.points;
-    cursor_ = {p.leaf, p.span, pos - p.offset, leaf_start};
+std::uint32_t text_tree::seek(std::uint32_t pos) {
+    cursor& c = cursor_;
+    if (c.leaf == none || pos - c.leaf_start >= leaves_[c.leaf].sum.points) go_to_leaf(pos);
+    const span* s = leaves_[c.leaf].spans.begin();
+    std::uint32_t i = c.span, start = c.start;
+    while (pos < start) start -= s[--i].points();
+    for (std::uint32_t n; pos - start >= (n = s[i].points()); ++i) start += n;
+    c.span = i;
+    c.start = start;
+    return pos - start;
 }
 
-void text_tree::erase_sought(place p, std::uint32_t n, const text_measure& m, const text_log& log) {
-    shrank(p.leaf, m);
-    cursor_.span = flip(p.leaf, p.span, p.offset, n, log);
-    tidy(p.leaf, log);
+void text_tree::insert_first(lv first, std::uint32_t n, text_measure m, const text_log& log) {
+    const place p = put({begin(), 0, 0}, {first, static_cast<std::int32_t>(n)}, m, log);
+    cursor_ = {p.leaf, p.span, 0, 0};
+}
+
+void text_tree::insert_behind(std::uint32_t offset, lv first, std::uint32_t n, text_measure m, const text_log& log) {
+    const std::uint32_t id = cursor_.leaf;
+    leaf& l = leaves_[id];
+    span* at = l.spans.begin() + cursor_.span;
+    const span made{first, static_cast<std::int32_t>(n)};
+    const std::uint32_t left = offset + 1, right = at->count() - left;
+    if (right == 0 && connected(*at, made, log)) {
+        at->length += made.length;
+    } else {
+        cursor_.start += left;
+        ++cursor_.span;
+        if (right == 0) {
+            l.spans.insert(at + 1, made);
+        } else {
+            at->length = static_cast<std::int32_t>(left);
+            const span both[] = {made, {at->behind(), static_cast<std::int32_t>(right)}};
+            l.spans.insert(at + 1, both, both + 2);
+        }
+    }
+    recent_ = {id, cursor_.span, 0};
+    grew(id, l, m);
+    if (findable_) index_.assign(first, n, id, log.size());
+    if (l.spans.size() > leaf_spans) split(id, recent_, log);
+}
+
+void text_tree::erase_sought(std::uint32_t offset, std::uint32_t n, text_measure m, const text_log& log) {
+    const std::uint32_t id = cursor_.leaf;
+    leaf& l = leaves_[id];
+    const std::size_t before = l.spans.size();
+    shrank(id, l, m);
+    cursor_.span = flip(id, cursor_.span, offset, n, log);
+    const std::size_t after = l.spans.size();
+    if (after > leaf_spans || after < before) tidy(id, log);
 }
 
 // ---- any changes ----
@@ -205,11 +245,7 @@ std::uint32_t text_tree::begin() {
 
 void text_tree::insert(std::optional<place> parent, lv first, std::uint32_t n, bool live, const text_log& log) {
     cursor_.leaf = none;
-    gap g{begin(), 0, 0};
-    if (parent) {
-        const bool ends = parent->offset + 1 == at(*parent).count();
-        g = ends ? gap{parent->leaf, parent->span + 1, 0} : gap{parent->leaf, parent->span, parent->offset + 1};
-    }
+    const gap g = parent ? behind(*parent) : gap{begin(), 0, 0};
     const auto length = static_cast<std::int32_t>(n);
     const span s{first, live ? length : -length};
     put(past_greater(g, first, log), s, measure(s, log), log);
@@ -249,14 +285,14 @@ text_tree::gap text_tree::past_greater(gap g, lv v, const text_log& log) const {
     return {last_leaf_, static_cast<std::uint32_t>(leaves_[last_leaf_].spans.size()), 0};
 }
 
-void text_tree::bury(place p, std::uint32_t n, const text_measure& m, const text_log& log) {
+void text_tree::bury(place p, std::uint32_t n, text_measure m, const text_log& log) {
     cursor_.leaf = none;
     shrank(p.leaf, m);
     flip(p.leaf, p.span, p.offset, n, log);
     tidy(p.leaf, log);
 }
 
-void text_tree::revive(place p, std::uint32_t n, const text_measure& m, const text_log& log) {
+void text_tree::revive(place p, std::uint32_t n, text_measure m, const text_log& log) {
     cursor_.leaf = none;
     grew(p.leaf, m);
     flip(p.leaf, p.span, p.offset, n, log);
@@ -327,7 +363,7 @@ std::uint32_t text_tree::coalesce(leaf& l, std::uint32_t i, const text_log& log)
     return i > 0 && join_next(i - 1) ? i - 1 : i;
 }
 
-text_tree::place text_tree::put(gap g, span s, const text_measure& m, const text_log& log) {
+text_tree::place text_tree::put(gap g, span s, text_measure m, const text_log& log) {
     leaf& l = leaves_[g.leaf];
     std::uint32_t i = g.span;
     if (g.offset > 0) { // cut

@@ -110,7 +110,9 @@ public:
 
     // ---- editing, by one who inserts what has the greatest key ----
 
-    void insert(std::uint32_t pos, lv first, std::uint32_t n, const text_measure& m, const text_log& log);
+    /// At the start, or behind the visible character that seek() has found last.
+    void insert_first(lv first, std::uint32_t n, text_measure m, const text_log& log);
+    void insert_behind(std::uint32_t offset, lv first, std::uint32_t n, text_measure m, const text_log& log);
     /// What comes behind the span that ends at `pos`, if that is where the last one was put; else text_log::none.
     lv follows(std::uint32_t pos) const {
         if (cursor_.leaf == none) return text_log::none;
@@ -118,23 +120,25 @@ public:
         return s.live() && pos == cursor_.start + s.count() ? s.behind() : text_log::none;
     }
     /// Makes that span longer by what follows, and is connected with it.
-    void extend(std::uint32_t n, const text_measure& m, const text_log& log) {
-        extend(cursor_.leaf, cursor_.span, n, m, log);
-    }
+    void extend(std::uint32_t n, text_measure m, const text_log& log) { extend(cursor_.leaf, cursor_.span, n, m, log); }
     /// True if what was found or put last is in a live span that ends before `v`.
     bool recent_ends_at(lv v) const {
         if (recent_.leaf == none || recent_.span >= leaves_[recent_.leaf].spans.size()) return false;
         const span& s = leaves_[recent_.leaf].spans[recent_.span];
         return s.live() && s.behind() == v;
     }
-    void extend_recent(std::uint32_t n, const text_measure& m, const text_log& log) {
+    void extend_recent(std::uint32_t n, text_measure m, const text_log& log) {
         cursor_.leaf = none;
         extend(recent_.leaf, recent_.span, n, m, log);
     }
-    /// The span that the visible character at `pos` is in, and its offset there.
-    place seek(std::uint32_t pos);
-    /// Makes tombstones of `n` characters of one span, after seek() has found the first. `m`: what they measure.
-    void erase_sought(place p, std::uint32_t n, const text_measure& m, const text_log& log);
+    /// Moves the cursor to the span that the visible character at `pos` is in, and returns its offset there. (What is
+    /// known of a place stays in the cursor: three numbers returned together would pass through memory.)
+    std::uint32_t seek(std::uint32_t pos);
+    span sought() const { return leaves_[cursor_.leaf].spans[cursor_.span]; }
+    /// The same, if it is in the span that seek() has found last.
+    std::uint32_t offset_sought(std::uint32_t pos) const { return pos - cursor_.start; }
+    /// Makes tombstones of `n` characters of that span.
+    void erase_sought(std::uint32_t offset, std::uint32_t n, text_measure m, const text_log& log);
 
     // ---- any changes ----
 
@@ -142,11 +146,11 @@ public:
     void insert(std::optional<place> parent, lv first, std::uint32_t n, bool live, const text_log& log);
     /// How a tree is made at once, O(n): all characters in order, and what they measure; then `complete`. Nothing else
     /// is asked for in between. Requires: the tree is new.
-    void append(lv first, std::uint32_t n, bool live, const text_measure& m, const text_log& log);
+    void append(lv first, std::uint32_t n, bool live, text_measure m, const text_log& log);
     void complete(const text_log& log);
     /// Makes `n` characters of one span, which measure `m`, tombstones, or live.
-    void bury(place p, std::uint32_t n, const text_measure& m, const text_log& log);
-    void revive(place p, std::uint32_t n, const text_measure& m, const text_log& log);
+    void bury(place p, std::uint32_t n, text_measure m, const text_log& log);
+    void revive(place p, std::uint32_t n, text_measure m, const text_log& log);
     /// Makes tombstones of all. O(n).
     void bury_all(const text_log& log);
     /// Takes `n` characters of one span out.
@@ -235,28 +239,35 @@ private:
     static text_measure measure(const span& s, const text_log& log) {
         return s.live() ? log.measure(s.first, s.count()) : text_measure{};
     }
+    gap behind(place p) const {
+        const bool ends = p.offset + 1 == at(p).count();
+        return ends ? gap{p.leaf, p.span + 1, 0} : gap{p.leaf, p.span, p.offset + 1};
+    }
+    void go_to_leaf(std::uint32_t pos);
     lv parent_below(const leaf& l, std::size_t spans, const text_key& key, const text_log& log) const;
     gap past_greater(gap g, lv v, const text_log& log) const;
     std::uint32_t begin();
-    place put(gap g, span s, const text_measure& m, const text_log& log);
+    place put(gap g, span s, text_measure m, const text_log& log);
     static std::uint32_t coalesce(leaf& l, std::uint32_t i, const text_log& log);
     std::uint32_t flip(std::uint32_t id, std::uint32_t i, std::uint32_t offset, std::uint32_t n, const text_log& log);
 
-    void extend(std::uint32_t id, std::uint32_t i, std::uint32_t n, const text_measure& m, const text_log& log) {
+    void extend(std::uint32_t id, std::uint32_t i, std::uint32_t n, text_measure m, const text_log& log) {
         span& s = leaves_[id].spans[i];
         if (findable_) index_.assign(s.behind(), n, id, log.size());
         s.length += static_cast<std::int32_t>(n);
         grew(id, m);
     }
-    void grew(std::uint32_t id, const text_measure& m) {
-        leaves_[id].sum += m;
+    void grew(std::uint32_t id, text_measure m) { grew(id, leaves_[id], m); }
+    void grew(std::uint32_t id, leaf& l, text_measure m) {
+        if (unsettled_ != id) unsettle(id);
+        l.sum += m;
         total_ += m;
-        if (unsettled_ != id) unsettle(id);
     }
-    void shrank(std::uint32_t id, const text_measure& m) {
-        leaves_[id].sum -= m;
-        total_ -= m;
+    void shrank(std::uint32_t id, text_measure m) { shrank(id, leaves_[id], m); }
+    void shrank(std::uint32_t id, leaf& l, text_measure m) {
         if (unsettled_ != id) unsettle(id);
+        l.sum -= m;
+        total_ -= m;
     }
     void unsettle(std::uint32_t id) {
         settle();

@@ -25,6 +25,8 @@ void transaction::report_entered(const void* owner, const dot_range& dots) {
     report(owner, [&](open_child& c) { c.entered(dots); });
 }
 
+void transaction::report_entered(const void* owner, dot d) { report_entered(owner, dot_range(d)); }
+
 void transaction::report_dropped(const void* owner, const dot_range& dots) {
     report(owner, [&](open_child& c) { c.dropped(dots); });
 }

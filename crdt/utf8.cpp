@@ -52,10 +52,15 @@ bool is_ascii(std::string_view text) {
 
 std::size_t plain_prefix(std::string_view text) {
     constexpr std::uint64_t ones = ~std::uint64_t{0} / 255, newlines = ones * '\n';
+    const auto plain = [&](std::size_t at) {
+        const std::uint64_t v = eight_bytes(text.data() + at), apart = v ^ newlines; // a newline is 0 in there
+        return ((((apart - ones) & ~apart) | v) & high_bits) == 0;
+    };
     std::size_t i = 0;
-    for (; i + 8 <= text.size(); i += 8) {
-        const std::uint64_t v = eight_bytes(text.data() + i), apart = v ^ newlines; // a newline is 0 in there
-        if (((((apart - ones) & ~apart) | v) & high_bits) != 0) break;
+    if (text.size() >= 8) {
+        const std::size_t last = text.size() - 8;
+        while (i < last && plain(i)) i += 8;
+        if (i >= last && plain(last)) return text.size();
     }
     while (i < text.size() && text[i] != '\n' && static_cast<unsigned char>(text[i]) < 0x80) ++i;
     return i;

@@ -386,6 +386,92 @@ TEST_CASE("rga_text: random histories follow the rule, with gaps, duplicates, re
     CHECK(characters > 10000);
 }
 
+// Many edits between two looks at the text, as in an editor: rows of keystrokes, jumps near and far, ranges erased, and
+// now and then all of it undone.
+TEST_CASE("rga_text: many edits in one transaction agree with a plain text, here and at a follower") {
+    struct changed_mind {};
+    const std::u32string letters = U"abcdefgh\n\u00e9\u20ac\U0001f600";
+    for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+        CAPTURE(seed);
+        std::mt19937_64 random(seed);
+        const auto below = [&](std::size_t n) { return static_cast<std::size_t>(random() % n); };
+        const std::size_t kinds = seed % 3 == 0 ? letters.size() : 9; // or ASCII alone
+        writer a{id_a};
+        writer b{id_b};
+        std::u32string plain;
+        std::size_t pos = 0;
+        const auto put = [&](rga_text& text, transaction& tx, std::size_t n) {
+            std::u32string some;
+            while (some.size() < n) some += letters[below(kinds)];
+            text.insert(tx, pos, joinery::encode_utf8(some));
+            plain.insert(pos, some);
+            pos += n;
+        };
+        const auto take = [&](rga_text& text, transaction& tx, std::size_t n) {
+            n = std::min(n, plain.size() - pos);
+            text.erase(tx, pos, n);
+            plain.erase(pos, n);
+        };
+        const auto some_edits = [&](rga_text& text, transaction& tx) {
+            const std::size_t count = 1 + below(100);
+            switch (below(9)) {
+            case 0: pos = below(plain.size() + 1); break;
+            case 1: pos = plain.size() - std::min(plain.size(), below(20)); break;
+            case 2: pos -= std::min(pos, below(40)); break;
+            case 3: pos += std::min(plain.size() - pos, below(40)); break;
+            case 4: put(text, tx, count * count / 20 + 1); break;
+            case 5: take(text, tx, count * count / 20); break;
+            case 6:
+                for (std::size_t i = 0; i < count; ++i) put(text, tx, 1);
+                break;
+            case 7:
+                for (std::size_t i = 0; i < count && pos > 0; ++i) {
+                    --pos;
+                    take(text, tx, 1);
+                }
+                break;
+            case 8:
+                for (std::size_t i = 0; i < count && pos < plain.size(); ++i) take(text, tx, 1);
+                break;
+            }
+        };
+        for (int round = 0; round < 30; ++round) {
+            const auto edit = [&](note& n, transaction& tx) {
+                for (std::size_t i = below(60); i > 0; --i) some_edits(n.text, tx);
+            };
+            if (below(4) == 0) {
+                const std::u32string before = plain;
+                const auto state = joinery::encode(a.state());
+                CHECK_THROWS_AS(a.edit([&](note& n, transaction& tx) {
+                    edit(n, tx);
+                    throw changed_mind{};
+                }),
+                                changed_mind);
+                CHECK(joinery::encode(a.state()) == state);
+                plain = before;
+                pos = 0;
+            }
+            b.join(a.edit(edit));
+            REQUIRE(a->text.str() == joinery::encode_utf8(plain));
+            REQUIRE(b->text.str() == a->text.str());
+            CHECK(joinery::encode(b.state()) == joinery::encode(a.state()));
+            const auto ends = std::count(plain.begin(), plain.end(), U'\n');
+            CHECK(a->text.lines() == static_cast<std::size_t>(ends) + 1);
+            CHECK(a->text.size_utf16() ==
+                  plain.size() + static_cast<std::size_t>(
+                                     std::count_if(plain.begin(), plain.end(), [](char32_t c) { return c > 0xffff; })));
+            if (plain.empty()) continue;
+            const std::size_t at = below(plain.size());
+            CHECK(a->text.to_utf8(at) == joinery::encode_utf8(plain.substr(0, at)).size());
+            CHECK(a->text.position(a->text.location(at)) == at);
+            if (below(3) == 0) // from there on the order is found by local version, too
+                a.join(b.edit([&](note& n, transaction& tx) { n.text.insert(tx, at, "b"); }));
+            if (a->text.size() > plain.size()) plain.insert(at, U"b");
+            if (below(40) == 0) b = writer(id_b, a.state());
+        }
+    }
+}
+
 // Large enough for a tree of several levels, which the histories above are not.
 TEST_CASE("rga_text: a large text, edited at random, agrees with a plain one here and at a follower") {
     for (std::uint64_t seed = 1; seed <= 3; ++seed) {

@@ -160,6 +160,8 @@ private:
     std::unique_ptr<detail::text_body> body_; // null: vacant
 
     detail::text_body& body();
+    [[gnu::noinline]] void insert_apart(transaction& tx, std::size_t pos, std::string_view utf8);
+    [[gnu::noinline]] void erase_apart(transaction& tx, std::size_t pos, std::size_t n);
     bool equals(const rga_text& other) const;
     void visit(std::size_t pos, std::size_t n, void* context, void (*f)(void*, std::string_view)) const;
 };

@@ -58,6 +58,8 @@ public:
 
     /// Issues the next dot, or the next n >= 1 dots. Each event takes one.
     dot next() { return {replica_, ++last_}; }
+    /// The sequence number of the next dot.
+    std::uint64_t upcoming() const { return last_ + 1; }
     dot_range next(std::uint64_t n) {
         last_ += n;
         return {replica_, last_ - n + 1, last_};
@@ -69,6 +71,9 @@ public:
     /// Undoing the edit undoes what the containers made of it.
     void entered(const void* owner, const dot_range& dots) {
         if (!open_.empty()) report_entered(owner, dots);
+    }
+    void entered(const void* owner, dot d) {
+        if (!open_.empty()) report_entered(owner, d);
     }
     void dropped(const void* owner, const dot_range& dots) {
         if (!open_.empty()) report_dropped(owner, dots);
@@ -144,6 +149,7 @@ private:
 
     template <class Report> void report(const void* owner, Report&& report);
     void report_entered(const void* owner, const dot_range& dots);
+    void report_entered(const void* owner, dot d);
     void report_dropped(const void* owner, const dot_range& dots);
 
     void rollback() noexcept;
