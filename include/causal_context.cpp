@@ -92,7 +92,7 @@ std::span<const dot_range> causal_context::ranges(replica_id r) const {
 
 bool causal_context::contains(dot d) const { return contains(dot_range(d)); }
 
-bool causal_context::contains(const dot_range& r) const {
+bool causal_context::finds(const dot_range& r) const {
     const auto* it = reaching(ranges_.begin(), ranges_.end(), first_of(r));
     return it != ranges_.end() && first_of(*it) <= first_of(r) && r.last <= it->last;
 }
@@ -105,7 +105,7 @@ bool causal_context::contains(const causal_context& other) const {
     });
 }
 
-bool causal_context::precedes(const dot_range& r) const {
+bool causal_context::nothing_from(const dot_range& r) const {
     const auto* it = reaching(ranges_.begin(), ranges_.end(), first_of(r));
     return it == ranges_.end() || it->replica != r.replica;
 }
@@ -125,7 +125,7 @@ bool causal_context::intersects(const causal_context& other) const {
     });
 }
 
-bool causal_context::add(const dot_range& r) {
+bool causal_context::insert(const dot_range& r) {
     auto* it = reaching(ranges_.begin(), ranges_.end(), dot{r.replica, r.first - 1}); // overlapping or adjacent
     if (it == ranges_.end() || !continues(r, *it)) {
         ranges_.insert(it, r);
@@ -249,7 +249,7 @@ std::uint64_t causal_context::contiguous(replica_id r) const {
     return it != ranges_.end() && it->replica == r && it->first == 1 ? it->last : 0;
 }
 
-std::uint64_t causal_context::greatest(replica_id r) const {
+std::uint64_t causal_context::search_greatest(replica_id r) const {
     const auto* it = behind(ranges_.begin(), ranges_.end(), r);
     return it != ranges_.begin() && it[-1].replica == r ? it[-1].last : 0;
 }

@@ -71,6 +71,15 @@ TEST_CASE("codec: the vocabulary goes through all of Cereal's archives") {
     check_all_archives(causal_context{});
 }
 
+TEST_CASE("codec: encode_to appends what encode gives") {
+    std::vector<std::byte> out{std::byte{7}};
+    const causal_context dots{dot_range{a, 1, 3}, dot{b, 2}};
+    joinery::encode_to(out, dots);
+    auto expected = encode(dots);
+    expected.insert(expected.begin(), std::byte{7});
+    CHECK(out == expected);
+}
+
 TEST_CASE("codec: other archives check what they read too") {
     CHECK(from_json<dot>(R"({"x": {"replica": 1, "seq": 4}})") == dot{a, 4});
     CHECK_THROWS_AS(from_json<dot>(R"({"x": {"replica": 1, "seq": 9223372036854775807}})"), joinery::decode_failure);

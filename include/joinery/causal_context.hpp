@@ -28,16 +28,33 @@ public:
     causal_context(std::initializer_list<dot_range> ranges);
 
     bool contains(dot d) const;
-    bool contains(const dot_range& r) const;
+    bool contains(const dot_range& r) const {
+        if (ranges_.size() != 1) return finds(r);
+        const dot_range& only = ranges_.front();
+        return only.replica == r.replica && only.first <= r.first && r.last <= only.last;
+    }
     bool contains(const causal_context& other) const;
     /// True if these dots come after all of their replica's here.
-    bool precedes(const dot_range& r) const;
+    bool precedes(const dot_range& r) const {
+        if (ranges_.size() != 1) return nothing_from(r);
+        return ranges_.front().replica != r.replica || ranges_.front().last < r.first;
+    }
     /// True if any dot is in both.
     bool intersects(const causal_context& other) const;
     bool intersects(const dot_range& r) const;
 
     /// Adds dots. True if any was new. O(log #ranges) when they continue a range, or follow the last one.
-    bool add(const dot_range& r);
+    bool add(const dot_range& r) {
+        if (ranges_.size() > 1) return insert(r);
+        if (ranges_.empty()) {
+            ranges_.push_back(r);
+            return true;
+        }
+        dot_range& only = ranges_.front();
+        if (only.replica != r.replica || only.last + 1 != r.first) return insert(r);
+        only.last = r.last;
+        return true;
+    }
     bool join(const causal_context& other);
     void remove(const dot_range& r);
     void subtract(const causal_context& other);
@@ -57,7 +74,9 @@ public:
     /// The greatest n such that dots 1..n of `r` are all here.
     std::uint64_t contiguous(replica_id r) const;
     /// The greatest sequence number of `r` here, contiguous or not; 0 if none.
-    std::uint64_t greatest(replica_id r) const;
+    std::uint64_t greatest(replica_id r) const {
+        return ranges_.size() == 1 && ranges_.front().replica == r ? ranges_.front().last : search_greatest(r);
+    }
     /// True if the context is its version vector, with no range beyond it.
     bool gapless() const;
 
@@ -82,6 +101,11 @@ public:
 
 private:
     short_vector<dot_range, 1> ranges_;
+
+    bool finds(const dot_range& r) const;
+    bool insert(const dot_range& r);
+    std::uint64_t search_greatest(replica_id r) const;
+    bool nothing_from(const dot_range& r) const;
 };
 
 /// "{ab:1-7 ab:9 cd:2}".

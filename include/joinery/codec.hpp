@@ -16,12 +16,24 @@
 
 #include <concepts>
 #include <new>
+#include <type_traits>
 
 namespace joinery {
 
-/// The compact form of `x`. Equal values give equal bytes. O(size). What is mostly very small may have members
-/// `bool encode_alone(std::vector<std::byte>&) const` and `bool decode_alone(std::span<const std::byte>)` which do
-/// without an archive, or return false and have changed nothing.
+/// Appends the compact form of `x` to `out`: so that a buffer can be used again. Equal values give equal bytes.
+/// O(size). What is mostly very small may have members `bool encode_alone(std::vector<std::byte>&) const`, which
+/// appends, and `bool decode_alone(std::span<const std::byte>)` which do without an archive, or return false and have
+/// changed nothing.
+template <class X> void encode_to(std::vector<std::byte>& out, const X& x) {
+    if constexpr (requires {
+                      { x.encode_alone(out) } -> std::same_as<bool>;
+                  })
+        if (x.encode_alone(out)) return;
+    compact_output_archive ar(out);
+    ar(x);
+}
+
+/// The same as a vector of its own.
 template <class X> std::vector<std::byte> encode(const X& x) {
     constexpr std::size_t small = 32; // most deltas
     std::vector<std::byte> out;
@@ -39,9 +51,15 @@ template <class X> std::vector<std::byte> encode(const X& x) {
 /// times the input's size plus 64 KiB.
 template <class X>
 result<X, decode_error> decode(std::span<const std::byte> bytes, const dot_renaming* renaming = nullptr) {
-    result<X, decode_error> x = failure<decode_error>(decode_error::too_large);
+    constexpr bool throws = !std::is_nothrow_default_constructible_v<X>; // seldom
+    auto x = [] {
+        if constexpr (throws)
+            return result<X, decode_error>(failure<decode_error>(decode_error::too_large));
+        else
+            return result<X, decode_error>();
+    }();
     try {
-        x.emplace();
+        if constexpr (throws) x.emplace();
         if constexpr (requires {
                           { x->decode_alone(bytes) } -> std::same_as<bool>;
                       })

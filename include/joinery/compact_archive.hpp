@@ -145,6 +145,24 @@ inline std::byte* write_varint(std::byte* at, std::uint64_t n) {
     return at;
 }
 
+/// Eight bytes, the least first.
+inline std::uint64_t read_fixed(const std::byte* at) {
+    std::uint64_t n = 0;
+    if constexpr (std::endian::native == std::endian::little)
+        std::memcpy(&n, at, sizeof n);
+    else
+        for (unsigned k = 0; k < 8; ++k) n |= std::to_integer<std::uint64_t>(at[k]) << (8 * k);
+    return n;
+}
+/// Writes them, and gives what is behind.
+inline std::byte* write_fixed(std::byte* at, std::uint64_t n) {
+    if constexpr (std::endian::native == std::endian::little)
+        std::memcpy(at, &n, sizeof n);
+    else
+        for (unsigned k = 0; k < 8; ++k) at[k] = static_cast<std::byte>(n >> (8 * k));
+    return at + 8;
+}
+
 constexpr std::uint64_t zigzag(std::int64_t v) {
     return (static_cast<std::uint64_t>(v) << 1) ^ static_cast<std::uint64_t>(v >> 63);
 }

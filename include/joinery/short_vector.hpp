@@ -63,10 +63,8 @@ public:
         if (n > capacity_) reallocate(n);
     }
     void push_back(const T& x) {
-        if (size_ < capacity_)
-            data_[size_++] = x;
-        else
-            insert(end(), x);
+        if (size_ == capacity_) return push_back_grown(x);
+        data_[size_++] = x;
     }
     template <class... Args> T& emplace_back(Args&&... args) {
         if (size_ == capacity_) reallocate(2 * capacity_);
@@ -100,11 +98,19 @@ public:
     }
 
 private:
-    T inside_[N]{};
-    T* data_ = inside_;
+    union room { // not made before there is an element
+        room() noexcept {}
+        T elements[N];
+    };
+    room inside_;
+    T* data_ = inside_.elements;
     std::size_t size_ = 0;
     std::size_t capacity_ = N;
 
+    [[gnu::noinline]] void push_back_grown(T x) { // apart, so that the rest is small
+        reallocate(2 * capacity_);
+        data_[size_++] = x;
+    }
     void reallocate(std::size_t n) {
         T* larger = std::allocator<T>().allocate(n);
         std::uninitialized_copy(begin(), end(), larger);
@@ -113,16 +119,16 @@ private:
         capacity_ = n;
     }
     void release() {
-        if (data_ != inside_) std::allocator<T>().deallocate(data_, capacity_);
+        if (data_ != inside_.elements) std::allocator<T>().deallocate(data_, capacity_);
     }
     // Requires: this owns no memory.
     void take(short_vector& other) {
-        const bool inside = other.data_ == other.inside_;
-        data_ = inside ? inside_ : other.data_;
+        const bool inside = other.data_ == other.inside_.elements;
+        data_ = inside ? inside_.elements : other.data_;
         size_ = other.size_;
         capacity_ = other.capacity_;
-        if (inside) std::copy(other.begin(), other.end(), inside_);
-        other.data_ = other.inside_;
+        if (inside) std::uninitialized_copy(other.begin(), other.end(), data_);
+        other.data_ = other.inside_.elements;
         other.size_ = 0;
         other.capacity_ = N;
     }
