@@ -261,7 +261,7 @@ std::uint64_t rga_text::digest(const causal_context&) const {
 
 void rga_text::extract(const causal_context& wanted, fragment& out) const {
     if (!out.empty()) out = {};
-    if (!body_) return;
+    if (!body_ || body_->extract_last(wanted, out)) return;
     if (const auto& columns = body_->columns()) {
         const auto asked = [&](const auto& part) { return wanted.contains(columns->dots(part)); };
         if (std::all_of(columns->stretches().begin(), columns->stretches().end(), asked)) {

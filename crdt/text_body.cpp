@@ -67,9 +67,9 @@ void text_body::make_engine() {
     std::vector<std::byte>().swap(bytes_);
 }
 
-void text_body::pack_new() {
+void text_body::pack_if_small() {
     constexpr lv small = 64;
-    if (!std::exchange(new_, false) || !engine_ || !engine_->plain() || engine_->events() > small) return;
+    if (!engine_ || !engine_->plain() || engine_->events() > small) return;
     text_fragment f;
     engine_->extract_all(f);
     if (f.empty()) return;

@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 namespace joinery::detail {
@@ -58,8 +59,16 @@ public:
     /// Takes the columns, if this is empty and the delta brings all that they have.
     bool adopt(const std::shared_ptr<const text_columns>& columns, join_scope& s);
     text_fragment fragment() const;
+    /// Adds these dots to an empty fragment if they are what was done last, and one run; else nothing.
+    bool extract_last(const causal_context& wanted, text_fragment& out) const {
+        if (!engine_ || wanted.range_count() != 1) return false;
+        engine_->flush();
+        return engine_->extract_last(wanted.ranges().front(), out);
+    }
     /// Packs what has never been changed since it came to be, if it is small. `engine()` is no more.
-    void pack_new();
+    void pack_new() {
+        if (std::exchange(new_, false)) pack_if_small();
+    }
 
     std::size_t memory() const;
 
@@ -73,6 +82,7 @@ private:
 
     std::unique_ptr<text_engine> unpack() const;
     void make_engine();
+    void pack_if_small();
 };
 
 } // namespace joinery::detail

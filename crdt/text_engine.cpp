@@ -28,15 +28,18 @@ struct text_engine::open_edit {
     text_engine* engine;
     text_log::mark before;
     std::uint64_t max_lamport;
-    std::vector<std::pair<lv, std::uint32_t>> cleared;
+    std::vector<std::pair<lv, std::uint32_t>> cleared{};
     struct waiting {
         dot_range dots;
         std::string text;
     };
-    std::vector<waiting> cleared_waiting;
+    std::vector<waiting> cleared_waiting{};
 
-    void operator()() {
+    void roll_back() noexcept {
         if (engine) engine->roll_back(*this);
+    }
+    void commit() noexcept {
+        if (engine) engine->commit();
     }
 };
 
@@ -55,16 +58,14 @@ text_engine::~text_engine() {
 text_engine::open_edit& text_engine::open(transaction& tx) {
     if (open_) return *open_;
     if (wasteful()) compact();
-    open_edit& edit = tx.on_rollback(open_edit{this, log_.here(), max_lamport_, {}, {}});
-    tx.on_commit([&edit] {
-        if (!edit.engine) return;
-        text_engine& text = *std::exchange(edit.engine, nullptr);
-        text.open_ = nullptr;
-        text.flush();
-        text.tree_.settle();
-        if (text.body_) text.body_->pack_new();
-    });
-    return *(open_ = &edit);
+    return *(open_ = &tx.enlist<open_edit>(this, log_.here(), max_lamport_));
+}
+
+void text_engine::commit() {
+    open_ = nullptr;
+    flush();
+    tree_.settle();
+    if (body_) body_->pack_new();
 }
 
 void text_engine::roll_back(open_edit& edit) {
@@ -303,11 +304,6 @@ void text_engine::extract(const causal_context& wanted, text_fragment& out) cons
             v += n;
         }
     };
-    if (!late_ && wanted.range_count() == 1) // what was done last
-        if (const auto last = log_.last(wanted.ranges().front())) {
-            take(*last);
-            if (!out.empty()) return extract_rest(out);
-        }
     wanted.for_each([&](const dot_range& range) {
         for (dot_range rest = range; rest.first <= range.last;) {
             const auto known = log_.next(rest);
@@ -352,6 +348,30 @@ void text_engine::extract(const causal_context& wanted, text_fragment& out) cons
     // Who lacks something of this text lacks what was pruned, or knows of it: then it changes nothing.
     const bool nothing_held = log_.size() == log_.forgotten() && !waiting() && (!late_ || late_->deletions.empty());
     if (!out.empty() || (nothing_held && !wanted.empty())) extract_rest(out);
+}
+
+bool text_engine::extract_last(const dot_range& wanted, text_fragment& out) const {
+    if (late_ || !log_.ends_with(wanted)) return false;
+    const std::uint64_t n = wanted.size();
+    const auto add = [&](const text_run& r, std::uint32_t character) {
+        out.runs.push_back(r);
+        const auto text = log_.text().text(character, static_cast<std::uint32_t>(n));
+        text.size() == 1 ? out.text.push_back(text.front()) : void(out.text = text);
+    };
+    if (n <= log_.typed_on()) { // what is typed, in few instructions
+        const auto count = static_cast<std::uint32_t>(n);
+        if (log_.any_dead(log_.size() - count)) return false;
+        const dot first{wanted.replica, wanted.first};
+        add({first, before(first), n, log_.next_lamport() - n, false}, log_.text().size() - count);
+    } else if (const auto e = log_.last(wanted); e && e->erased()) {
+        log_.for_each_deletion(*e, [&](const text_deletion& d) { append(out.deletions, d); });
+    } else if (e && e->what == text_log::kind::typed && !log_.any_dead(e->first)) {
+        add({e->dots, parent(*e), n, e->lamport, false}, e->characters);
+    } else {
+        return false;
+    }
+    if (pruned_lamport_ != 0) extract_rest(out);
+    return true;
 }
 
 // The greatest Lamport number outlives pruning.

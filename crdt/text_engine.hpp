@@ -112,6 +112,8 @@ public:
     void clear(transaction& tx, kills& out);
 
     void extract(const causal_context& wanted, text_fragment& out) const;
+    /// Adds these dots to an empty fragment if they are what was done last, and one run; else nothing.
+    bool extract_last(const dot_range& wanted, text_fragment& out) const;
     void extract_rest(text_fragment& out) const;
     void join(const text_fragment& f, join_scope& s);
     /// All of it, into a new text.
@@ -178,6 +180,7 @@ private:
 
     open_edit& open(transaction& tx);
     void roll_back(open_edit& edit);
+    void commit();
     void do_what_goes_on();
     void begin_going_on(const dot_range& dots, std::uint64_t pos);
     void erase_now(dot first, std::uint32_t offset, std::uint32_t n, bool backward);
@@ -231,7 +234,9 @@ private:
     bool attach(const text_run& r, text_state state, std::string_view text);
     void place(const text_run& r, text_state state, std::string_view text);
     bool goes_on(const text_run& r) const;
-    bool join_one(const text_fragment& f, join_scope& s);
+    template <class Run> bool join_one(const Run& r, std::string_view text, join_scope& s);
+    bool put(const text_run& r, std::string_view text);
+    bool put(const text_deletion& d, std::string_view);
 
     bool build(const text_fragment& f, join_scope& s);
     struct linked_run {
@@ -250,7 +255,14 @@ private:
 
     void prune_tombstones(const version_vector& stable, dot_sink* sink);
     std::vector<dot> parents_of_others(const version_vector& v) const;
-    bool wasteful() const;
+    /// True if much of what is kept is of no use: most events, or most of the text, if it is worth the work that there
+    /// is with each run.
+    bool wasteful() const {
+        constexpr std::uint32_t few = 1024, per_run = 8;
+        const std::uint32_t gone = log_.forgotten(), dead = log_.dead_characters();
+        return (gone > few && gone > log_.size() / 2) ||
+               (dead > few && dead > log_.text().size() / 2 && dead / per_run > log_.runs());
+    }
     void compact();
 };
 

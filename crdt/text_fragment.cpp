@@ -18,11 +18,6 @@ text_deletion slice(const text_deletion& d, std::uint64_t offset, std::uint64_t 
     return {advanced(d.first, offset), target, n, d.lamport + offset, d.backward && n > 1};
 }
 
-bool numbers_fit(dot first, std::uint64_t count, std::uint64_t lamport) {
-    return first.seq >= 1 && count >= 1 && first.seq <= max_sequence && count - 1 <= max_sequence - first.seq &&
-           lamport >= 1 && lamport <= max_lamport && count - 1 <= max_lamport - lamport;
-}
-
 std::string_view read_utf8(compact_input_archive& ar, std::uint64_t points) {
     const auto rest = ar.rest();
     require(points <= rest.size(), decode_error::truncated);
@@ -45,12 +40,6 @@ std::string_view read_utf8(compact_input_archive& ar, std::uint64_t points) {
 }
 
 namespace {
-
-bool well_formed(const text_deletion& d) {
-    if (!numbers_fit(d.first, d.count, d.lamport) || d.target.seq < 1 || d.target.seq > max_sequence) return false;
-    if (d.count == 1) return !d.backward;
-    return d.backward ? d.count <= d.target.seq : d.count - 1 <= max_sequence - d.target.seq;
-}
 
 // The greatest Lamport number of what is there.
 std::uint64_t greatest_lamport(const text_fragment& f) {
@@ -245,6 +234,18 @@ dot read_reference(compact_input_archive& ar, std::uint8_t how, dot first, std::
 
 constexpr std::uint64_t least_to_parent = 2, least_to_target = 1; // a parent just before the first is not written
 
+std::uint8_t form_of(const text_run& r) {
+    const int how = (r.lamport != r.first.seq ? drifted : 0) | (r.deleted ? buried : 0);
+    const bool follows = r.parent.seq > 0 && r.parent == before(r.first);
+    return static_cast<std::uint8_t>(
+        follows ? how : how | parent_follows | reference_flag(r.first, r.parent, least_to_parent));
+}
+
+std::uint8_t form_of(const text_deletion& d) {
+    return static_cast<std::uint8_t>(deletes | (d.lamport != d.first.seq ? drifted : 0) | (d.backward ? backward : 0) |
+                                     reference_flag(d.first, d.target, least_to_target));
+}
+
 // The dots of the one run that it is, if it is no more.
 std::optional<dot_range> only_run(const text_fragment& f) {
     if (f.columns || f.lamport != 0 || f.runs.size() + f.deletions.size() != 1) return std::nullopt;
@@ -421,17 +422,7 @@ bool operator==(const text_fragment& a, const text_fragment& b) {
 std::optional<std::uint8_t> text_fragment::brief(const dot_range& dots) const {
     using namespace detail;
     if (only_run(*this) != dots) return std::nullopt;
-    if (!runs.empty()) {
-        const text_run& r = runs.front();
-        const bool follows = r.parent == before(r.first) && r.parent.seq > 0;
-        return static_cast<std::uint8_t>((r.lamport != r.first.seq ? drifted : 0) | (r.deleted ? buried : 0) |
-                                         (follows ? 0 : parent_follows) |
-                                         (follows ? 0 : reference_flag(r.first, r.parent, least_to_parent)));
-    }
-    const text_deletion& d = deletions.front();
-    return static_cast<std::uint8_t>(deletes | (d.lamport != d.first.seq ? drifted : 0) |
-                                     (d.backward ? detail::backward : 0) |
-                                     reference_flag(d.first, d.target, least_to_target));
+    return runs.empty() ? form_of(deletions.front()) : form_of(runs.front());
 }
 
 void text_fragment::save_brief(compact_output_archive& ar, const dot_range& dots, std::uint8_t how) const {
@@ -470,40 +461,59 @@ void text_fragment::load_brief(compact_input_archive& ar, const dot_range& dots,
 
 bool text_fragment::encode_alone(const dot_range& dots, std::vector<std::byte>& out) const {
     using namespace detail;
-    const auto how = brief(dots);
-    if (!how || (*how & as_dot)) return false;
-    std::byte head[48];
-    std::byte* at = head;
+    if (columns || lamport != 0 || runs.size() + deletions.size() != 1) return false;
+    const dot first{dots.replica, dots.first};
+    const auto form = [&](const auto& run) {
+        return run.first == first && run.count == dots.size() ? form_of(run) : std::uint8_t{as_dot};
+    };
+    const bool inserts = deletions.empty();
+    const std::uint8_t how = inserts ? form(runs.front()) : form(deletions.front());
+    if (how & as_dot) return false;
+    constexpr std::size_t longest_head = 1 + 8 + 4 * 10, most_with_it = 64;
+    std::byte bytes[longest_head + most_with_it];
+    std::byte* at = bytes;
     const bool one = dots.first == dots.last;
-    *at++ = static_cast<std::byte>(delta_head::brief | (one ? 0 : delta_head::several) | *how);
-    for (unsigned k = 0; k < 8; ++k) *at++ = static_cast<std::byte>(dots.replica.value() >> (8 * k));
-    at = write_varint(at, dots.first);
+    *at++ = static_cast<std::byte>(delta_head::brief | (one ? 0 : delta_head::several) | how);
+    at = write_varint(write_fixed(at, dots.replica.value()), dots.first);
     if (!one) at = write_varint(at, dots.last - dots.first - 1);
-    const std::uint64_t lamport_of = runs.empty() ? deletions.front().lamport : runs.front().lamport;
-    if (*how & drifted) at = write_varint(at, zigzag(static_cast<std::int64_t>(lamport_of - dots.first)));
-    if (*how & deletes)
+    if (how & drifted) {
+        const std::uint64_t lamport_of = inserts ? runs.front().lamport : deletions.front().lamport;
+        at = write_varint(at, zigzag(static_cast<std::int64_t>(lamport_of - dots.first)));
+    }
+    if (how & deletes)
         at = write_varint(at, dots.first - deletions.front().target.seq - least_to_target);
-    else if (*how & parent_follows)
+    else if (how & parent_follows)
         at = write_varint(at, dots.first - runs.front().parent.seq - least_to_parent);
-    out.reserve(static_cast<std::size_t>(at - head) + text.size());
-    out.assign(head, at);
     const auto* characters = reinterpret_cast<const std::byte*>(text.data());
-    out.insert(out.end(), characters, characters + text.size());
+    if (text.size() == 1)
+        *at++ = *characters;
+    else if (text.size() <= most_with_it)
+        at = std::copy(characters, characters + text.size(), at);
+    if (out.empty())
+        out.assign(bytes, at);
+    else
+        out.insert(out.end(), bytes, at);
+    if (text.size() > most_with_it) out.insert(out.end(), characters, characters + text.size());
     return true;
 }
 
 bool text_fragment::decode_alone(dot_range& dots, std::span<const std::byte> bytes) {
     using namespace detail;
-    if (bytes.size() < 10 || std::to_integer<std::uint8_t>(bytes[0]) < delta_head::brief) return false;
-    const auto start = edit_start::of(bytes);
-    const auto how = static_cast<std::uint8_t>(std::to_integer<std::uint8_t>(bytes[0]) & delta_head::all_of_brief);
-    if (!start || (how & as_dot)) return false;
-    dots = start->dots;
-    const std::byte* at = bytes.data() + start->rest;
+    constexpr std::size_t id = 8;
+    if (bytes.size() < 1 + id + 1) return false;
+    const auto begin = std::to_integer<std::uint8_t>(bytes[0]);
+    const auto how = static_cast<std::uint8_t>(begin & delta_head::all_of_brief);
+    if (begin < delta_head::brief || (how & as_dot)) return false;
+    const std::byte* at = bytes.data() + 1 + id;
     const std::byte* const end = bytes.data() + bytes.size();
     std::uint64_t n = 0;
     const auto number = [&] { return read_varint(at, end, n) == varint_error::none; };
-    if (dots.first != dots.last && !number()) return false;
+    if (!number() || n == 0 || n > max_sequence) return false;
+    dots = {replica_id{read_fixed(bytes.data() + 1)}, n, n};
+    if (begin & delta_head::several) {
+        if (!number() || n >= max_sequence - dots.first) return false;
+        dots.last += n + 1;
+    }
     const dot first{dots.replica, dots.first};
     std::uint64_t lamport_of = first.seq;
     if (how & drifted) {
@@ -519,18 +529,16 @@ bool text_fragment::decode_alone(dot_range& dots, std::span<const std::byte> byt
     }
     if (how & deletes) {
         const text_deletion d{first, other, dots.size(), lamport_of, (how & detail::backward) != 0};
-        if (at != end || !well_formed(d)) return false;
+        if (at != end || !well_formed(d) || form_of(d) != how) return false;
         deletions.push_back(d);
     } else {
         const std::string_view characters(reinterpret_cast<const char*>(at), static_cast<std::size_t>(end - at));
-        const auto m = measure_utf8(characters);
-        if (!m || m->points != (how & buried ? 0 : dots.size()) || other.seq == 0) return false;
-        runs.push_back({first, other, dots.size(), lamport_of, (how & buried) != 0});
+        const text_run r{first, other, dots.size(), lamport_of, (how & buried) != 0};
+        if (other.seq == 0 || form_of(r) != how || !is_utf8(characters, r.deleted ? 0 : r.count)) return false;
+        runs.push_back(r);
         text.assign(characters);
     }
-    if (brief(dots) == how) return true;
-    *this = {};
-    return false;
+    return true;
 }
 
 } // namespace joinery

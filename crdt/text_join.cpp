@@ -97,11 +97,15 @@ void text_engine::drop_what_was_pruned(join_under_way& j) {
 }
 
 void text_engine::join(const text_fragment& f, join_scope& s) {
+    if (wasteful()) compact();
+    if (f.runs.size() + f.deletions.size() == 1 && !f.columns && f.lamport == 0 && !s.repairing) {
+        const bool joined =
+            f.deletions.empty() ? join_one(f.runs.front(), f.text, s) : join_one(f.deletions.front(), {}, s);
+        if (joined) return tree_.settle();
+    }
     if (f.columns) return join(f.columns->spelled_out(), s);
     if (!well_formed(f)) return;
-    if (wasteful()) compact();
     if (s.repairing) return repair(f, s);
-    if (join_one(f, s)) return tree_.settle();
     if (log_.size() == 0 && !late_ && build(f, s)) return;
     join_under_way j{s};
     if (s.overlapping) {
@@ -112,13 +116,15 @@ void text_engine::join(const text_fragment& f, join_scope& s) {
     // What was pruned may have kept apart what comes now and what is here: the order is found apart.
     std::vector<dot_range> order;
     if (j.elements_pruned) order = merged_order(sequence(), sequence_of(f));
+    const auto fresh = [&](const auto& run) { return !log_.next(detail::dots_of(run)); }; // forged bytes repeat dots
     std::string_view rest = f.text;
     for (const auto& r : f.runs) {
-        const std::size_t size = r.deleted ? 0 : utf8_prefix(rest, r.count);
-        enter(r, rest.substr(0, size), j);
-        rest.remove_prefix(size);
+        const std::string_view text = rest.substr(0, r.deleted ? 0 : utf8_prefix(rest, r.count));
+        if (!fresh(r) || !join_one(r, text, s)) enter(r, text, j);
+        rest.remove_prefix(text.size());
     }
-    for (const auto& d : f.deletions) enter(d, s);
+    for (const auto& d : f.deletions)
+        if (!fresh(d) || !join_one(d, {}, s)) enter(d, s);
     if (j.elements_pruned) rearrange(order);
     saw(f.lamport);
     forgot(f.lamport);
@@ -132,41 +138,42 @@ void text_engine::join(const text_fragment& f, join_scope& s) {
 
 // True if these characters follow on the last that came, whose place is known, with nothing behind that they must pass.
 bool text_engine::goes_on(const text_run& r) const {
-    return !r.deleted && r.parent == before(r.first) && r.lamport > max_lamport_ && log_.typing() &&
+    return r.parent == before(r.first) && r.lamport > max_lamport_ && log_.typing() &&
            log_.continues(r.first, r.lamport) && log_.has_room(r.count) && tree_.recent_ends_at(log_.size());
 }
 
-// What most deltas are: one run of characters or of deletions, new, whose parent or targets are here. False, with
-// nothing done, if it is more than that.
-bool text_engine::join_one(const text_fragment& f, join_scope& s) {
-    if (s.overlapping || late_ || f.lamport != 0 || !s.log.awaited().empty()) return false;
-    if (f.runs.size() + f.deletions.size() != 1) return false;
-    if (!f.runs.empty()) {
-        const text_run& r = f.runs.front();
-        const dot_range dots = detail::dots_of(r);
-        if (goes_on(r) && s.covered.contains(dots)) {
-            const auto n = static_cast<std::uint32_t>(r.count);
-            log_.extend(f.text, n);
-            tree_.extend_recent(n, log_.text().measure(log_.text().size() - n, n), log_);
-            max_lamport_ = r.lamport + r.count - 1;
-            s.entered(dots);
-            return true;
-        }
-        if (r.deleted || !s.covered.contains(dots) || !attach(r, text_state::live, f.text)) return false;
-        saw(r.lamport + r.count - 1);
-        s.entered(dots);
-        return true;
-    }
-    const text_deletion& d = f.deletions.front();
-    const dot_range dots = detail::dots_of(d), targets = targets_of(d);
-    if (!s.covered.contains(dots)) return false;
-    const auto p = next(targets);
-    if (!p || p->state != text_state::live || p->dots != targets || !log_.has_room(d.count)) return false;
-    const std::uint32_t n = p->count();
-    log_.erase(d.first, d.lamport, n, d.backward ? p->first + n - 1 : p->first, d.backward);
-    set_live(p->first, n, false);
-    saw(d.lamport + d.count - 1);
+// A run of characters or of deletions, all of it new, whose parent or targets are here: what most deltas are no more
+// than. False, with nothing done, if it is anything else, or not well-formed.
+template <class Run> bool text_engine::join_one(const Run& r, std::string_view text, join_scope& s) {
+    const dot_range dots = detail::dots_of(r);
+    if (s.overlapping || late_ || !s.log.awaited().empty() || !s.covered.contains(dots) || !put(r, text)) return false;
+    saw(r.lamport + r.count - 1);
     s.entered(dots);
+    return true;
+}
+
+bool text_engine::put(const text_run& r, std::string_view text) {
+    if (r.deleted || !numbers_fit(r.first, r.count, r.lamport) || !is_utf8(text, r.count)) return false;
+    if (!goes_on(r)) return attach(r, text_state::live, text);
+    const lv v = log_.size();
+    const auto n = static_cast<std::uint32_t>(r.count);
+    log_.extend(text, n);
+    tree_.extend_recent(n, log_.measure(v, n), log_);
+    return true;
+}
+
+bool text_engine::put(const text_deletion& d, std::string_view) {
+    if (!well_formed(d) || !log_.has_room(d.count)) return false;
+    const dot_range targets = targets_of(d);
+    const auto known = log_.next(targets);
+    if (!known || known->seq != targets.first || known->count != d.count) return false;
+    tree_.make_findable();
+    const auto p = tree_.find_known(known->first);
+    if (!p || !tree_.at(*p).live() || known->count > tree_.at(*p).count() - p->offset) return false;
+    const std::uint32_t n = known->count;
+    log_.erase(d.first, d.lamport, n, d.backward ? known->first + n - 1 : known->first, d.backward);
+    tree_.bury(*p, n, log_.bury_live(known->first, n), log_);
+    journal_.died(known->first, n, d.backward);
     return true;
 }
 
@@ -313,23 +320,18 @@ void text_engine::meet_known(const text_run& r, const dot_range& part, join_unde
 bool text_engine::attach(const text_run& r, text_state state, std::string_view text) {
     if (!log_.has_room(r.count)) return false;
     lv parent = text_log::none;
+    std::optional<text_tree::place> place;
     if (r.parent.seq > 0) {
-        if (log_.typing() && r.parent == before(r.first) && log_.continues(r.first, r.lamport)) {
-            parent = log_.size() - 1;
-        } else {
-            const auto known = next(dot_range(r.parent));
-            const text_key key{r.lamport, r.first.replica, r.first.seq};
-            if (!known || !(text_key{known->lamport, r.parent.replica, r.parent.seq} < key)) return false;
-            parent = known->first;
-        }
+        const auto known = log_.next(dot_range(r.parent));
+        const text_key key{r.lamport, r.first.replica, r.first.seq};
+        if (!known || !(text_key{known->lamport, r.parent.replica, r.parent.seq} < key)) return false;
+        tree_.make_findable();
+        place = tree_.find_known(known->first);
+        if (!place) return false;
+        parent = known->first;
     }
     const auto n = static_cast<std::uint32_t>(r.count);
     const lv v = log_.insert(r.first, r.lamport, n, parent, text);
-    std::optional<text_tree::place> place;
-    if (parent != text_log::none) {
-        tree_.make_findable();
-        place = tree_.find(parent);
-    }
     tree_.insert(place, v, n, state == text_state::live, log_);
     if (state == text_state::settled) settled_.add(detail::dots_of(r));
     return true;

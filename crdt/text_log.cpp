@@ -46,13 +46,13 @@ std::optional<text_log::piece> text_log::next(const dot_range& within) const {
         const std::uint64_t offset = within.first - s.seq;
         const lv n = stretch_end(at[-1]) - s.first;
         if (offset < n)
-            return piece{s.first + static_cast<lv>(offset), within.first,
+            return piece{s.first + static_cast<lv>(offset), within.first, s.lamport + offset,
                          static_cast<std::uint32_t>(std::min<std::uint64_t>(n - offset, within.size()))};
     }
     if (at == own.end() || stretches_[*at].seq > within.last) return std::nullopt;
     const stretch& s = stretches_[*at];
     return piece{
-        s.first, s.seq,
+        s.first, s.seq, s.lamport,
         static_cast<std::uint32_t>(std::min<std::uint64_t>(stretch_end(*at) - s.first, within.last - s.seq + 1))};
 }
 

@@ -101,6 +101,7 @@ public:
     struct piece {
         lv first;
         std::uint64_t seq;
+        std::uint64_t lamport; ///< the first one's
         std::uint32_t count;
     };
     std::optional<piece> next(const dot_range& within) const;
@@ -190,12 +191,29 @@ public:
         append(size_ - n, text, n);
         came(tail_lamport_ - n, {tail_replica_, tail_seq_ - n}, n);
     }
+    /// True if these are the dots of the last events.
+    bool ends_with(const dot_range& r) const {
+        return r.last + 1 == tail_seq_ && r.replica == tail_replica_ && r.size() <= size_;
+    }
+    /// How many of the last events are characters of one run, the child of its first one and so on.
+    std::uint32_t typed_on() const { return typing_ ? size_ - entries_.back().first - 1 : 0; }
+    bool any_dead(lv first) const { return first / 64 < dead_.size() && any_bits(dead_, first, size_ - first); }
+    std::uint64_t next_lamport() const { return tail_lamport_; }
     /// These events, if they are the last ones.
     std::optional<events> last(const dot_range& r) const {
         if (r.last + 1 != tail_seq_ || r.replica != tail_replica_ || size_ == 0) return std::nullopt;
         const entry& e = entries_.back();
-        if (r.size() > size_ - e.first) return std::nullopt;
-        return at(entries_.size() - 1, size_ - static_cast<lv>(r.size()), size_ - 1);
+        const std::uint64_t n = r.size();
+        if (n > size_ - e.first) return std::nullopt;
+        const lv v = size_ - static_cast<lv>(n), offset = v - e.first;
+        lv to = e.to;
+        if (what(e) == kind::erased_forward)
+            to += offset;
+        else if (what(e) == kind::erased_backward)
+            to += size_ - 1 - v;
+        else if (offset > 0)
+            to = v - 1;
+        return events{what(e), v, size_ - 1, to, e.characters + offset, {r.replica, r.first}, tail_lamport_ - n};
     }
     /// Deletions of the characters from `target` on, forward or backward.
     void erase(dot first, std::uint64_t lamport, std::uint32_t n, lv target, bool backward = false) {
@@ -232,6 +250,8 @@ public:
     void forget(lv first, std::uint32_t n);
     /// The parent of a character is not what was said.
     void forget_parent(lv v) { entries_[cut(v)].to = not_kept; }
+    /// How many runs all events are kept as.
+    std::size_t runs() const { return entries_.size(); }
     /// How many events are gone.
     std::uint32_t forgotten() const { return forgotten_; }
 

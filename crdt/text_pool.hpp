@@ -25,6 +25,7 @@ public:
 
     T& operator[](std::uint32_t id) { return *nodes_[id]; }
     const T& operator[](std::uint32_t id) const { return *nodes_[id]; }
+    bool has(std::uint32_t id) const { return nodes_[id] != nullptr; }
     std::uint32_t add() {
         if (free_.empty()) {
             nodes_.push_back(std::make_unique<T>());

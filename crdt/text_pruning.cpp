@@ -87,14 +87,6 @@ void text_engine::prune_tombstones(const version_vector& stable, dot_sink* sink)
     }
 }
 
-// True if most of what is kept is of no use.
-bool text_engine::wasteful() const {
-    constexpr std::uint32_t few = 1024;
-    const std::uint32_t events = log_.size(), gone = log_.forgotten();
-    const std::uint32_t characters = log_.text().size(), dead = log_.dead_characters();
-    return (gone > few && gone > events / 2) || (dead > few && dead > characters / 2);
-}
-
 // Makes the log anew of what is left, and the order of that.
 void text_engine::compact() {
     struct renumbered {

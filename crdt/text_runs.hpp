@@ -37,7 +37,16 @@ inline void require(bool ok, decode_error e = decode_error::invalid_value) {
 }
 
 /// True if dots and Lamport numbers are within what arithmetic can bear.
-bool numbers_fit(dot first, std::uint64_t count, std::uint64_t lamport);
+inline bool numbers_fit(dot first, std::uint64_t count, std::uint64_t lamport) {
+    return first.seq >= 1 && count >= 1 && first.seq <= max_sequence && count - 1 <= max_sequence - first.seq &&
+           lamport >= 1 && lamport <= max_lamport && count - 1 <= max_lamport - lamport;
+}
+/// The same of all that a run of deletions says.
+inline bool well_formed(const text_deletion& d) {
+    if (!numbers_fit(d.first, d.count, d.lamport) || d.target.seq < 1 || d.target.seq > max_sequence) return false;
+    if (d.count == 1) return !d.backward;
+    return d.backward ? d.count <= d.target.seq : d.count - 1 <= max_sequence - d.target.seq;
+}
 
 /// So many characters of valid UTF-8. Throws decode_failure.
 std::string_view read_utf8(compact_input_archive& ar, std::uint64_t points);

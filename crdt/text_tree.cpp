@@ -97,6 +97,22 @@ text_tree::place text_tree::find(lv v) const {
     }
 }
 
+std::optional<text_tree::place> text_tree::find_known(lv v) const {
+    const auto in = [&](const span& s) { return v - s.first < s.count(); };
+    if (root_ == none) return std::nullopt;
+    if (recent_.leaf != none) {
+        const auto& spans = leaves_[recent_.leaf].spans;
+        if (recent_.span < spans.size() && in(spans[recent_.span]))
+            return place{recent_.leaf, recent_.span, v - spans[recent_.span].first};
+    }
+    const std::uint32_t id = index_.leaf(v);
+    if (!leaves_.has(id)) return std::nullopt; // of what is gone the index says anything
+    const auto& spans = leaves_[id].spans;
+    for (std::uint32_t i = 0; i < spans.size(); ++i)
+        if (in(spans[i])) return place{id, i, v - spans[i].first};
+    return std::nullopt;
+}
+
 // The last character with a lesser key among the first spans of a leaf.
 lv text_tree::parent_below(const leaf& l, std::size_t spans, const text_key& key, const text_log& log) const {
     while (spans-- > 0) {
@@ -428,17 +444,17 @@ std::uint32_t text_tree::flip(std::uint32_t id, std::uint32_t i, std::uint32_t o
 
 // ---- sums ----
 
-void text_tree::settle() const {
-    if (unsettled_ == none) return;
-    const leaf& l = leaves_[unsettled_];
+void text_tree::settle_now() const {
     std::uint32_t child = std::exchange(unsettled_, none);
-    std::optional<text_measure> change;
-    for (std::uint32_t id = l.parent; id != none; child = id, id = inners_[id].parent) {
-        inner& n = inners_[id];
+    const leaf& l = leaves_[child];
+    std::uint32_t id = l.parent;
+    if (id == none) return;
+    const auto sum = [&](inner& n) -> text_measure& {
         if (n.recent >= n.count || n.child[n.recent] != child) n.recent = slot(id, child);
-        if (!change) change = l.sum - n.sum[n.recent];
-        n.sum[n.recent] += *change;
-    }
+        return n.sum[n.recent];
+    };
+    const text_measure change = l.sum - sum(inners_[id]);
+    for (; id != none; child = id, id = inners_[id].parent) sum(inners_[id]) += change;
 }
 
 // `least` has come into the leaf, and is its least.
@@ -454,8 +470,16 @@ void text_tree::lower(std::uint32_t id, lv least, const text_log& log) {
 
 lv text_tree::least_of(const leaf& l, const text_log& log) {
     lv least = l.spans.front().first;
+    if (log.ordered()) {
+        for (const span& s : l.spans) least = std::min(least, s.first);
+        return least;
+    }
+    text_key least_key = log.key(least);
     for (const span& s : l.spans)
-        if (log.less(s.first, least)) least = s.first;
+        if (const text_key key = log.key(s.first); key < least_key) {
+            least = s.first;
+            least_key = key;
+        }
     return least;
 }
 

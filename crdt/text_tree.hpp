@@ -101,6 +101,8 @@ public:
     void make_findable();
     /// O(n) unless make_findable() was called. Requires: the character is there.
     place find(lv v) const;
+    /// The same for any lv: none if it is of no character that is there. Requires: make_findable() was called.
+    std::optional<place> find_known(lv v) const;
     /// The parent of a character; text_log::none if it is the start.
     lv parent(place p, const text_log& log) const;
     /// The character that follows, visible or not.
@@ -178,7 +180,9 @@ public:
     }
 
     /// Tells the entries above what was typed: reading does so, too, so that who is done writing must have done it.
-    void settle() const;
+    void settle() const {
+        if (unsettled_ != none) settle_now();
+    }
 
     std::size_t memory() const;
 
@@ -273,6 +277,7 @@ private:
         settle();
         unsettled_ = id;
     }
+    void settle_now() const;
     static lv least_of(const leaf& l, const text_log& log);
     static lv least_of(const inner& n, const text_log& log);
     void lower(std::uint32_t id, lv least, const text_log& log);

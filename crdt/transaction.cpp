@@ -12,12 +12,11 @@ timestamp transaction::now() {
 
 // Walks outwards from the innermost open child; each container found is itself the next owner to look for.
 template <class Report> void transaction::report(const void* owner, Report&& report) {
-    for (auto it = open_.rbegin(); it != open_.rend(); ++it) {
+    for (auto* c = open_; c; c = c->outer_) {
         const auto* address = static_cast<const std::byte*>(owner);
-        const auto* child = (*it)->child_;
-        if (std::less<>{}(address, child) || !std::less<>{}(address, child + (*it)->size_)) continue;
-        report(**it);
-        owner = (*it)->container_;
+        if (std::less<>{}(address, c->child_) || !std::less<>{}(address, c->child_ + c->size_)) continue;
+        report(*c);
+        owner = c->container_;
     }
 }
 
@@ -37,11 +36,9 @@ void transaction::record(dot d, kills killed) {
     removals_.push_back({d, std::move(killed)});
 }
 
-void transaction::rollback() noexcept {
-    undo_.run();
-    clock_.rewind(clock_before_);
+void* transaction::allocate_more(std::size_t size, std::size_t alignment) {
+    if (!more_) more_.emplace();
+    return more_->allocate(size, alignment);
 }
-
-void transaction::commit() noexcept { commit_.run(); }
 
 } // namespace joinery

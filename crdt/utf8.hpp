@@ -21,6 +21,13 @@ struct utf8_measure {
 /// nothing above U+10FFFF). O(size).
 std::optional<utf8_measure> measure_utf8(std::string_view text);
 
+/// True if it is valid UTF-8 of so many code points.
+inline bool is_utf8(std::string_view text, std::uint64_t points) {
+    if (text.size() == 1 && points == 1) return static_cast<unsigned char>(text[0]) < 0x80; // what is typed
+    const auto m = measure_utf8(text);
+    return m && m->points == points;
+}
+
 /// The same for text that is known to be valid.
 utf8_measure count_utf8(std::string_view valid);
 

@@ -5,7 +5,9 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <array>
+#include <random>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -133,6 +135,74 @@ TEST_CASE("rga_text: deltas in any order and number give the same text") {
         REQUIRE(str(b) == "after");
         REQUIRE(b.state() == a.state());
     } while (std::next_permutation(order.begin(), order.end()));
+}
+
+TEST_CASE("rga_text: an edit joins the same by itself and where something waits, which takes the general way") {
+    std::mt19937 random(1);
+    const auto below = [&](std::size_t n) { return static_cast<std::size_t>(random()) % n; };
+    const std::array<std::string, 6> typed{"a", "b", "\n", "xyz", "\u00e9", "o\U0001f600o"};
+    for (int round = 0; round < 150; ++round) {
+        writer d{id_d};
+        insert(d, 0, "1");
+        const note_delta orphan = insert(d, 1, "2");
+        writer a{id_a}, b{id_b}, fast{id_c}, slow{id_c};
+        slow.join(orphan);
+        for (int step = 0; step < 40; ++step) {
+            writer& w = below(2) == 0 ? a : b;
+            const std::size_t size = w->text.size();
+            const bool erases = size > 0 && below(3) == 0;
+            const std::size_t at = below(size + 1), from = size > 0 ? below(size) : 0;
+            const note_delta edit = erases ? erase(w, from, 1 + below(std::min<std::size_t>(size - from, 3)))
+                                           : insert(w, below(2) == 0 ? size : at, typed[below(typed.size())]);
+            const auto sent = joinery::decode<note_delta>(joinery::encode(edit));
+            REQUIRE(sent);
+            REQUIRE(*sent == edit);
+            CHECK(fast.join(*sent));
+            CHECK(slow.join(*sent));
+            REQUIRE(str(fast) == str(slow));
+            if (below(4) == 0) a.join(b.delta_since(a.version()));
+            if (below(4) == 0) b.join(a.delta_since(b.version()));
+        }
+        fast.join(orphan);
+        CHECK(joinery::encode(fast.state()) == joinery::encode(slow.state()));
+    }
+}
+
+TEST_CASE("rga_text: one run that is not well-formed, or rests on nothing, changes no character") {
+    writer a{id_a};
+    insert(a, 0, "abc"); // 1 to 3
+    erase(a, 1, 1);      // 4
+    const auto joined = [&](const joinery::text_run_list& runs, const std::string& text,
+                            const joinery::text_deletion_list& deletions, std::uint64_t covered) {
+        note_delta d;
+        d.fragment.runs = runs;
+        d.fragment.text = text;
+        d.fragment.deletions = deletions;
+        d.covered.add({id_b, 1, covered});
+        writer w{id_c, a.state()};
+        w.join(d);
+        CHECK(str(w) == "ac");
+        const auto restored = joinery::decode<joinery::causal<note>>(joinery::encode(w.state()));
+        REQUIRE(restored);
+        CHECK((*restored)->text.str() == "ac");
+    };
+    const auto inserts = [&](dot parent, std::uint64_t n, std::uint64_t lamport, const std::string& text) {
+        joined({{{id_b, 1}, parent, n, lamport, false}}, text, {}, n);
+    };
+    inserts({id_a, 3}, 1, 9, "\xff"); // no UTF-8
+    inserts({id_a, 3}, 2, 9, "x");    // too little text
+    inserts({id_a, 3}, 1, 9, "xy");   // too much
+    inserts({id_a, 3}, 1, 0, "x");    // no Lamport number
+    inserts({id_a, 3}, 1, 2, "x");    // older than its parent
+    inserts({id_a, 4}, 1, 9, "x");    // the child of a deletion
+    inserts({id_a, 5}, 1, 9, "x");    // of what is not here
+    const auto deletes = [&](dot target, std::uint64_t n, bool backward) {
+        joined({}, "", {{{id_b, 1}, target, n, 9, backward}}, n);
+    };
+    deletes({id_a, 4}, 1, false); // a deletion
+    deletes({id_a, 2}, 1, false); // what was deleted already
+    deletes({id_a, 7}, 2, false); // what is not here
+    deletes({id_a, 1}, 2, true);  // what was before the first
 }
 
 TEST_CASE("rga_text: text waits for its parent, also through a relay") {

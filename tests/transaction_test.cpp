@@ -8,6 +8,8 @@
 
 #include <doctest/doctest.h>
 
+#include <array>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -90,6 +92,36 @@ TEST_CASE("transaction: commit steps run once the edit is part of the state, als
         CHECK(ran.empty());
     });
     CHECK(ran == std::vector<int>{2, 1});
+}
+
+TEST_CASE("transaction: what is enlisted hears how the edit ends, the last first, and ends then") {
+    struct participant {
+        std::vector<std::string>* heard;
+        std::shared_ptr<int> held;
+        std::array<char, 100> much{};
+        void commit() noexcept { heard->push_back("commit " + std::to_string(*held)); }
+        void roll_back() noexcept { heard->push_back("roll back " + std::to_string(*held)); }
+    };
+    constexpr int many = 20; // more than there is room for without asking for memory
+    for (const bool fails : {false, true}) {
+        replica<board> a{id_a};
+        std::vector<std::string> heard, expected;
+        const auto last = std::make_shared<int>(many);
+        const auto edit = [&](board&, transaction& tx) {
+            for (int i = 0; i < many; ++i) tx.enlist<participant>(&heard, std::make_shared<int>(i));
+            const participant& kept = tx.enlist<participant>(&heard, last);
+            CHECK(kept.held == last);
+            CHECK(last.use_count() == 2);
+            if (fails) throw std::runtime_error("stop");
+        };
+        if (fails)
+            CHECK_THROWS_AS(a.edit(edit), std::runtime_error);
+        else
+            a.edit(edit);
+        for (int i = many; i >= 0; --i) expected.push_back((fails ? "roll back " : "commit ") + std::to_string(i));
+        CHECK(heard == expected);
+        CHECK(last.use_count() == 1);
+    }
 }
 
 TEST_CASE("transaction: an edit has one timestamp") {

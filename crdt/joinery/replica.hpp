@@ -124,14 +124,16 @@ template <class T> template <class F> delta<T> replica<T>::edit(F&& f) {
         return d;
     }
     for (const auto& r : tx.removals_) state_.log_.add(r, state_.context_);
-    state_.context_.add(tx.dots());
     d.covered.add(tx.dots());
+    state_.context_.add(tx.dots());
     state_.log_.arrived(d.covered);
     tx.commit();
     crdt_traits<T>::extract(state_.value_, d.covered, d.fragment);
-    d.removals = std::move(tx.removals_);
-    std::sort(d.removals.begin(), d.removals.end(),
-              [](const removal& a, const removal& b) { return a.event < b.event; });
+    if (!tx.removals_.empty()) {
+        d.removals = std::move(tx.removals_);
+        std::sort(d.removals.begin(), d.removals.end(),
+                  [](const removal& a, const removal& b) { return a.event < b.event; });
+    }
     siblings_.resolved += tx.siblings_resolved_;
     if (tx.now_) state_.latest_ = std::max(state_.latest_, *tx.now_);
     state_.trim_log();

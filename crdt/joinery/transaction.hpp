@@ -46,6 +46,7 @@ private:
     const void* container_;
     const std::byte* child_;
     std::size_t size_;
+    open_child* outer_ = nullptr;
 };
 
 class transaction {
@@ -70,13 +71,13 @@ public:
     /// `owner` (the object that holds the entries: pass `this`) came to hold, or let go of, these dots.
     /// Undoing the edit undoes what the containers made of it.
     void entered(const void* owner, const dot_range& dots) {
-        if (!open_.empty()) report_entered(owner, dots);
+        if (open_) report_entered(owner, dots);
     }
     void entered(const void* owner, dot d) {
-        if (!open_.empty()) report_entered(owner, d);
+        if (open_) report_entered(owner, d);
     }
     void dropped(const void* owner, const dot_range& dots) {
-        if (!open_.empty()) report_dropped(owner, dots);
+        if (open_) report_dropped(owner, dots);
     }
 
     /// The event `d`, a dot of this edit, kills these. Nothing is recorded if there are none.
@@ -87,15 +88,25 @@ public:
         if (values > 1) siblings_resolved_ += values - 1;
     }
 
-    /// Runs `f` if the edit is undone; the last registered runs first. `f` must not throw. Returns what is kept of it,
-    /// which lives as long as the transaction.
-    template <class F> std::decay_t<F>& on_rollback(F&& f) { return undo_.push(memory_, std::forward<F>(f)); }
-    /// Runs `f` once the edit is part of the state; the last registered runs first. `f` must not throw.
-    template <class F> void on_commit(F&& f) { commit_.push(memory_, std::forward<F>(f)); }
+    /// Keeps a P{from...} until the edit ends: then its roll_back() is called if the edit is undone, or its commit()
+    /// once the edit is part of the state; of several the last one's first. They must not throw. Returns what is kept.
+    template <class P, class... From> P& enlist(From&&... from) {
+        auto* made =
+            ::new (allocate(sizeof(kept<P>), alignof(kept<P>))) kept<P>(last_step_, std::forward<From>(from)...);
+        last_step_ = made;
+        return made->participant;
+    }
+    /// Runs `f` if the edit is undone, in the same order. `f` must not throw.
+    template <class F> void on_rollback(F&& f) { enlist<undoing<std::decay_t<F>>>(std::forward<F>(f)); }
+    /// Runs `f` once the edit is part of the state, in the same order. `f` must not throw.
+    template <class F> void on_commit(F&& f) { enlist<completing<std::decay_t<F>>>(std::forward<F>(f)); }
 
     /// For containers: while a child is open, changes inside it are reported. Closed in reverse order.
-    void open(open_child& c) { open_.push_back(&c); }
-    void close() noexcept { open_.pop_back(); }
+    void open(open_child& c) noexcept {
+        c.outer_ = open_;
+        open_ = &c;
+    }
+    void close() noexcept { open_ = open_->outer_; }
 
     /// True if no dot was issued.
     bool empty() const { return last_ == base_; }
@@ -107,53 +118,71 @@ public:
 private:
     template <class T> friend class replica;
 
-    using memory = std::pmr::monotonic_buffer_resource;
+    enum class ending : std::uint8_t { rolled_back, committed, dropped };
 
-    // Things to do, the last first.
-    class steps {
-    public:
-        steps() = default;
-        steps(const steps&) = delete;
-        steps& operator=(const steps&) = delete;
-        ~steps() {
-            while (last_) pop();
-        }
-        template <class F> std::decay_t<F>& push(memory& m, F&& f) {
-            struct concrete final : step {
-                concrete(F&& g, step* b) : step(b), f(std::forward<F>(g)) {}
-                void run() noexcept override { f(); }
-                std::decay_t<F> f;
-            };
-            auto* made = ::new (m.allocate(sizeof(concrete), alignof(concrete))) concrete(std::forward<F>(f), last_);
-            last_ = made;
-            return made->f;
-        }
-        void run() noexcept {
-            for (; last_; pop()) last_->run();
-        }
+    // What to do when the edit ends; and nothing of it is left.
+    struct step {
+        explicit step(step* b) : before(b) {}
+        virtual void end(ending how) noexcept = 0;
+        step* before;
 
-    private:
-        struct step {
-            explicit step(step* b) : before(b) {}
-            virtual ~step() = default;
-            virtual void run() noexcept = 0;
-            step* before;
+    protected:
+        ~step() = default;
+    };
+    template <class P> struct kept final : step {
+        template <class... From>
+        explicit kept(step* b, From&&... from) : step(b), participant{std::forward<From>(from)...} {}
+        void end(ending how) noexcept override {
+            if (how == ending::rolled_back) participant.roll_back();
+            if (how == ending::committed) participant.commit();
+            participant.~P();
+        }
+        union { // it ends before the step does
+            P participant;
         };
-        step* last_ = nullptr;
 
-        void pop() { std::exchange(last_, last_->before)->~step(); }
+    protected:
+        ~kept() {}
+    };
+    template <class F> struct undoing {
+        F f;
+        void roll_back() noexcept { f(); }
+        void commit() noexcept {}
+    };
+    template <class F> struct completing {
+        F f;
+        void roll_back() noexcept {}
+        void commit() noexcept { f(); }
     };
 
     transaction(replica_id r, std::uint64_t last, std::uint64_t confirmed, hybrid_clock& clock)
         : replica_(r), base_(last), last_(last), confirmed_(confirmed), clock_(clock), clock_before_(clock.latest()) {}
+
+    ~transaction() { end(ending::dropped); }
+
+    // Room for steps, until the transaction ends.
+    void* allocate(std::size_t size, std::size_t alignment) {
+        if (alignment <= alignof(std::max_align_t)) {
+            size = (size + alignof(std::max_align_t) - 1) / alignof(std::max_align_t) * alignof(std::max_align_t);
+            if (size <= room_.size() - used_) return room_.data() + std::exchange(used_, used_ + size);
+        }
+        return allocate_more(size, alignment);
+    }
+    void* allocate_more(std::size_t size, std::size_t alignment);
+    void end(ending how) noexcept {
+        while (last_step_) std::exchange(last_step_, last_step_->before)->end(how);
+    }
 
     template <class Report> void report(const void* owner, Report&& report);
     void report_entered(const void* owner, const dot_range& dots);
     void report_entered(const void* owner, dot d);
     void report_dropped(const void* owner, const dot_range& dots);
 
-    void rollback() noexcept;
-    void commit() noexcept;
+    void rollback() noexcept {
+        end(ending::rolled_back);
+        clock_.rewind(clock_before_);
+    }
+    void commit() noexcept { end(ending::committed); }
     dot_range dots() const { return {replica_, base_ + 1, last_}; }
 
     replica_id replica_;
@@ -165,11 +194,11 @@ private:
     std::optional<timestamp> now_;
     std::uint64_t siblings_resolved_ = 0;
     std::vector<removal> removals_;
-    std::array<std::byte, 512> room_; // for the steps of a small edit
-    memory memory_{room_.data(), room_.size()};
-    steps undo_;
-    steps commit_;
-    std::vector<open_child*> open_;
+    step* last_step_ = nullptr;
+    open_child* open_ = nullptr; // the innermost one
+    std::size_t used_ = 0;
+    std::optional<std::pmr::monotonic_buffer_resource> more_;   // for the steps of a great edit
+    alignas(std::max_align_t) std::array<std::byte, 512> room_; // for those of a small one
 };
 
 } // namespace joinery
