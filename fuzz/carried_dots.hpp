@@ -14,6 +14,7 @@ namespace joinery::fuzz {
 template <class P, class F> void for_each_carried(const dot_entries<P>& all, F&& f) {
     for (const auto& e : all) f(dot_range(e.where));
 }
+template <class F> void for_each_carried(const occurrences::fragment& all, F&& f) { all.dots.for_each(f); }
 template <class F> void for_each_carried(const counter_runs::fragment& counter, F&& f) {
     for (const auto& r : counter.runs) f(dot_range(r.start.replica, r.start.seq, std::max(r.start.seq, r.last)));
 }

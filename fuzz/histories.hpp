@@ -177,6 +177,88 @@ struct records {
     }
 };
 
+struct collections {
+    g_set<std::string> grown;
+    rw_set<std::string> guarded;
+    two_phase_set<std::uint16_t> spent;
+    lww_map<std::string, std::uint32_t> settings;
+    lww_set<std::uint8_t> chosen;
+    bag<std::string> counted;
+};
+JOINERY_RECORD(collections, (1, grown), (2, guarded), (3, spent), (4, settings), (5, chosen), (6, counted))
+
+/// Sets and maps other than or_set and or_map, each as a field.
+struct sets {
+    using type = collections;
+    static constexpr bool one_form = false;
+    static constexpr unsigned steps = 7;
+    static void edit(type& c, transaction& tx, unsigned step) {
+        switch (step % 7) {
+        case 0:
+            c.grown.add(tx, "g");
+            c.guarded.add(tx, "a");
+            c.spent.add(tx, 300);
+            break;
+        case 1:
+            c.guarded.remove(tx, "a");
+            c.settings.set(tx, "k", 70000);
+            break;
+        case 2: c.counted.add(tx, "n", 5); break;
+        case 3:
+            c.spent.remove(tx, 300);
+            c.chosen.add(tx, 7);
+            c.settings.erase(tx, "k");
+            break;
+        case 4:
+            c.counted.remove(tx, "n", 2);
+            c.counted.add(tx, "");
+            break;
+        case 5:
+            c.chosen.remove(tx, 7);
+            c.settings.set(tx, "", 0);
+            break;
+        default: c.guarded.add(tx, "a"); c.counted.remove_all(tx, "n");
+        }
+    }
+};
+
+struct switchboard {
+    enable_wins_flag lamp;
+    disable_wins_flag door;
+    max_register<std::int32_t> high;
+    or_map<std::string, disable_wins_flag> doors;
+    or_map<std::string, min_register<std::string>> first;
+};
+JOINERY_RECORD(switchboard, (1, lamp), (2, door), (3, high), (4, doors), (5, first))
+
+/// Flags, and registers that merge.
+struct switches {
+    using type = switchboard;
+    static constexpr bool one_form = false;
+    static constexpr unsigned steps = 5;
+    static void edit(type& s, transaction& tx, unsigned step) {
+        switch (step % 5) {
+        case 0:
+            s.lamp.enable(tx);
+            s.door.disable(tx);
+            break;
+        case 1:
+            s.high.merge(tx, static_cast<std::int32_t>(step) - 3);
+            s.door.enable(tx);
+            break;
+        case 2:
+            s.lamp.disable(tx);
+            s.doors.at(tx, "back")->enable(tx);
+            break;
+        case 3:
+            s.first.at(tx, "x")->merge(tx, "middle");
+            s.doors.at(tx, "back")->disable(tx);
+            break;
+        default: s.first.at(tx, "x")->merge(tx, "early"); s.doors.erase(tx, "back");
+        }
+    }
+};
+
 struct document {
     lww_register<std::string> title;
     rga_text body;

@@ -254,5 +254,7 @@ int main(int argc, char** argv) {
     write_histories<lists>(corpus, "rga_list");
     write_histories<texts>(corpus, "rga_text");
     write_histories<documents>(corpus, "document");
+    write_histories<sets>(corpus, "sets");
+    write_histories<switches>(corpus, "switches");
     return 0;
 }

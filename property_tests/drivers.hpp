@@ -9,19 +9,28 @@
 
 #include "specification.hpp"
 
+#include <joinery/bag.hpp>
 #include <joinery/convergence.hpp>
+#include <joinery/flags.hpp>
 #include <joinery/g_counter.hpp>
+#include <joinery/g_set.hpp>
+#include <joinery/lww_map.hpp>
 #include <joinery/lww_register.hpp>
+#include <joinery/merged_register.hpp>
 #include <joinery/mv_register.hpp>
 #include <joinery/or_map.hpp>
 #include <joinery/or_set.hpp>
 #include <joinery/pn_counter.hpp>
 #include <joinery/record.hpp>
 #include <joinery/rga_text.hpp>
+#include <joinery/rw_set.hpp>
+#include <joinery/two_phase_set.hpp>
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <iterator>
+#include <map>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -45,23 +54,178 @@ template <class V> V make_value(choices& from, std::size_t n) {
         return static_cast<V>(from.pick(n));
 }
 
+// Sets of every kind.
+template <class Set> void look_at_set(const Set& set, const std::string& path, contents& out) {
+    if (set.empty()) return;
+    out[path] = joinery::testing::show_unordered(set);
+    auto n = static_cast<std::size_t>(std::distance(set.begin(), set.end()));
+    bool consistent = n == set.size();
+    for (const auto& e : set) consistent = consistent && set.contains(e);
+    if (!consistent) out[path] += " inconsistent";
+}
+template <class Set>
+operation act_on_set(Set& set, transaction& tx, choices& from, const std::string& path, specification::act add,
+                     specification::act remove) {
+    bool adds = from.pick(5) < 3;
+    auto e = make_value<typename Set::value_type>(from, 3);
+    if (adds)
+        set.add(tx, e);
+    else
+        set.remove(tx, e);
+    return {adds ? add : remove, path, show(e)};
+}
+
 template <class E> struct driver<joinery::or_set<E>> {
     static operation act(joinery::or_set<E>& set, transaction& tx, choices& from, const std::string& path) {
-        bool adds = from.pick(5) < 3;
-        E e = make_value<E>(from, 3);
-        if (adds)
-            set.add(tx, e);
-        else
-            set.remove(tx, e);
-        return {adds ? act::add : act::remove, path, show(e)};
+        return act_on_set(set, tx, from, path, act::add, act::remove);
     }
     static void look(const joinery::or_set<E>& set, const std::string& path, contents& out) {
-        if (set.empty()) return;
-        out[path] = joinery::testing::show_unordered(set);
-        auto n = static_cast<std::size_t>(std::distance(set.begin(), set.end()));
-        bool consistent = n == set.size();
-        for (const auto& e : set) consistent = consistent && set.contains(e);
+        look_at_set(set, path, out);
+    }
+};
+
+template <class E> struct driver<joinery::g_set<E>> {
+    static operation act(joinery::g_set<E>& set, transaction& tx, choices& from, const std::string& path) {
+        E e = make_value<E>(from, 9);
+        set.add(tx, e);
+        return {act::add, path, show(e)};
+    }
+    static void look(const joinery::g_set<E>& set, const std::string& path, contents& out) {
+        look_at_set(set, path, out);
+    }
+};
+
+template <class E> struct driver<joinery::rw_set<E>> {
+    static operation act(joinery::rw_set<E>& set, transaction& tx, choices& from, const std::string& path) {
+        return act_on_set(set, tx, from, path, act::permit, act::forbid);
+    }
+    static void look(const joinery::rw_set<E>& set, const std::string& path, contents& out) {
+        look_at_set(set, path, out);
+    }
+};
+
+template <class E> struct driver<joinery::two_phase_set<E>> {
+    static operation act(joinery::two_phase_set<E>& set, transaction& tx, choices& from, const std::string& path) {
+        return act_on_set(set, tx, from, path, act::permit, act::forbid);
+    }
+    static void look(const joinery::two_phase_set<E>& set, const std::string& path, contents& out) {
+        look_at_set(set, path, out);
+    }
+};
+
+// As a map from its elements to "in".
+template <class E> struct driver<joinery::lww_set<E>> {
+    static operation act(joinery::lww_set<E>& set, transaction& tx, choices& from, const std::string& path) {
+        operation o = act_on_set(set, tx, from, path, act::store, act::discard);
+        return {o.what, path + o.value + "/", "in", 0, tx.now()};
+    }
+    static void look(const joinery::lww_set<E>& set, const std::string& path, contents& out) {
+        contents all;
+        look_at_set(set, path, all);
+        for (const auto& e : set) out[path + show(e) + "/"] = "in";
+        if (!all.empty() && all.begin()->second.ends_with("inconsistent")) out[path] = "inconsistent";
+    }
+};
+
+template <class V> struct driver<joinery::lww_map<std::string, V>> {
+    static operation act(joinery::lww_map<std::string, V>& map, transaction& tx, choices& from,
+                         const std::string& path) {
+        std::string key(1, static_cast<char>('a' + from.pick(2)));
+        const std::string below = path + key + "/";
+        if (from.pick(5) < 2) {
+            map.erase(tx, key);
+            return {act::discard, below, {}, 0, tx.now()};
+        }
+        V v = make_value<V>(from, 6);
+        map.set(tx, key, v);
+        return {act::store, below, show(v), 0, tx.now()};
+    }
+    static void look(const joinery::lww_map<std::string, V>& map, const std::string& path, contents& out) {
+        std::size_t n = 0;
+        for (const auto& [key, value] : map) {
+            std::string& read = out[path + key + "/"];
+            read = show(value);
+            if (!map.contains(key) || map.find(key) != &value || map.siblings(key).front() != value)
+                read += " inconsistent";
+            ++n;
+        }
+        if (n != map.size()) out[path] = "inconsistent size";
+    }
+};
+
+template <class E> struct driver<joinery::bag<E>> {
+    static operation act(joinery::bag<E>& bag, transaction& tx, choices& from, const std::string& path) {
+        operation o{act::put, path};
+        E e = make_value<E>(from, 2);
+        o.value = show(e);
+        o.count = 1 + from.pick(3);
+        if (from.pick(5) < 3) {
+            bag.add(tx, e, o.count);
+        } else {
+            o.what = act::take;
+            if (from.pick(4) == 0) {
+                o.count = SIZE_MAX;
+                bag.remove_all(tx, e);
+            } else {
+                bag.remove(tx, e, o.count);
+            }
+        }
+        return o;
+    }
+    static void look(const joinery::bag<E>& bag, const std::string& path, contents& out) {
+        if (bag.empty()) return;
+        std::map<std::string, std::uint64_t> there;
+        std::uint64_t all = 0;
+        bool consistent = true;
+        for (const auto& [e, times] : bag) {
+            there[show(e)] = times;
+            consistent = consistent && times > 0 && times == bag.count(e) && bag.contains(e);
+            all += times;
+        }
+        std::vector<std::string> shown;
+        for (const auto& [e, times] : there) shown.push_back(std::to_string(times) + " of " + e);
+        out[path] = "{" + joinery::testing::detail::listed(shown) + "}";
+        consistent = consistent && there.size() == bag.distinct() && all == bag.size();
         if (!consistent) out[path] += " inconsistent";
+    }
+};
+
+// With the one element "on", which is there or not.
+template <> struct driver<joinery::enable_wins_flag> {
+    static operation act(joinery::enable_wins_flag& flag, transaction& tx, choices& from, const std::string& path) {
+        bool on = from.pick(5) < 3;
+        on ? flag.enable(tx) : flag.disable(tx);
+        return {on ? act::add : act::remove, path, "on"};
+    }
+    static void look(const joinery::enable_wins_flag& flag, const std::string& path, contents& out) {
+        if (flag.enabled()) out[path] = "{on}";
+    }
+};
+template <> struct driver<joinery::disable_wins_flag> {
+    static operation act(joinery::disable_wins_flag& flag, transaction& tx, choices& from, const std::string& path) {
+        bool on = from.pick(5) < 3;
+        on ? flag.enable(tx) : flag.disable(tx);
+        return {on ? act::permit : act::forbid, path, "on"};
+    }
+    static void look(const joinery::disable_wins_flag& flag, const std::string& path, contents& out) {
+        if (flag.enabled()) out[path] = "{on}";
+    }
+};
+
+template <> struct driver<joinery::max_register<std::int64_t>> {
+    using tested = joinery::max_register<std::int64_t>;
+    static operation act(tested& r, transaction& tx, choices& from, const std::string& path) {
+        if (from.pick(8) == 7) {
+            r.reset(tx);
+            return {act::reset, path};
+        }
+        const auto v = static_cast<std::int64_t>(from.pick(100)) - 50;
+        r.merge(tx, v);
+        return {act::raise, path, {}, v};
+    }
+    static void look(const tested& r, const std::string& path, contents& out) {
+        if (const auto v = r.get()) out[path] = std::to_string(*v);
+        if (r.get().has_value() == r.empty()) out[path] = "inconsistent";
     }
 };
 
@@ -219,6 +383,8 @@ template <class T, class E> void check(const joinery::testing::subject<T, E>& s,
     INFO(to_string(report.counts));
     CHECK(report.counts.thin(1) == std::vector<std::string>{}); // with so few histories chance decides how often
     CHECK(report.counts.total(joinery::testing::occurrence::comparison) > report.counts.histories());
+    if constexpr (joinery::crdt_traits<T>::tidies)
+        CHECK(report.counts.total(joinery::testing::occurrence::tidied) > 0);
 }
 
 } // namespace drivers

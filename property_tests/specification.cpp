@@ -30,7 +30,22 @@ namespace {
 
 bool below(const std::string& path, const std::string& prefix) { return path.compare(0, prefix.size(), prefix) == 0; }
 dot first_dot(const op& e) { return {e.dots.replica, e.dots.first}; }
-bool is_write(act a) { return a == act::add || a == act::set || a == act::assign; }
+// What a dot stands for that later writes of the same thing supersede.
+bool is_write(act a) {
+    switch (a) {
+    case act::add:
+    case act::set:
+    case act::assign:
+    case act::raise:
+    case act::permit:
+    case act::forbid:
+    case act::store:
+    case act::discard: return true;
+    default: return false;
+    }
+}
+// What has dots of which each lives and dies alone.
+bool is_many(act a) { return a == act::insert || a == act::put; }
 
 std::vector<std::string> characters(const std::string& utf8) {
     std::vector<std::string> out;
@@ -129,6 +144,21 @@ std::uint64_t greatest_lamport(const history& seen, const std::string& path) {
     return greatest;
 }
 
+// ---- bags ----
+
+// The dots of an element that live.
+std::vector<dot> occurrences(const history& seen, const std::string& path, const std::string& element) {
+    std::vector<dot> out;
+    const auto killed = killed_by(seen);
+    for (const auto& e : seen) {
+        if (e.what.what != act::put || e.what.path != path || e.what.value != element) continue;
+        for (std::uint64_t seq = e.dots.first; seq <= e.dots.last; ++seq)
+            if (!killed.contains({e.dots.replica, seq})) out.push_back({e.dots.replica, seq});
+    }
+    std::sort(out.begin(), out.end());
+    return out;
+}
+
 // ---- what an operation did ----
 
 derived derive(const op& e, const history& before) {
@@ -142,9 +172,14 @@ derived derive(const op& e, const history& before) {
     };
     switch (o.what) {
     case act::add:
+    case act::permit:
+    case act::forbid:
     case act::remove: kill_writes([&](const operation& w) { return w.path == o.path && w.value == o.value; }); break;
     case act::set:
     case act::assign:
+    case act::raise:
+    case act::store:
+    case act::discard:
     case act::reset: kill_writes([&](const operation& w) { return w.path == o.path; }); break;
     case act::increment: {
         out.run = first_dot(e);
@@ -168,13 +203,20 @@ derived derive(const op& e, const history& before) {
         out.lamport = greatest_lamport(before, o.path) + 1;
         break;
     }
+    case act::put: break;
+    case act::take: {
+        auto there = occurrences(before, o.path, o.value);
+        there.resize(std::min(there.size(), o.count));
+        out.kills.insert(there.begin(), there.end());
+        break;
+    }
     case act::remove_key: {
         kill_writes([&](const operation& w) { return below(w.path, o.path); });
         std::set<std::string> counters;
         for (const auto& w : before) {
             if (!below(w.what.path, o.path)) continue;
             if (w.what.what == act::increment) counters.insert(w.what.path);
-            if (w.what.what != act::insert) continue;
+            if (!is_many(w.what.what)) continue;
             for (std::uint64_t seq = w.dots.first; seq <= w.dots.last; ++seq)
                 if (!killed.contains({w.dots.replica, seq})) out.kills.insert({w.dots.replica, seq});
         }
@@ -198,6 +240,10 @@ struct reading {
     std::map<std::string, std::vector<std::string>> sets;
     std::map<std::string, std::vector<std::tuple<timestamp, dot, std::string>>> registers;
     std::map<std::string, std::map<dot, std::string>> multi;
+    std::map<std::string, std::int64_t> greatest;
+    std::map<std::string, std::map<std::string, bool>> permitted; // false: forbidden
+    std::map<std::string, std::tuple<timestamp, dot, std::optional<std::string>>> last;
+    std::map<std::string, std::map<std::string, std::size_t>> bags;
     std::map<std::string, std::int64_t> counters;
     std::map<std::string, std::string> texts;
 
@@ -206,6 +252,18 @@ struct reading {
         if (o.what == act::add) sets[o.path].push_back(o.value);
         if (o.what == act::set) registers[o.path].emplace_back(o.at, first_dot(e), o.value);
         if (o.what == act::assign) multi[o.path][first_dot(e)] = o.value;
+        if (o.what == act::raise) {
+            const auto at = greatest.try_emplace(o.path, o.amount).first;
+            at->second = std::max(at->second, o.amount);
+        }
+        if (o.what == act::permit) permitted[o.path].try_emplace(o.value, true);
+        if (o.what == act::forbid) permitted[o.path][o.value] = false;
+        if (o.what == act::store) latest(o.path, {o.at, first_dot(e), o.value});
+        if (o.what == act::discard) latest(o.path, {o.at, first_dot(e), std::nullopt});
+    }
+    void latest(const std::string& path, const std::tuple<timestamp, dot, std::optional<std::string>>& write) {
+        const auto at = last.try_emplace(path, write).first;
+        at->second = std::max(at->second, write);
     }
     contents result() {
         contents out;
@@ -226,6 +284,20 @@ struct reading {
             out[path] = "[" + joinery::testing::detail::listed(values) + "]";
         }
         for (auto& [path, value] : counters) out[path] = std::to_string(value);
+        for (auto& [path, value] : greatest) out[path] = std::to_string(value);
+        for (auto& [path, elements] : permitted) {
+            std::vector<std::string> there;
+            for (auto& [element, is_there] : elements)
+                if (is_there) there.push_back(element);
+            if (!there.empty()) out[path] = "{" + joinery::testing::detail::listed(there) + "}";
+        }
+        for (auto& [path, write] : last)
+            if (const auto& value = std::get<2>(write)) out[path] = *value;
+        for (auto& [path, elements] : bags) {
+            std::vector<std::string> there;
+            for (auto& [element, times] : elements) there.push_back(std::to_string(times) + " of " + element);
+            out[path] = "{" + joinery::testing::detail::listed(there) + "}";
+        }
         for (auto& [path, text] : texts)
             if (!text.empty()) out[path] = "\"" + text + "\"";
         return out;
@@ -259,6 +331,10 @@ contents content(const history& seen) {
     for (const auto& path : paths_of(seen, act::insert))
         for (const auto& c : in_order(seen, path))
             if (!killed.contains(c.where)) out.texts[path] += c.utf8;
+    for (const auto& e : seen)
+        if (e.what.what == act::put)
+            if (const auto n = occurrences(seen, e.what.path, e.what.value).size())
+                out.bags[e.what.path][e.what.value] = n;
     return out.result();
 }
 
@@ -271,6 +347,9 @@ contents happens_before(const history& seen) {
         const auto &o = e.what, &b = by.what;
         if (b.path != o.path || !by.saw(e)) return false;
         if (o.what == act::add) return (b.what == act::add || b.what == act::remove) && b.value == o.value;
+        if (o.what == act::permit || o.what == act::forbid)
+            return (b.what == act::permit || b.what == act::forbid) && b.value == o.value;
+        if (o.what == act::store || o.what == act::discard) return b.what == act::store || b.what == act::discard;
         return b.what == o.what || b.what == act::reset;
     };
     for (const auto& e : seen) {
@@ -286,6 +365,14 @@ contents happens_before(const history& seen) {
                                     later.dots.replica == e.dots.replica && later.dots.last >= e.dots.last &&
                                     removed_by_key(later, by));
             if (!dead) out.counters[e.what.path] += e.what.amount;
+        } else if (e.what.what == act::put) {
+            for (std::uint64_t seq = e.dots.first; seq <= e.dots.last; ++seq) {
+                dead = false;
+                for (const auto& by : seen)
+                    dead = dead || removed_by_key(e, by) ||
+                           (by.what.what == act::take && facts(by, seen).kills.contains({e.dots.replica, seq}));
+                if (!dead) ++out.bags[e.what.path][e.what.value];
+            }
         }
     }
     for (const auto& path : paths_of(seen, act::insert))
@@ -325,6 +412,13 @@ std::string to_string(const operation& o) {
     case act::increment: return at + (o.amount < 0 ? "decrement " : "increment ") + std::to_string(std::abs(o.amount));
     case act::insert: return at + "insert \"" + o.value + "\" at " + std::to_string(o.position);
     case act::erase: return at + "erase " + std::to_string(o.count) + " from " + std::to_string(o.position);
+    case act::raise: return at + "raise to " + std::to_string(o.amount);
+    case act::permit: return at + "add " + o.value;
+    case act::forbid: return at + "remove " + o.value;
+    case act::store: return at + "set " + o.value + " at " + std::to_string(o.at.ticks);
+    case act::discard: return at + "erase at " + std::to_string(o.at.ticks);
+    case act::put: return at + "put in " + std::to_string(o.count) + " of " + o.value;
+    case act::take: return at + "take out " + std::to_string(o.count) + " of " + o.value;
     case act::remove_key: return at + "remove key";
     }
     return at;

@@ -29,6 +29,13 @@ enum class act {
     increment,  // a counter, by `amount`, which may be negative
     insert,     // `value` into a text, at `position`
     erase,      // `count` characters from a text, from `position` on
+    raise,      // a register of the greatest value, to `amount`
+    permit,     // an element to a set in which removals win
+    forbid,     // an element from it
+    store,      // a key of a map in which the last write wins
+    discard,    // the same, so that it is gone
+    put,        // an element into a bag, `count` times
+    take,       // an element out of a bag, `count` times
     remove_key, // all that is below a path
 };
 

@@ -285,7 +285,7 @@ template <crdt T> std::uint64_t causal<T>::end_run(const run_removal& r) {
     struct last_dot final : dot_sink {
         void entered(const dot_range&) override {}
         void dropped(const dot_range& dots) override { last = std::max(last, dots.last); }
-        bool holds(dot) const override { return false; }
+        bool holds(const dot_range&) const override { return false; }
         std::uint64_t last = 0;
     } taken;
     join_scope scope{context_, context_, log_};

@@ -37,6 +37,10 @@
 //     void reissue(const T& before, const causal_context& unsent, const removal_log& log, transaction& tx)
 //                                                      makes those of the unsent edits anew that the value had
 //                                                      before; O(n)
+// For types that keep entries which only say that something is not there:
+//     bool untidy(const version_vector& stable) const  true if any of them are stable
+//     void tidy(transaction& tx, const version_vector& stable, kills& out)
+//                                                      drops those, as `clear` does
 // For containers:
 //     bool place(compact_input_archive& path, const unknown_field& field, join_scope& s)
 //                                                      joins a kept field that is now known into the value
@@ -123,6 +127,21 @@ template <crdt_members T> struct crdt_traits<T> {
     }
     static void reissue(T& t, const T& before, const causal_context& unsent, const removal_log& log, transaction& tx) {
         if constexpr (reissues) t.reissue(before, unsent, log, tx);
+    }
+    /// True if there may be entries which only say that something is not there (replica<T>::tidy).
+    static constexpr bool tidies =
+        requires(T t, const T c, transaction& tx, const version_vector& stable, kills& out) {
+        { c.untidy(stable) } -> std::convertible_to<bool>;
+        t.tidy(tx, stable, out);
+    };
+    static bool untidy(const T& t, const version_vector& stable) {
+        if constexpr (tidies)
+            return t.untidy(stable);
+        else
+            return false;
+    }
+    static void tidy(T& t, transaction& tx, const version_vector& stable, kills& out) {
+        if constexpr (tidies) t.tidy(tx, stable, out);
     }
     /// Joins a field that was kept for a later version; false if this version does not know it either.
     static bool place(T& t, compact_input_archive& path, const unknown_field& field, join_scope& s) {

@@ -40,6 +40,12 @@ public:
     /// Unmaps these dots, mapped or not.
     void erase(const dot_range& dots);
     std::optional<value> find(dot d) const;
+    /// True if any of these dots is mapped.
+    bool intersects(const dot_range& dots) const {
+        bool any = false;
+        visit(dots, [&](const dot_range&, value) { any = true; });
+        return any;
+    }
     bool empty() const { return only_.length == 0 && !runs_; }
 
     /// Calls f(dot_range, value) for the mapped runs within `dots`, in order. f must not change the index.

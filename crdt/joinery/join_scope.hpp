@@ -24,8 +24,8 @@ class dot_sink {
 public:
     virtual void entered(const dot_range& dots) = 0;
     virtual void dropped(const dot_range& dots) = 0;
-    /// True if any value below the container, or around it, holds this dot already.
-    virtual bool holds(dot d) const = 0;
+    /// True if any value below the container, or around it, holds one of these dots already.
+    virtual bool holds(const dot_range& dots) const = 0;
 
 protected:
     ~dot_sink() = default;
@@ -56,8 +56,8 @@ struct join_scope {
     /// True if an arriving entry with this dot enters. (Text and counters, whose killed entries leave
     /// something behind, ask `seen` and `log` themselves.)
     bool enters(dot d) const { return covered.contains(d) && !seen.contains(d) && !log.kills_arriving(d) && !held(d); }
-    /// True if another value holds this dot: no replica sends a dot twice, but hostile bytes may.
-    bool held(dot d) const { return sink && sink->holds(d); }
+    /// True if another value holds one of these dots: no replica sends a dot twice, but hostile bytes may.
+    bool held(const dot_range& dots) const { return sink && sink->holds(dots); }
     /// True if an entry of mine with this dot, which the delta does not carry, goes.
     bool covers(dot d) const { return overlapping && covered.contains(d); }
 

@@ -3,9 +3,14 @@
 
 // All data types, and what it takes to replicate them.
 
+#include <joinery/bag.hpp>
 #include <joinery/codec.hpp>
+#include <joinery/flags.hpp>
 #include <joinery/g_counter.hpp>
+#include <joinery/g_set.hpp>
+#include <joinery/lww_map.hpp>
 #include <joinery/lww_register.hpp>
+#include <joinery/merged_register.hpp>
 #include <joinery/mv_register.hpp>
 #include <joinery/or_map.hpp>
 #include <joinery/or_set.hpp>
@@ -14,3 +19,6 @@
 #include <joinery/replica.hpp>
 #include <joinery/rga_list.hpp>
 #include <joinery/rga_text.hpp>
+#include <joinery/rw_set.hpp>
+#include <joinery/two_phase_set.hpp>
+#include <joinery/unique_id.hpp>

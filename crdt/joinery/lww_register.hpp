@@ -28,6 +28,26 @@ template <class V> struct stamped {
     }
 };
 
+namespace detail {
+
+template <class V> bool earlier(const dot_entry<stamped<V>>& a, const dot_entry<stamped<V>>& b) {
+    return a.value.written != b.value.written ? a.value.written < b.value.written : a.where < b.where;
+}
+/// The one that wins; the end if there is none.
+template <class V> auto last_write(const dot_store<stamped<V>>& writes) {
+    return std::max_element(writes.begin(), writes.end(), earlier<V>);
+}
+template <class V> std::vector<V> by_decreasing_time(const dot_store<stamped<V>>& writes) {
+    std::vector<dot_entry<stamped<V>>> all(writes.begin(), writes.end());
+    std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return earlier(b, a); });
+    std::vector<V> out;
+    out.reserve(all.size());
+    for (auto& e : all) out.push_back(std::move(e.value.value));
+    return out;
+}
+
+} // namespace detail
+
 template <class V> class lww_register {
 public:
     using fragment = dot_entries<stamped<V>>;
@@ -45,22 +65,15 @@ public:
 
     /// The winner, or nothing if never set. O(#siblings).
     std::optional<V> get() const {
-        auto it = std::max_element(store_.begin(), store_.end(), earlier);
+        auto it = detail::last_write(store_);
         return it == store_.end() ? std::nullopt : std::optional<V>(it->value.value);
     }
     /// All concurrent values, the winner first, then by decreasing timestamp. More than one: a conflict that
     /// the clock decided and that the next set resolves.
-    std::vector<V> siblings() const {
-        std::vector<dot_entry<stamped<V>>> all(store_.begin(), store_.end());
-        std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return earlier(b, a); });
-        std::vector<V> out;
-        out.reserve(all.size());
-        for (auto& e : all) out.push_back(std::move(e.value.value));
-        return out;
-    }
+    std::vector<V> siblings() const { return detail::by_decreasing_time(store_); }
     /// When the winner was written; zero if never set.
     timestamp written() const {
-        auto it = std::max_element(store_.begin(), store_.end(), earlier);
+        auto it = detail::last_write(store_);
         return it == store_.end() ? timestamp{} : it->value.written;
     }
     bool empty() const { return store_.empty(); }
@@ -84,9 +97,6 @@ public:
     friend bool operator==(const lww_register&, const lww_register&) = default;
 
 private:
-    static bool earlier(const dot_entry<stamped<V>>& a, const dot_entry<stamped<V>>& b) {
-        return a.value.written != b.value.written ? a.value.written < b.value.written : a.where < b.where;
-    }
     dot_store<stamped<V>> store_;
 };
 

@@ -100,6 +100,8 @@ public:
     void reissue(const or_map& before, const causal_context& unsent, const removal_log& log,
                  transaction& tx) requires(crdt_traits<V>::reissues);
     bool place(compact_input_archive& path, const unknown_field& field, join_scope& s);
+    bool untidy(const version_vector& stable) const requires(crdt_traits<V>::tidies);
+    void tidy(transaction& tx, const version_vector& stable, kills& out) requires(crdt_traits<V>::tidies);
     bool vacant() const { return table_.size() == 0; }
     std::uint64_t digest(const causal_context& all) const;
     static std::string type_name() {
@@ -144,7 +146,9 @@ private:
             map.dots_.erase(dots);
             if (outer) outer->dropped(dots);
         }
-        bool holds(dot d) const override { return map.dots_.find(d).has_value() || (outer && outer->holds(d)); }
+        bool holds(const dot_range& dots) const override {
+            return map.dots_.intersects(dots) || (outer && outer->holds(dots));
+        }
         or_map& map;
         slot at;
         dot_sink* outer;
@@ -404,6 +408,21 @@ template <class K, crdt V> void or_map<K, V>::kill(const run_removal& r, join_sc
     auto i = dots_.find(r.start);
     if (!i) return;
     change(*i, s, [&](V& v, join_scope& below) { traits::kill(v, r, below); });
+}
+
+template <class K, crdt V>
+bool or_map<K, V>::untidy(const version_vector& stable) const requires(crdt_traits<V>::tidies) {
+    return std::any_of(nodes_.begin(), nodes_.end(),
+                       [&](const auto& n) { return n && traits::untidy(n->value, stable); });
+}
+
+template <class K, crdt V>
+void or_map<K, V>::tidy(transaction& tx, const version_vector& stable, kills& out) requires(crdt_traits<V>::tidies) {
+    for (slot i = 0; i < nodes_.size(); ++i) {
+        if (!nodes_[i] || !traits::untidy(nodes_[i]->value, stable)) continue;
+        open_key open(tx, *this, slot_for(tx, nodes_[i]->key));
+        traits::tidy(*open, tx, stable, out);
+    }
 }
 
 template <class K, crdt V>

@@ -99,6 +99,12 @@ template <record T> struct crdt_traits<T> {
     };
     static constexpr bool reissues = any_reissues<decltype(joinery_record_of(static_cast<const T*>(nullptr)))>::value;
 
+    template <class Fields> struct any_tidies;
+    template <class... F> struct any_tidies<record_fields<F...>> {
+        static constexpr bool value = (crdt_traits<detail::field_type<F>>::tidies || ...);
+    };
+    static constexpr bool tidies = any_tidies<decltype(joinery_record_of(static_cast<const T*>(nullptr)))>::value;
+
     // Runs f(traits, member, fragment) for each field; G is fragment or const fragment.
     template <class R, class G, class F> static void each(R& t, G& g, F&& f) {
         detail::for_each_field<T>([&](auto field, auto i) {
@@ -170,6 +176,14 @@ template <record T> struct crdt_traits<T> {
     }
     static void known_removed(const T& t, const causal_context& dots, causal_context& out) {
         each(t, [&](auto traits, auto& m) { traits.known_removed(m, dots, out); });
+    }
+    static bool untidy(const T& t, const version_vector& stable) {
+        bool any = false;
+        each(t, [&](auto traits, auto& m) { any = any || traits.untidy(m, stable); });
+        return any;
+    }
+    static void tidy(T& t, transaction& tx, const version_vector& stable, kills& out) {
+        each(t, [&](auto traits, auto& m) { traits.tidy(m, tx, stable, out); });
     }
     static void drop_reissued(fragment& f, const causal_context& unsent) {
         detail::for_each_field<T>([&](auto field, auto i) {

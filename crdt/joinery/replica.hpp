@@ -66,6 +66,11 @@ public:
     /// version that each member has acknowledged after all it had issued by then had arrived here.
     void prune(const version_vector& stable, std::span<const replica_id> absent = {}) { state_.prune(stable, absent); }
 
+    /// Takes away what only says that something is not there (rw_set, lww_map, lww_set, disable_wins_flag below a key), as
+    /// far as every member has seen it. An edit like any other, to be sent like any other; empty if there is nothing to
+    /// tidy up. One member at a time need do it. O(n). Requires: `stable` as for prune.
+    delta<T> tidy(const version_vector& stable);
+
     /// What another replica at the same version has of the dots that the delta covers takes the place of what is here:
     /// the repair of states that differ although they must not. O(|delta| log n). Requires: the dots were seen.
     void replace(const delta<T>& other) { state_.replace(other); }
@@ -138,6 +143,16 @@ template <class T> template <class F> delta<T> replica<T>::edit(F&& f) {
     if (tx.now_) state_.latest_ = std::max(state_.latest_, *tx.now_);
     state_.trim_log();
     return d;
+}
+
+template <class T> delta<T> replica<T>::tidy(const version_vector& stable) {
+    using traits = crdt_traits<T>;
+    if (!traits::untidy(*state_, stable)) return {};
+    return edit([&](T& value, transaction& tx) {
+        kills out;
+        traits::tidy(value, tx, stable, out);
+        tx.record(tx.next(), std::move(out));
+    });
 }
 
 template <class T> bool replica<T>::join(causal<T>&& other, const sibling_counts& siblings) {

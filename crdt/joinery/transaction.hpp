@@ -17,6 +17,7 @@
 #include <joinery/dot.hpp>
 #include <joinery/hybrid_clock.hpp>
 #include <joinery/removal_log.hpp>
+#include <joinery/unique_id.hpp>
 
 #include <array>
 #include <cstddef>
@@ -65,6 +66,8 @@ public:
         last_ += n;
         return {replica_, last_ - n + 1, last_};
     }
+    /// A new name, which nobody else issues: an event of its own.
+    joinery::unique_id unique_id() { return joinery::unique_id(next()); }
     /// The edit's timestamp; the same for the whole edit.
     timestamp now();
 

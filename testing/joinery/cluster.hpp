@@ -64,6 +64,7 @@ private:
     std::map<std::vector<std::byte>, causal<T>> first_at_;   // by context: the first state that had it
     std::map<std::vector<std::byte>, std::string> model_at_; // by context: the specification's answer
     std::vector<snapshot> snapshots_;
+    std::vector<std::pair<causal_context, causal_context>> tidied_; // edits that only tidied up, and what they had seen
 
     static void require(const char* law, const problem& p) {
         if (p) throw violation{law, *p};
@@ -90,6 +91,8 @@ private:
     void pull(std::size_t r, std::size_t from);
     void ask(std::size_t r, std::size_t from, std::uint32_t id);
     void prune(std::size_t r, const version_vector& stable, const std::string& why);
+    void tidy(std::size_t r, const version_vector& stable);
+    bool closed(const seen_events<E>& seen) const;
     void restart(std::size_t r);
     void algebra(const action& a);
     version_vector stable_by_hearsay(std::size_t r) const;

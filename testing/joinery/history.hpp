@@ -24,7 +24,8 @@ enum class action_kind : std::uint8_t {
     ask,          ///< what `other` answers to the version of `who` is kept as `delta`
     keep_state,   ///< the complete state of `who` is kept as `delta`
     beacon,       ///< `who` hears the version of `other`
-    prune,        ///< `who` prunes what is stable; `other` odd: by what it has heard, even: by what is so
+    prune,        ///< `who` prunes what is stable; `other` 1 or 3: by what it has heard, 0 or 2: by what is so; 2 or 3: it
+                  ///< tidies up first
     restart,      ///< `who` is saved as bytes and restored from them
     algebra,      ///< the laws of join are checked on `delta`, `other` and `third`
 };
@@ -104,7 +105,7 @@ struct history_writer {
                     if (q != r && random.chance(q == hub || r == hub ? 90 : 50)) put({action_kind::beacon, r, q});
         if (random.chance(30)) edit(); // while pruning goes on
         for (std::uint32_t r = 0; r < h.replicas; ++r)
-            if (random.chance(60)) put({action_kind::prune, r, random.chance(50) ? 1u : 0u});
+            if (random.chance(60)) put({action_kind::prune, r, static_cast<std::uint32_t>(random.below(4))});
     }
     void edit() {
         action a{action_kind::edit, replica()};
@@ -146,7 +147,7 @@ struct history_writer {
         } else if (!shape.pruning || x < 97) {
             put({action_kind::beacon, replica(), replica()});
         } else {
-            put({action_kind::prune, replica(), random.chance(50) ? 1u : 0u});
+            put({action_kind::prune, replica(), static_cast<std::uint32_t>(random.below(4))});
         }
     }
 };
