@@ -6,6 +6,7 @@
 
 #include <joinery/joinery.hpp>
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -228,10 +229,14 @@ struct switchboard {
     max_register<std::int32_t> high;
     or_map<std::string, disable_wins_flag> doors;
     or_map<std::string, min_register<std::string>> first;
+    hyperloglog<4> visitors;
+    ddsketch<100> latencies;
+    bounded_counter stock;
 };
-JOINERY_RECORD(switchboard, (1, lamp), (2, door), (3, high), (4, doors), (5, first))
+JOINERY_RECORD(switchboard, (1, lamp), (2, door), (3, high), (4, doors), (5, first), (6, visitors), (7, latencies),
+               (8, stock))
 
-/// Flags, and registers that merge.
+/// Flags, registers that merge, sketches, and a counter with a bound.
 struct switches {
     using type = switchboard;
     static constexpr bool one_form = false;
@@ -241,18 +246,23 @@ struct switches {
         case 0:
             s.lamp.enable(tx);
             s.door.disable(tx);
+            s.stock.increment(tx, 5);
             break;
         case 1:
             s.high.merge(tx, static_cast<std::int32_t>(step) - 3);
             s.door.enable(tx);
+            s.visitors.add(tx, step);
+            s.stock.transfer(tx, replica_id{77}, std::min<std::uint64_t>(s.stock.available(tx), 2));
             break;
         case 2:
+            s.latencies.add(tx, step * 3.5);
             s.lamp.disable(tx);
             s.doors.at(tx, "back")->enable(tx);
             break;
         case 3:
             s.first.at(tx, "x")->merge(tx, "middle");
             s.doors.at(tx, "back")->disable(tx);
+            s.stock.decrement(tx, std::min<std::uint64_t>(s.stock.available(tx), 1));
             break;
         default: s.first.at(tx, "x")->merge(tx, "early"); s.doors.erase(tx, "back");
         }

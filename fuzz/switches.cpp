@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Deltas and states of a record of flags, and of registers that merge.
+// Deltas and states of a record of flags, registers that merge, sketches and a bounded counter.
 #include "body.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

@@ -11,9 +11,11 @@
 
 #include <joinery/bag.hpp>
 #include <joinery/convergence.hpp>
+#include <joinery/ddsketch.hpp>
 #include <joinery/flags.hpp>
 #include <joinery/g_counter.hpp>
 #include <joinery/g_set.hpp>
+#include <joinery/hyperloglog.hpp>
 #include <joinery/lww_map.hpp>
 #include <joinery/lww_register.hpp>
 #include <joinery/merged_register.hpp>
@@ -261,6 +263,52 @@ template <class V> struct driver<joinery::mv_register<V>> {
     }
 };
 
+// Each register is one of the greatest value.
+template <> struct driver<joinery::hyperloglog<4>> {
+    using tested = joinery::hyperloglog<4>;
+    static operation act(tested& h, transaction& tx, choices& from, const std::string& path) {
+        const auto e = static_cast<std::uint32_t>(from.pick(40));
+        h.add(tx, e);
+        const auto r = tested::register_of(e);
+        return {act::raise, path + std::to_string(r.index) + "/", {}, r.rank};
+    }
+    static void look(const tested& h, const std::string& path, contents& out) {
+        joinery::causal_context all;
+        for (std::size_t r = 0; r < 6; ++r) all.add({joinery::testing::numbered_replica(r), 1, joinery::max_sequence});
+        tested::fragment f;
+        h.extract(all, f);
+        for (const auto& e : f) {
+            auto& highest = out[path + std::to_string(e.value.index) + "/"];
+            highest = std::to_string(std::max(highest.empty() ? 0 : std::stoi(highest), int{e.value.rank}));
+        }
+        if (h.empty() != (h.count() == 0)) out[path] = "inconsistent";
+    }
+};
+
+// Each bucket is a counter.
+template <> struct driver<joinery::ddsketch<100>> {
+    using tested = joinery::ddsketch<100>;
+    static operation act(tested& s, transaction& tx, choices& from, const std::string& path) {
+        const double value = (static_cast<double>(from.pick(7)) - 3) * 10;
+        const std::size_t n = 1 + from.pick(3);
+        s.add(tx, value, n);
+        return {act::increment,
+                path + shown(tested::buckets().middle(tested::buckets().of(value))) + "/",
+                {},
+                static_cast<std::int64_t>(n)};
+    }
+    static std::string shown(double middle) { return std::to_string(static_cast<int>(middle)); }
+    static void look(const tested& s, const std::string& path, contents& out) {
+        // Which values there are, and how often, is seen in the quantiles.
+        const auto n = s.count();
+        std::map<std::string, std::uint64_t> all;
+        for (std::uint64_t i = 0; i < n; ++i)
+            ++all[shown(
+                *s.quantile(n == 1 ? 0 : std::min(1.0, (static_cast<double>(i) + 0.25) / static_cast<double>(n - 1))))];
+        for (const auto& [value, times] : all) out[path + value + "/"] = std::to_string(times);
+    }
+};
+
 template <> struct driver<joinery::g_counter> {
     static operation act(joinery::g_counter& c, transaction& tx, choices& from, const std::string& path) {
         int n = 1 + static_cast<int>(from.pick(3));
@@ -383,8 +431,7 @@ template <class T, class E> void check(const joinery::testing::subject<T, E>& s,
     INFO(to_string(report.counts));
     CHECK(report.counts.thin(1) == std::vector<std::string>{}); // with so few histories chance decides how often
     CHECK(report.counts.total(joinery::testing::occurrence::comparison) > report.counts.histories());
-    if constexpr (joinery::crdt_traits<T>::tidies)
-        CHECK(report.counts.total(joinery::testing::occurrence::tidied) > 0);
+    if constexpr (joinery::crdt_traits<T>::tidies) CHECK(report.counts.total(joinery::testing::occurrence::tidied) > 0);
 }
 
 } // namespace drivers

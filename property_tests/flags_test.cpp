@@ -26,7 +26,8 @@ TEST_CASE("enable_wins_flag: is what its specification says, whatever happens") 
 }
 
 TEST_CASE("enable_wins_flag: two in a record, in an or_map") {
-    drivers::check(drivers::subject<joinery::or_map<std::string, two_enable_wins_flags>>("or_map of records of two enable_wins_flag"));
+    drivers::check(drivers::subject<joinery::or_map<std::string, two_enable_wins_flags>>(
+        "or_map of records of two enable_wins_flag"));
 }
 
 TEST_CASE("disable_wins_flag: is what its specification says, whatever happens") {
@@ -34,5 +35,6 @@ TEST_CASE("disable_wins_flag: is what its specification says, whatever happens")
 }
 
 TEST_CASE("disable_wins_flag: two in a record, in an or_map") {
-    drivers::check(drivers::subject<joinery::or_map<std::string, two_disable_wins_flags>>("or_map of records of two disable_wins_flag"));
+    drivers::check(drivers::subject<joinery::or_map<std::string, two_disable_wins_flags>>(
+        "or_map of records of two disable_wins_flag"));
 }

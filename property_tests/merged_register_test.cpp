@@ -20,5 +20,6 @@ TEST_CASE("max_register: is what its specification says, whatever happens") {
 }
 
 TEST_CASE("max_register: two in a record, in an or_map") {
-    drivers::check(drivers::subject<joinery::or_map<std::string, two_max_registers>>("or_map of records of two max_register"));
+    drivers::check(
+        drivers::subject<joinery::or_map<std::string, two_max_registers>>("or_map of records of two max_register"));
 }

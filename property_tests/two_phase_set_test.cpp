@@ -20,5 +20,6 @@ TEST_CASE("two_phase_set: is what its specification says, whatever happens") {
 }
 
 TEST_CASE("two_phase_set: two in a record, in an or_map") {
-    drivers::check(drivers::subject<joinery::or_map<std::string, two_two_phase_sets>>("or_map of records of two two_phase_set"));
+    drivers::check(
+        drivers::subject<joinery::or_map<std::string, two_two_phase_sets>>("or_map of records of two two_phase_set"));
 }

@@ -16,8 +16,8 @@
 
 namespace joinery {
 
-/// Elements are any encodable values with ==. Look-ups are O(1); changes are O(log n), and linear in the number of ranges
-/// of dots of the element.
+/// Elements are any encodable values with ==. Look-ups are O(1); changes are O(log n), and linear in the number of
+/// ranges of dots of the element.
 template <class E> class bag : public composed<or_map<E, occurrences>> {
     using composed<or_map<E, occurrences>>::inner_;
 

@@ -45,9 +45,7 @@ public:
                  transaction& tx) requires(traits::reissues) {
         traits::reissue(inner_, before.inner_, unsent, log, tx);
     }
-    bool untidy(const version_vector& stable) const requires(traits::tidies) {
-        return traits::untidy(inner_, stable);
-    }
+    bool untidy(const version_vector& stable) const requires(traits::tidies) { return traits::untidy(inner_, stable); }
     void tidy(transaction& tx, const version_vector& stable, kills& out) requires(traits::tidies) {
         traits::tidy(inner_, tx, stable, out);
     }

@@ -129,8 +129,7 @@ template <crdt_members T> struct crdt_traits<T> {
         if constexpr (reissues) t.reissue(before, unsent, log, tx);
     }
     /// True if there may be entries which only say that something is not there (replica<T>::tidy).
-    static constexpr bool tidies =
-        requires(T t, const T c, transaction& tx, const version_vector& stable, kills& out) {
+    static constexpr bool tidies = requires(T t, const T c, transaction& tx, const version_vector& stable, kills& out) {
         { c.untidy(stable) } -> std::convertible_to<bool>;
         t.tidy(tx, stable, out);
     };

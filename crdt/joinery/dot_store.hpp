@@ -11,6 +11,7 @@
 #include <joinery/transaction.hpp>
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 #include <vector>
 
@@ -31,6 +32,30 @@ public:
         dot d = tx.next();
         kills seen;
         clear(tx, seen);
+        put(tx, d, std::move(value));
+        tx.record(d, std::move(seen));
+        return d;
+    }
+
+    /// A write that supersedes those entries which `pred` holds of. Returns its dot. O(n).
+    template <class Pred> dot replace_if(transaction& tx, P value, Pred&& pred) {
+        dot d = tx.next();
+        kills seen;
+        auto gone = std::stable_partition(entries_.begin(), entries_.end(),
+                                          [&](const dot_entry<P>& e) { return !pred(e.value); });
+        if (gone != entries_.end()) {
+            std::vector<dot_entry<P>> old(std::make_move_iterator(gone), std::make_move_iterator(entries_.end()));
+            entries_.erase(gone, entries_.end());
+            for (const auto& e : old) {
+                seen.add(e.where);
+                tx.dropped(this, e.where);
+            }
+            tx.on_rollback([this, old = std::move(old)]() mutable {
+                auto middle = static_cast<std::ptrdiff_t>(entries_.size());
+                std::move(old.begin(), old.end(), std::back_inserter(entries_));
+                std::inplace_merge(entries_.begin(), entries_.begin() + middle, entries_.end(), before);
+            });
+        }
         put(tx, d, std::move(value));
         tx.record(d, std::move(seen));
         return d;

@@ -4,10 +4,13 @@
 // All data types, and what it takes to replicate them.
 
 #include <joinery/bag.hpp>
+#include <joinery/bounded_counter.hpp>
 #include <joinery/codec.hpp>
+#include <joinery/ddsketch.hpp>
 #include <joinery/flags.hpp>
 #include <joinery/g_counter.hpp>
 #include <joinery/g_set.hpp>
+#include <joinery/hyperloglog.hpp>
 #include <joinery/lww_map.hpp>
 #include <joinery/lww_register.hpp>
 #include <joinery/merged_register.hpp>

@@ -82,8 +82,8 @@ public:
         const auto* entry = inner_.find(key);
         return entry ? &*entry->get() : nullptr;
     }
-    /// All concurrent writes of a key that exists, the winner first; an erase is nothing. More than one: a conflict that
-    /// the clock decided and that the next write resolves.
+    /// All concurrent writes of a key that exists, the winner first; an erase is nothing. More than one: a conflict
+    /// that the clock decided and that the next write resolves.
     std::vector<std::optional<V>> siblings(const K& key) const {
         const auto* entry = inner_.find(key);
         return entry ? entry->siblings() : std::vector<std::optional<V>>();

@@ -66,9 +66,9 @@ public:
     /// version that each member has acknowledged after all it had issued by then had arrived here.
     void prune(const version_vector& stable, std::span<const replica_id> absent = {}) { state_.prune(stable, absent); }
 
-    /// Takes away what only says that something is not there (rw_set, lww_map, lww_set, disable_wins_flag below a key), as
-    /// far as every member has seen it. An edit like any other, to be sent like any other; empty if there is nothing to
-    /// tidy up. One member at a time need do it. O(n). Requires: `stable` as for prune.
+    /// Takes away what only says that something is not there (rw_set, lww_map, lww_set, disable_wins_flag below a key),
+    /// as far as every member has seen it. An edit like any other, to be sent like any other; empty if there is nothing
+    /// to tidy up. One member at a time need do it. O(n). Requires: `stable` as for prune.
     delta<T> tidy(const version_vector& stable);
 
     /// What another replica at the same version has of the dots that the delta covers takes the place of what is here:

@@ -15,8 +15,8 @@
 
 namespace joinery {
 
-/// Elements are any encodable values with ==. Look-ups are O(1), changes O(log n). What was removed costs some 100 bytes
-/// until all members have seen the removal and one of them tidies up (replica<T>::tidy).
+/// Elements are any encodable values with ==. Look-ups are O(1), changes O(log n). What was removed costs some 100
+/// bytes until all members have seen the removal and one of them tidies up (replica<T>::tidy).
 template <class E> class rw_set : public composed<or_map<E, disable_wins_flag>> {
     using composed<or_map<E, disable_wins_flag>>::inner_;
 

@@ -39,8 +39,8 @@ private:
     std::uint64_t number_ = 0;
 };
 
-/// Up to 13 letters and digits for the issuer, a dash, and what the number takes, mostly two to four: "5kq2r0m8xw3yt-c1".
-/// Digits of base 32 without i, l, o and u (Crockford).
+/// Up to 13 letters and digits for the issuer, a dash, and what the number takes, mostly two to four:
+/// "5kq2r0m8xw3yt-c1". Digits of base 32 without i, l, o and u (Crockford).
 std::string to_string(const unique_id& id);
 
 } // namespace joinery

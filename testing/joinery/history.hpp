@@ -24,10 +24,10 @@ enum class action_kind : std::uint8_t {
     ask,          ///< what `other` answers to the version of `who` is kept as `delta`
     keep_state,   ///< the complete state of `who` is kept as `delta`
     beacon,       ///< `who` hears the version of `other`
-    prune,        ///< `who` prunes what is stable; `other` 1 or 3: by what it has heard, 0 or 2: by what is so; 2 or 3: it
-                  ///< tidies up first
-    restart,      ///< `who` is saved as bytes and restored from them
-    algebra,      ///< the laws of join are checked on `delta`, `other` and `third`
+    prune,   ///< `who` prunes what is stable; `other` 1 or 3: by what it has heard, 0 or 2: by what is so; 2 or 3: it
+             ///< tidies up first
+    restart, ///< `who` is saved as bytes and restored from them
+    algebra, ///< the laws of join are checked on `delta`, `other` and `third`
 };
 
 struct action {
