@@ -3,10 +3,12 @@
 #include "drivers.hpp"
 
 #include <joinery/bounded_counter.hpp>
+#include <joinery/exploration.hpp>
 
 #include <doctest/doctest.h>
 
 #include <cstdint>
+#include <iostream>
 #include <map>
 #include <string>
 #include <vector>
@@ -105,6 +107,31 @@ TEST_CASE("bounded_counter: is what its specification says, and never below zero
     s.operation("", [](bounded_counter& c, transaction& tx, choices& from) { return act(c, tx, from); });
     s.view([](const bounded_counter& c) { return c.empty() ? "" : look("", c); });
     check(s);
+}
+
+TEST_CASE("bounded_counter: explored") {
+    joinery::testing::subject<bounded_counter, booking> s("bounded_counter");
+    s.operation("up", [](bounded_counter& c, transaction& tx, choices&) {
+        c.increment(tx, 2);
+        return booking{{}, 2, 0, tx.replica(), {}};
+    });
+    s.operation("down, if it can", [](bounded_counter& c, transaction& tx, choices&) {
+        if (c.available(tx) == 0) return booking{};
+        c.decrement(tx);
+        return booking{{}, -1, 0, tx.replica(), {}};
+    });
+    s.operation("pass on, if it can", [](bounded_counter& c, transaction& tx, choices&) {
+        const auto to = tx.replica() == somebody[0] ? somebody[1] : somebody[0];
+        if (c.available(tx) == 0) return booking{};
+        c.transfer(tx, to, 1);
+        return booking{{}, 0, 1, tx.replica(), to};
+    });
+    s.view([](const bounded_counter& c) { return c.empty() ? "" : look("", c); });
+    s.specification(specified);
+    const auto found = joinery::testing::explore(s);
+    std::cout << to_string(found);
+    INFO(to_string(found));
+    CHECK(found.ok());
 }
 
 TEST_CASE("bounded_counter: in maps that are removed, in a record") {

@@ -24,6 +24,7 @@
 #include <joinery/or_set.hpp>
 #include <joinery/pn_counter.hpp>
 #include <joinery/record.hpp>
+#include <joinery/rga_list.hpp>
 #include <joinery/rga_text.hpp>
 #include <joinery/rw_set.hpp>
 #include <joinery/two_phase_set.hpp>
@@ -353,6 +354,36 @@ template <> struct driver<joinery::rga_text> {
     }
     static void look(const joinery::rga_text& t, const std::string& path, contents& out) {
         if (!t.empty()) out[path] = show(t.str());
+    }
+};
+
+// As a text of which each character is an element.
+template <> struct driver<joinery::rga_list<char>> {
+    using tested = joinery::rga_list<char>;
+    static operation act(tested& l, transaction& tx, choices& from, const std::string& path) {
+        static const std::vector<std::string> pieces = {"a", "b", "xy", "pqr"};
+        operation o{act::insert, path};
+        if (l.empty() || from.pick(5) < 3) {
+            o.position = from.pick(l.size() + 1);
+            o.value = from.of(pieces);
+            if (o.value.size() == 1)
+                l.insert(tx, o.position, o.value.front());
+            else
+                l.insert(tx, o.position, std::vector<char>(o.value.begin(), o.value.end()));
+        } else {
+            o.what = act::erase;
+            o.position = from.pick(l.size());
+            o.count = 1 + from.pick(std::min<std::size_t>(l.size() - o.position, 3));
+            l.erase(tx, o.position, o.count);
+        }
+        return o;
+    }
+    static void look(const tested& l, const std::string& path, contents& out) {
+        if (l.empty()) return;
+        const auto all = l.values();
+        out[path] = show(std::string(all.begin(), all.end()));
+        for (std::size_t i = 0; i < all.size(); ++i)
+            if (l.at(i) != all[i] || l.position(l.anchor(i)) != i) out[path] += " inconsistent";
     }
 };
 
