@@ -5,6 +5,7 @@
 
 #include <joinery/convergence.hpp>
 #include <joinery/dot_store.hpp>
+#include <joinery/exploration.hpp>
 #include <joinery/replica.hpp>
 
 #include <iostream>
@@ -105,5 +106,8 @@ int main() {
     std::cout << to_string(report) << to_string(report.counts);
     const bool thorough = report.counts.histories() < 100 || report.counts.thin().empty();
 
-    return eu.state() == us.state() && report.ok() && thorough ? 0 : 1;
+    const auto all = joinery::testing::explore(switches());
+    std::cout << to_string(all);
+
+    return eu.state() == us.state() && report.ok() && thorough && all.ok() ? 0 : 1;
 }

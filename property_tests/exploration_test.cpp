@@ -54,26 +54,30 @@ private:
 
 template <class Set> void check_set(const std::string& name, act add, act remove) {
     exhaustive<Set>(name)
-        .with("add", [=](Set& s, transaction& tx) {
-            s.add(tx, "e");
-            return operation{add, "", "\"e\""};
-        })
-        .with("remove", [=](Set& s, transaction& tx) {
-            s.remove(tx, "e");
-            return operation{remove, "", "\"e\""};
-        })
+        .with("add",
+              [=](Set& s, transaction& tx) {
+                  s.add(tx, "e");
+                  return operation{add, "", "\"e\""};
+              })
+        .with("remove",
+              [=](Set& s, transaction& tx) {
+                  s.remove(tx, "e");
+                  return operation{remove, "", "\"e\""};
+              })
         .check();
 }
 template <class Flag> void check_flag(const std::string& name, act on, act off) {
     exhaustive<Flag>(name)
-        .with("enable", [=](Flag& f, transaction& tx) {
-            f.enable(tx);
-            return operation{on, "", "on"};
-        })
-        .with("disable", [=](Flag& f, transaction& tx) {
-            f.disable(tx);
-            return operation{off, "", "on"};
-        })
+        .with("enable",
+              [=](Flag& f, transaction& tx) {
+                  f.enable(tx);
+                  return operation{on, "", "on"};
+              })
+        .with("disable",
+              [=](Flag& f, transaction& tx) {
+                  f.disable(tx);
+                  return operation{off, "", "on"};
+              })
         .check();
 }
 
@@ -82,60 +86,70 @@ template <class Flag> void check_flag(const std::string& name, act on, act off) 
 TEST_CASE("explored: counters") {
     using namespace joinery;
     exhaustive<g_counter>("g_counter")
-        .with("count", [](g_counter& c, transaction& tx) {
-            c.increment(tx);
-            return operation{act::increment, "", "", 1};
-        })
+        .with("count",
+              [](g_counter& c, transaction& tx) {
+                  c.increment(tx);
+                  return operation{act::increment, "", "", 1};
+              })
         .check();
     exhaustive<pn_counter>("pn_counter")
-        .with("up", [](pn_counter& c, transaction& tx) {
-            c.increment(tx, 3);
-            return operation{act::increment, "", "", 3};
-        })
-        .with("down", [](pn_counter& c, transaction& tx) {
-            c.decrement(tx, 1);
-            return operation{act::increment, "", "", -1};
-        })
+        .with("up",
+              [](pn_counter& c, transaction& tx) {
+                  c.increment(tx, 3);
+                  return operation{act::increment, "", "", 3};
+              })
+        .with("down",
+              [](pn_counter& c, transaction& tx) {
+                  c.decrement(tx, 1);
+                  return operation{act::increment, "", "", -1};
+              })
         .check();
 }
 
 TEST_CASE("explored: registers") {
     using lww = joinery::lww_register<std::string>;
     exhaustive<lww>("lww_register")
-        .with("set", [](lww& r, transaction& tx) {
-            r.set(tx, "v");
-            return operation{act::set, "", "\"v\"", 0, tx.now()};
-        })
-        .with("reset", [](lww& r, transaction& tx) {
-            r.reset(tx);
-            return operation{act::reset, ""};
-        })
+        .with("set",
+              [](lww& r, transaction& tx) {
+                  r.set(tx, "v");
+                  return operation{act::set, "", "\"v\"", 0, tx.now()};
+              })
+        .with("reset",
+              [](lww& r, transaction& tx) {
+                  r.reset(tx);
+                  return operation{act::reset, ""};
+              })
         .check();
     using mv = joinery::mv_register<std::string>;
     exhaustive<mv>("mv_register")
-        .with("set", [](mv& r, transaction& tx) {
-            r.set(tx, "v");
-            return operation{act::assign, "", "\"v\""};
-        })
-        .with("reset", [](mv& r, transaction& tx) {
-            r.reset(tx);
-            return operation{act::reset, ""};
-        })
+        .with("set",
+              [](mv& r, transaction& tx) {
+                  r.set(tx, "v");
+                  return operation{act::assign, "", "\"v\""};
+              })
+        .with("reset",
+              [](mv& r, transaction& tx) {
+                  r.reset(tx);
+                  return operation{act::reset, ""};
+              })
         .check();
     using greatest = joinery::max_register<std::int64_t>;
     exhaustive<greatest>("max_register")
-        .with("1", [](greatest& r, transaction& tx) {
-            r.merge(tx, 1);
-            return operation{act::raise, "", "", 1};
-        })
-        .with("2", [](greatest& r, transaction& tx) {
-            r.merge(tx, 2);
-            return operation{act::raise, "", "", 2};
-        })
-        .with("reset", [](greatest& r, transaction& tx) {
-            r.reset(tx);
-            return operation{act::reset, ""};
-        })
+        .with("1",
+              [](greatest& r, transaction& tx) {
+                  r.merge(tx, 1);
+                  return operation{act::raise, "", "", 1};
+              })
+        .with("2",
+              [](greatest& r, transaction& tx) {
+                  r.merge(tx, 2);
+                  return operation{act::raise, "", "", 2};
+              })
+        .with("reset",
+              [](greatest& r, transaction& tx) {
+                  r.reset(tx);
+                  return operation{act::reset, ""};
+              })
         .check();
 }
 
@@ -147,122 +161,140 @@ TEST_CASE("explored: flags") {
 TEST_CASE("explored: sets") {
     using text = std::string;
     exhaustive<joinery::g_set<text>>("g_set")
-        .with("add e", [](joinery::g_set<text>& s, transaction& tx) {
-            s.add(tx, "e");
-            return operation{act::add, "", "\"e\""};
-        })
-        .with("add f", [](joinery::g_set<text>& s, transaction& tx) {
-            s.add(tx, "f");
-            return operation{act::add, "", "\"f\""};
-        })
+        .with("add e",
+              [](joinery::g_set<text>& s, transaction& tx) {
+                  s.add(tx, "e");
+                  return operation{act::add, "", "\"e\""};
+              })
+        .with("add f",
+              [](joinery::g_set<text>& s, transaction& tx) {
+                  s.add(tx, "f");
+                  return operation{act::add, "", "\"f\""};
+              })
         .check();
     check_set<joinery::or_set<text>>("or_set", act::add, act::remove);
     check_set<joinery::rw_set<text>>("rw_set", act::permit, act::forbid);
     check_set<joinery::two_phase_set<text>>("two_phase_set", act::permit, act::forbid);
     using lww = joinery::lww_set<text>;
     exhaustive<lww>("lww_set")
-        .with("add", [](lww& s, transaction& tx) {
-            s.add(tx, "e");
-            return operation{act::store, "\"e\"/", "in", 0, tx.now()};
-        })
-        .with("remove", [](lww& s, transaction& tx) {
-            s.remove(tx, "e");
-            return operation{act::discard, "\"e\"/", "in", 0, tx.now()};
-        })
+        .with("add",
+              [](lww& s, transaction& tx) {
+                  s.add(tx, "e");
+                  return operation{act::store, "\"e\"/", "in", 0, tx.now()};
+              })
+        .with("remove",
+              [](lww& s, transaction& tx) {
+                  s.remove(tx, "e");
+                  return operation{act::discard, "\"e\"/", "in", 0, tx.now()};
+              })
         .check();
     using bag = joinery::bag<text>;
     exhaustive<bag>("bag")
-        .with("put", [](bag& b, transaction& tx) {
-            b.add(tx, "e", 2);
-            return operation{act::put, "", "\"e\"", 0, {}, 0, 2};
-        })
-        .with("take", [](bag& b, transaction& tx) {
-            b.remove(tx, "e");
-            return operation{act::take, "", "\"e\"", 0, {}, 0, 1};
-        })
+        .with("put",
+              [](bag& b, transaction& tx) {
+                  b.add(tx, "e", 2);
+                  return operation{act::put, "", "\"e\"", 0, {}, 0, 2};
+              })
+        .with("take",
+              [](bag& b, transaction& tx) {
+                  b.remove(tx, "e");
+                  return operation{act::take, "", "\"e\"", 0, {}, 0, 1};
+              })
         .check();
 }
 
 TEST_CASE("explored: maps") {
     using lww = joinery::lww_map<std::string, std::string>;
     exhaustive<lww>("lww_map")
-        .with("set", [](lww& m, transaction& tx) {
-            m.set(tx, "k", "v");
-            return operation{act::store, "k/", "\"v\"", 0, tx.now()};
-        })
-        .with("erase", [](lww& m, transaction& tx) {
-            m.erase(tx, "k");
-            return operation{act::discard, "k/", "", 0, tx.now()};
-        })
+        .with("set",
+              [](lww& m, transaction& tx) {
+                  m.set(tx, "k", "v");
+                  return operation{act::store, "k/", "\"v\"", 0, tx.now()};
+              })
+        .with("erase",
+              [](lww& m, transaction& tx) {
+                  m.erase(tx, "k");
+                  return operation{act::discard, "k/", "", 0, tx.now()};
+              })
         .check();
     using counters = joinery::or_map<std::string, joinery::pn_counter>;
     exhaustive<counters>("or_map of pn_counter")
-        .with("count", [](counters& m, transaction& tx) {
-            m.at(tx, "k")->increment(tx, 2);
-            return operation{act::increment, "k/", "", 2};
-        })
-        .with("erase", [](counters& m, transaction& tx) {
-            m.erase(tx, "k");
-            return operation{act::remove_key, "k/"};
-        })
+        .with("count",
+              [](counters& m, transaction& tx) {
+                  m.at(tx, "k")->increment(tx, 2);
+                  return operation{act::increment, "k/", "", 2};
+              })
+        .with("erase",
+              [](counters& m, transaction& tx) {
+                  m.erase(tx, "k");
+                  return operation{act::remove_key, "k/"};
+              })
         .check();
     using sets = joinery::or_map<std::string, joinery::or_set<std::string>>;
     exhaustive<sets>("or_map of or_set")
-        .with("add", [](sets& m, transaction& tx) {
-            m.at(tx, "k")->add(tx, "e");
-            return operation{act::add, "k/", "\"e\""};
-        })
-        .with("erase", [](sets& m, transaction& tx) {
-            m.erase(tx, "k");
-            return operation{act::remove_key, "k/"};
-        })
+        .with("add",
+              [](sets& m, transaction& tx) {
+                  m.at(tx, "k")->add(tx, "e");
+                  return operation{act::add, "k/", "\"e\""};
+              })
+        .with("erase",
+              [](sets& m, transaction& tx) {
+                  m.erase(tx, "k");
+                  return operation{act::remove_key, "k/"};
+              })
         .check();
 }
 
 TEST_CASE("explored: texts") {
     using joinery::rga_text;
     exhaustive<rga_text>("rga_text")
-        .with("insert", [](rga_text& t, transaction& tx) {
-            t.insert(tx, 0, "ab");
-            return operation{act::insert, "", "ab"};
-        })
-        .with("erase", [](rga_text& t, transaction& tx) {
-            operation o{act::erase, ""};
-            o.position = t.size() / 2;
-            o.count = t.empty() ? 0 : 1;
-            t.erase(tx, o.position, o.count);
-            return o;
-        })
+        .with("insert",
+              [](rga_text& t, transaction& tx) {
+                  t.insert(tx, 0, "ab");
+                  return operation{act::insert, "", "ab"};
+              })
+        .with("erase",
+              [](rga_text& t, transaction& tx) {
+                  operation o{act::erase, ""};
+                  o.position = t.size() / 2;
+                  o.count = t.empty() ? 0 : 1;
+                  t.erase(tx, o.position, o.count);
+                  return o;
+              })
         .check();
 }
 
 TEST_CASE("explored: lists") {
     using list = joinery::rga_list<char>;
     exhaustive<list>("rga_list")
-        .with("insert", [](list& l, transaction& tx) {
-            l.insert(tx, 0, std::vector<char>{'a', 'b'});
-            return operation{act::insert, "", "ab"};
-        })
-        .with("erase", [](list& l, transaction& tx) {
-            operation o{act::erase, ""};
-            o.position = l.size() / 2;
-            o.count = l.empty() ? 0 : 1;
-            l.erase(tx, o.position, o.count);
-            return o;
-        })
+        .with("insert",
+              [](list& l, transaction& tx) {
+                  l.insert(tx, 0, std::vector<char>{'a', 'b'});
+                  return operation{act::insert, "", "ab"};
+              })
+        .with("erase",
+              [](list& l, transaction& tx) {
+                  operation o{act::erase, ""};
+                  o.position = l.size() / 2;
+                  o.count = l.empty() ? 0 : 1;
+                  l.erase(tx, o.position, o.count);
+                  return o;
+              })
         .check();
 }
 
 TEST_CASE("explored: a record") {
     exhaustive<pair>("record of or_set and pn_counter")
-        .with("add", [](pair& p, transaction& tx) {
-            p.items.add(tx, "e");
-            return operation{act::add, "items/", "\"e\""};
-        })
-        .with("count", [](pair& p, transaction& tx) {
-            p.count.decrement(tx, 1);
-            return operation{act::increment, "count/", "", -1};
-        })
+        .with("add",
+              [](pair& p, transaction& tx) {
+                  p.items.add(tx, "e");
+                  return operation{act::add, "items/", "\"e\""};
+              })
+        .with("count",
+              [](pair& p, transaction& tx) {
+                  p.count.decrement(tx, 1);
+                  return operation{act::increment, "count/", "", -1};
+              })
         .check();
 }
 

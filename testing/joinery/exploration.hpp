@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// All that can happen, as long as little does: every history of up to four edits on up to three replicas, and in each of
-// them every order in which the edits can reach somebody, every duplicate, and every answer of one to another. What
+// All that can happen, as long as little does: every history of up to four edits on up to three replicas, and in each
+// of them every order in which the edits can reach somebody, every duplicate, and every answer of one to another. What
 // diverges at all mostly does so in a history that is as small.
 //
 //     joinery::testing::subject<poll, std::string> polls("poll");
@@ -12,7 +12,8 @@
 //
 // Each operation of the subject is tried as it is with its first choices, so it should draw none. Two histories are one
 // if the same edits have seen the same, in whatever order they were made; and what has been received is a set of edits,
-// whoever received it in whatever order. That is checked on every step from one set to the next, and so for every order.
+// whoever received it in whatever order. That is checked on every step from one set to the next, and so for every
+// order.
 
 #include <joinery/convergence.hpp>
 
@@ -150,8 +151,8 @@ private:
         if (m.what.covered.empty()) return std::nullopt;
         m.told.dots = m.what.covered.ranges().front();
         m.told.seen = before.context();
-        m.said = name_of(numbered_replica(r)) + ", having seen " + name_of(before.context()) + ", edits: " +
-                 subject_.operations()[op].name + " = " + name_of(m.told.dots);
+        m.said = name_of(numbered_replica(r)) + ", having seen " + name_of(before.context()) +
+                 ", edits: " + subject_.operations()[op].name + " = " + name_of(m.told.dots);
         causal<T> joined = before;
         joined.join(m.what);
         require("an edit is the join of its delta", equal_states(self.state(), joined));
@@ -240,7 +241,8 @@ private:
 
 } // namespace detail
 
-/// Stops at the first failure. Some thousand states a second; the fewer operations the subject has, the fewer there are.
+/// Stops at the first failure. Some thousand states a second; the fewer operations the subject has, the fewer there
+/// are.
 template <crdt T, class E> exploration explore(const subject<T, E>& s, const exploration_bounds& bounds = {}) {
     return detail::explorer<T, E>(s, bounds).run();
 }
