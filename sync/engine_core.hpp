@@ -157,7 +157,8 @@ struct engine::core {
         std::uint64_t list = 0; // the digest of its list of members
         bool list_due = false;  // peers have to be told
         std::map<replica_id, acknowledgement> acknowledged;
-        version_vector stable, pruned;
+        version_vector stable, pruned, tidied;
+        engine_time tidied_at{0};
         bool joining = false;                              // not a member yet
         bool group = false;                                // there are members
         std::unique_ptr<replicated_state::answer> fetched; // evicted: what a member has
@@ -306,6 +307,7 @@ struct engine::core {
     void on_acknowledgements(const link& k, const acknowledgements& m);
     void pass_on_acknowledgements();
     void prune();
+    void tidy();
     void forget_volatile();
 
     // ---- engine_identity.cpp ----

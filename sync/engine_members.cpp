@@ -273,6 +273,26 @@ void engine::core::prune() {
         c.pruned = c.stable;
         ++counters.prunings;
     }
+    tidy();
+}
+
+// One member at a time need do it: of the leaders that are up, the one with the least id.
+void engine::core::tidy() {
+    if (options.role != node_role::leader || !conflicts.empty()) return;
+    for (auto& c : collections) {
+        if (c.held || c.joining || c.stable.within(c.tidied) || now - c.tidied_at < options.timings.tidy) continue;
+        const bool others = std::any_of(peers.begin(), peers.end(), [&](const auto& p) {
+            return p.first < id && p.second.up && p.second.role == node_role::leader && is_member(c, p.first);
+        });
+        if (others) continue;
+        c.tidied = c.stable;
+        c.tidied_at = now;
+        {
+            std::lock_guard lock(c.state->mutex());
+            if (!c.state->tidy(c.stable)) continue;
+        }
+        take_edits(c);
+    }
 }
 
 // A node whose storage does not last comes back under another id, and one that takes no writes has nothing to

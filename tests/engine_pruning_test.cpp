@@ -2,6 +2,8 @@
 // What engines may forget, and when.
 #include "engine_pages.hpp"
 
+#include <joinery/rw_set.hpp>
+
 #include <malloc.h>
 #include <set>
 
@@ -53,6 +55,40 @@ TEST_CASE("engine: many adds and removes leave next to nothing, in texts too") {
     }
     check_converged(r);
     p.check_equal();
+}
+
+TEST_CASE("engine: what only says that something is not there is tidied up, by one of them, once all have seen it") {
+    router r;
+    start(r, {"a", "b", "c"});
+    using guests = rw_set<std::string>;
+    std::vector<replicated<guests>> all(3);
+    for (std::size_t i = 0; i < 3; ++i) r.nodes[i]->engine->attach("guests", all[i]);
+    r.link_all();
+    r.run(2s);
+    const auto edit = [&](std::size_t i, auto&& f) {
+        {
+            std::lock_guard lock(all[i].mutex());
+            all[i].edit(f);
+        }
+        r.nodes[i]->engine->flush();
+        r.deliver();
+    };
+    for (int n = 0; n < 30; ++n) {
+        edit(0, [&](guests& g, transaction& tx) { g.add(tx, std::to_string(n)); });
+        edit(1, [&](guests& g, transaction& tx) { g.remove(tx, std::to_string(n)); });
+    }
+    edit(2, [&](guests& g, transaction& tx) { g.add(tx, "who stays"); });
+    CHECK(all[0].whole().size() > 200);
+    r.run(300s);
+    std::uint64_t edits = 0;
+    for (const auto& one : all) {
+        CHECK(one->size() == 1);
+        CHECK(one->contains("who stays"));
+        CHECK(one.whole().size() < 150);
+        CHECK(one.get().state() == all[0].get().state());
+        edits = std::max(edits, one.context().count());
+    }
+    CHECK(edits <= 61 + 3); // few, and not one of each again and again
 }
 
 TEST_CASE("engine: a member that is away holds pruning up until it is evicted, whatever restarts") {

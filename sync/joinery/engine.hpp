@@ -52,6 +52,7 @@ struct engine_timings {
     engine_time beacon{1000};  ///< between beacons; a quarter more or less at random
     engine_time audit{60'000}; ///< between digests in beacons
     engine_time prune{10'000}; ///< between attempts to forget what all members have seen
+    engine_time tidy{60'000};  ///< between edits that take away what only says that something is not there
     engine_time forget_volatile{
         600'000}; ///< silence after which a member without a durable storage, or that takes no writes, is gone
     engine_time patience{20};       ///< how long a peer may be ahead before it is pulled from

@@ -119,6 +119,9 @@ public:
     virtual void prune(const version_vector& stable, std::span<const replica_id> absent) = 0;
     /// True if there may be something to prune. O(1).
     virtual bool prunable() const = 0;
+    /// As replica<T>, as an edit that is left to the engine. True if there was something to tidy up. O(n) of types that
+    /// have something of the kind.
+    virtual bool tidy(const version_vector& stable) = 0;
     /// True if removed entries leave tombstones that only causal stability lets go (texts); of the type.
     virtual bool leaves_tombstones() const = 0;
     /// Of the context and the live content. O(n).
@@ -200,6 +203,7 @@ public:
     void prune(const version_vector& stable, std::span<const replica_id> absent) override {
         replica_.prune(stable, absent);
     }
+    bool tidy(const version_vector& stable) override { return take(replica_.tidy(stable), false).has_value(); }
     bool prunable() const override { return leaves_tombstones() || !replica_.state().removals().empty(); }
     bool leaves_tombstones() const override { return crdt_traits<T>::leaves_tombstones; }
     std::uint64_t digest() const override { return replica_.state().digest(); }
@@ -230,13 +234,17 @@ private:
     std::optional<std::size_t> log_budget_ = std::size_t{64} << 20;
     replica<T> replica_;
 
+    std::optional<dot_range> take(const delta<T>& edit, bool acknowledge);
     hybrid_clock clock_anew() const { return hybrid_clock(wall_, max_skew_); }
 };
 
 // ---- implementation ----
 
 template <class T> template <class F> std::optional<dot_range> replicated<T>::edit(F&& f, bool acknowledge) {
-    const delta<T> d = replica_.edit(std::forward<F>(f));
+    return take(replica_.edit(std::forward<F>(f)), acknowledge);
+}
+
+template <class T> std::optional<dot_range> replicated<T>::take(const delta<T>& d, bool acknowledge) {
     if (d.covered.empty()) return std::nullopt;
     const dot_range dots = d.covered.ranges().front(); // an edit's are consecutive
     pending().add(dots, acknowledge, take_dependencies(), [&](std::vector<std::byte>& out) {
