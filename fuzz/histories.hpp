@@ -185,10 +185,12 @@ struct collections {
     lww_map<std::string, std::uint32_t> settings;
     lww_set<std::uint8_t> chosen;
     bag<std::string> counted;
+    tree folders;
 };
-JOINERY_RECORD(collections, (1, grown), (2, guarded), (3, spent), (4, settings), (5, chosen), (6, counted))
+JOINERY_RECORD(collections, (1, grown), (2, guarded), (3, spent), (4, settings), (5, chosen), (6, counted),
+               (7, folders))
 
-/// Sets and maps other than or_set and or_map, each as a field.
+/// Sets and maps other than or_set and or_map, and a tree, each as a field.
 struct sets {
     using type = collections;
     static constexpr bool one_form = false;
@@ -203,12 +205,15 @@ struct sets {
         case 1:
             c.guarded.remove(tx, "a");
             c.settings.set(tx, "k", 70000);
+            c.folders.create(tx, c.folders.create(tx, tree::root()));
             break;
         case 2: c.counted.add(tx, "n", 5); break;
         case 3:
             c.spent.remove(tx, 300);
             c.chosen.add(tx, 7);
             c.settings.erase(tx, "k");
+            if (const auto all = c.folders.children(tree::root()); all.size() > 1)
+                c.folders.move(tx, all.front(), all.back());
             break;
         case 4:
             c.counted.remove(tx, "n", 2);
@@ -217,6 +222,7 @@ struct sets {
         case 5:
             c.chosen.remove(tx, 7);
             c.settings.set(tx, "", 0);
+            if (const auto all = c.folders.children(tree::root()); !all.empty()) c.folders.remove(tx, all.back());
             break;
         default: c.guarded.add(tx, "a"); c.counted.remove_all(tx, "n");
         }
@@ -305,10 +311,10 @@ struct leaf {
     friend auto operator<=>(const leaf&, const leaf&) = default;
     template <class Archive> void serialize(Archive& ar) { ar(CEREAL_NVP(flag), CEREAL_NVP(number), CEREAL_NVP(name)); }
 };
-struct tree {
+struct branch {
     leaf value;
-    std::vector<tree> children;
-    friend bool operator==(const tree&, const tree&) = default;
+    std::vector<branch> children;
+    friend bool operator==(const branch&, const branch&) = default;
     template <class Archive> void serialize(Archive& ar) { ar(CEREAL_NVP(value), CEREAL_NVP(children)); }
 };
 struct nothing {
@@ -326,7 +332,7 @@ struct containers {
     std::array<bool, 3> three{};
     std::vector<std::byte> blob;
     std::vector<dot> dots;
-    tree nested;
+    branch nested;
     friend bool operator==(const containers&, const containers&) = default;
     template <class Archive> void serialize(Archive& ar) {
         ar(CEREAL_NVP(by_name), CEREAL_NVP(pairs), CEREAL_NVP(numbers), CEREAL_NVP(ids), CEREAL_NVP(choices),

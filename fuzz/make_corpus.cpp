@@ -111,7 +111,7 @@ std::vector<containers> container_values() {
     c.dots = {{replica_id{1}, 5}, {replica_id{2}, 5}, {replica_id{1}, 4}, {}};
     out.push_back(c);
     for (int depth = 0; depth < 20; ++depth) {
-        tree around{{false, static_cast<std::int16_t>(depth), "t"}, {c.nested, {}}};
+        branch around{{false, static_cast<std::int16_t>(depth), "t"}, {c.nested, {}}};
         c.nested = around;
     }
     out.push_back(c);

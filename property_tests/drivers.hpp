@@ -27,6 +27,7 @@
 #include <joinery/rga_list.hpp>
 #include <joinery/rga_text.hpp>
 #include <joinery/rw_set.hpp>
+#include <joinery/tree.hpp>
 #include <joinery/two_phase_set.hpp>
 
 #include <doctest/doctest.h>
@@ -307,6 +308,54 @@ template <> struct driver<joinery::ddsketch<100>> {
             ++all[shown(
                 *s.quantile(n == 1 ? 0 : std::min(1.0, (static_cast<double>(i) + 0.25) / static_cast<double>(n - 1))))];
         for (const auto& [value, times] : all) out[path + value + "/"] = std::to_string(times);
+    }
+};
+
+template <> struct driver<joinery::tree> {
+    using node = joinery::unique_id;
+    static std::string name(const node& n) { return n == joinery::tree::root() ? "root" : to_string(n); }
+    static void add_nodes(const joinery::tree& t, const node& n, std::vector<node>& out) {
+        out.push_back(n);
+        for (const auto& child : t.children(n)) add_nodes(t, child, out);
+    }
+    static operation act(joinery::tree& t, transaction& tx, choices& from, const std::string& path) {
+        std::vector<node> all;
+        add_nodes(t, t.root(), all);
+        const node target = from.of(all);
+        const std::size_t what = from.pick(10);
+        operation o{act::relocate, path};
+        o.parent = name(target);
+        if (all.size() > 1 && what < 5) {
+            const node moved = all[1 + from.pick(all.size() - 1)];
+            std::vector<node> below;
+            add_nodes(t, moved, below);
+            o.value = name(moved);
+            if (std::find(below.begin(), below.end(), target) == below.end()) {
+                t.move(tx, moved, target);
+                return o;
+            }
+        } else if (target != t.root() && what < 7) {
+            t.remove(tx, target);
+            o.value = o.parent;
+            return o;
+        }
+        o.value = name(t.create(tx, target));
+        return o;
+    }
+    static std::string shown(const joinery::tree& t, const node& n) {
+        std::string out;
+        for (const auto& child : t.children(n)) out += (out.empty() ? "" : " ") + name(child) + shown(t, child);
+        return out.empty() ? out : "(" + out + ")";
+    }
+    static void look(const joinery::tree& t, const std::string& path, contents& out) {
+        std::vector<node> all;
+        add_nodes(t, t.root(), all);
+        if (all.size() > 1) out[path] = "\"" + shown(t, t.root()) + "\"";
+        bool consistent = all.size() == t.size() + 1;
+        for (const auto& n : all)
+            for (const auto& child : t.children(n))
+                consistent = consistent && t.contains(child) && t.parent(child) == n;
+        if (!consistent) out[path] += " inconsistent";
     }
 };
 

@@ -40,6 +40,7 @@ bool is_write(act a) {
     case act::permit:
     case act::forbid:
     case act::store:
+    case act::relocate:
     case act::discard: return true;
     default: return false;
     }
@@ -144,6 +145,50 @@ std::uint64_t greatest_lamport(const history& seen, const std::string& path) {
     return greatest;
 }
 
+// ---- trees ----
+
+struct relocation {
+    std::uint64_t lamport;
+    dot where;
+    std::string node, parent;
+    friend auto operator<=>(const relocation&, const relocation&) = default;
+};
+
+// The moves at `path` that live, in their order.
+std::vector<relocation> moves_at(const history& seen, const std::string& path, const std::set<dot>& killed) {
+    std::vector<relocation> out;
+    for (const auto& e : seen)
+        if (e.what.what == act::relocate && e.what.path == path && !killed.contains(first_dot(e)))
+            out.push_back({facts(e, seen).lamport, first_dot(e), e.what.value, e.what.parent});
+    std::sort(out.begin(), out.end());
+    return out;
+}
+
+// One after the other, each unless it would make a cycle; and then all that the root leads to, "(node (child) node)".
+std::string tree_of(const std::vector<relocation>& moves) {
+    std::map<std::string, relocation> placed;
+    const auto above = [&](const std::string& node, std::string below) {
+        while (below != node) {
+            const auto put = placed.find(below);
+            if (put == placed.end() || put->second.parent == below) return false;
+            below = put->second.parent;
+        }
+        return true;
+    };
+    for (const auto& m : moves)
+        if (m.parent == m.node || !above(m.node, m.parent)) placed.insert_or_assign(m.node, m);
+    std::function<std::string(const std::string&)> below = [&](const std::string& node) {
+        std::vector<relocation> children;
+        for (const auto& [child, put] : placed)
+            if (put.parent == node && child != node) children.push_back(put);
+        std::sort(children.begin(), children.end());
+        std::string out;
+        for (const auto& c : children) out += (out.empty() ? "" : " ") + c.node + below(c.node);
+        return out.empty() ? out : "(" + out + ")";
+    };
+    return below("root");
+}
+
 // ---- bags ----
 
 // The dots of an element that live.
@@ -204,6 +249,11 @@ derived derive(const op& e, const history& before) {
         break;
     }
     case act::put: break;
+    case act::relocate: {
+        const auto moves = moves_at(before, o.path, killed);
+        out.lamport = moves.empty() ? 1 : moves.back().lamport + 1;
+        break;
+    }
     case act::take: {
         auto there = occurrences(before, o.path, o.value);
         there.resize(std::min(there.size(), o.count));
@@ -331,6 +381,7 @@ contents content(const history& seen) {
     for (const auto& path : paths_of(seen, act::insert))
         for (const auto& c : in_order(seen, path))
             if (!killed.contains(c.where)) out.texts[path] += c.utf8;
+    for (const auto& path : paths_of(seen, act::relocate)) out.texts[path] = tree_of(moves_at(seen, path, killed));
     for (const auto& e : seen)
         if (e.what.what == act::put)
             if (const auto n = occurrences(seen, e.what.path, e.what.value).size())
@@ -350,6 +401,7 @@ contents happens_before(const history& seen) {
         if (o.what == act::permit || o.what == act::forbid)
             return (b.what == act::permit || b.what == act::forbid) && b.value == o.value;
         if (o.what == act::store || o.what == act::discard) return b.what == act::store || b.what == act::discard;
+        if (o.what == act::relocate) return false;
         return b.what == o.what || b.what == act::reset;
     };
     for (const auto& e : seen) {
@@ -374,6 +426,13 @@ contents happens_before(const history& seen) {
                 if (!dead) ++out.bags[e.what.path][e.what.value];
             }
         }
+    }
+    for (const auto& path : paths_of(seen, act::relocate)) {
+        std::set<dot> dead;
+        for (const auto& e : seen)
+            for (const auto& by : seen)
+                if (removed_by_key(e, by)) dead.insert(first_dot(e));
+        out.texts[path] = tree_of(moves_at(seen, path, dead));
     }
     for (const auto& path : paths_of(seen, act::insert))
         for (const auto& c : in_order(seen, path)) {
@@ -419,6 +478,8 @@ std::string to_string(const operation& o) {
     case act::discard: return at + "erase at " + std::to_string(o.at.ticks);
     case act::put: return at + "put in " + std::to_string(o.count) + " of " + o.value;
     case act::take: return at + "take out " + std::to_string(o.count) + " of " + o.value;
+    case act::relocate:
+        return at + (o.value == o.parent ? "remove " + o.value : "put " + o.value + " below " + o.parent);
     case act::remove_key: return at + "remove key";
     }
     return at;

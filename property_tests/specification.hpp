@@ -36,6 +36,7 @@ enum class act {
     discard,    // the same, so that it is gone
     put,        // an element into a bag, `count` times
     take,       // an element out of a bag, `count` times
+    relocate,   // a node of a tree, to below `parent`; to below itself: it is removed
     remove_key, // all that is below a path
 };
 
@@ -49,6 +50,7 @@ struct operation {
     joinery::timestamp at{};
     std::size_t position = 0;
     std::size_t count = 0;
+    std::string parent{};
     mutable std::shared_ptr<const derived> known{};
 };
 

@@ -23,5 +23,6 @@
 #include <joinery/rga_list.hpp>
 #include <joinery/rga_text.hpp>
 #include <joinery/rw_set.hpp>
+#include <joinery/tree.hpp>
 #include <joinery/two_phase_set.hpp>
 #include <joinery/unique_id.hpp>
