@@ -10,6 +10,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <string>
 #include <vector>
@@ -116,7 +117,12 @@ template <class Subject> void find(bug b, const Subject& s, kit::options o = {})
     const auto& f = *report.failure;
     INFO(to_string(report));
     CHECK(f.smallest.actions.size() <= 12); // small enough to be read
-    CHECK(f.story.size() > 0);
+    REQUIRE(f.story.size() > 1);
+    CHECK(f.story.front().starts_with("A B ")); // a column for each replica
+    for (std::size_t i = 1; i < f.story.size(); ++i) CHECK(f.story[i].find_first_of("|*!vxo") == 0);
+    const std::string pasted = kit::as_cpp(f.smallest);
+    CHECK(pasted.find(".replicas = " + std::to_string(f.smallest.replicas)) != std::string::npos);
+    CHECK(static_cast<std::size_t>(std::count(pasted.begin(), pasted.end(), '\n')) == f.smallest.actions.size() + 3);
     std::printf("%-50s %-22s after %3llu histories, in %2zu steps: %s\n", std::string(planted::name(b)).c_str(),
                 s.name().c_str(), static_cast<unsigned long long>(f.after), f.smallest.actions.size(), f.law.c_str());
     if (kit::environment_number("JOINERY_STORIES", 0)) std::printf("%s\n", to_string(f).c_str());

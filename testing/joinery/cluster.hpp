@@ -71,8 +71,12 @@ private:
     }
     static std::string name(std::size_t r) { return name_of(numbered_replica(r)); }
     std::size_t index(std::uint32_t r) const { return r % members_.size(); }
-    void tell(std::string line) {
-        if (story_) story_->push_back(std::move(line));
+    // Time goes downwards, a column for each replica.
+    void tell(const std::string& line, std::size_t who = SIZE_MAX, char mark = '|') {
+        if (!story_) return;
+        std::string columns;
+        for (std::size_t r = 0; r < history_.replicas; ++r) columns += {r == who ? mark : '|', ' '};
+        story_->push_back(columns + " " + line);
     }
     std::string now_at(std::size_t r) const {
         const auto& m = members_[r];

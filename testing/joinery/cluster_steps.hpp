@@ -20,6 +20,11 @@ template <crdt T, class E>
 cluster<T, E>::cluster(const subject<T, E>& s, const history& h, distribution& counts, std::vector<std::string>* story,
                        acknowledgement rule)
     : subject_(s), history_(h), counts_(counts), story_(story), rule_(rule) {
+    if (story_) {
+        std::string columns;
+        for (std::size_t r = 0; r < h.replicas; ++r) columns += name(r) + " ";
+        story_->push_back(columns);
+    }
     for (std::size_t r = 0; r < h.replicas; ++r) {
         bool stale = s.stale() != stale_peers::none && r + h.stale >= h.replicas;
         members_.push_back({replica<T>(numbered_replica(r), hybrid_clock(clock_of(r))), stale});
@@ -57,12 +62,12 @@ template <crdt T, class E> void cluster<T, E>::step(const action& a) {
     case action_kind::keep_state:
         counts_.count(occurrence::kept_state);
         deltas_[a.delta] = members_[who].self.state();
-        tell("the state of " + name(who) + " is kept as delta " + std::to_string(a.delta));
+        tell("the state of " + name(who) + " is kept as delta " + std::to_string(a.delta), who, 'o');
         break;
     case action_kind::beacon:
         if (who == other) break;
         members_[who].heard[other].push_back(members_[other].self.version());
-        tell(name(who) + " hears that " + name(other) + " is at " + name_of(members_[other].self.version()));
+        tell(name(who) + " hears that " + name(other) + " is at " + name_of(members_[other].self.version()), who, 'o');
         break;
     case action_kind::prune:
         if (members_[who].stale) break;
@@ -131,7 +136,7 @@ template <crdt T, class E> void cluster<T, E>::edit(std::size_t r, const action&
     counts_.count(occurrence::edit);
     if (a.operations.size() > 1) counts_.count(occurrence::multi_operation_edit);
     counts_.count(occurrence::event, events_.size() - first_event);
-    tell(name(r) + " edits: " + story + "  [delta " + std::to_string(a.delta) + "]" + now_at(r));
+    tell(name(r) + " edits: " + story + "  [delta " + std::to_string(a.delta) + "]" + now_at(r), r, '*');
 
     std::uint64_t n = 0;
     for (auto t : taken) n += t;
@@ -178,7 +183,7 @@ void cluster<T, E>::failing_edit(std::size_t r, const std::vector<std::uint64_t>
         story += std::string("; then ") + e.what();
     }
     counts_.count(occurrence::failed_edit);
-    tell(name(r) + " edits and throws: " + story + now_at(r));
+    tell(name(r) + " edits and throws: " + story + now_at(r), r, '!');
     constexpr auto law = "an edit that throws changes nothing";
     if (m.self.state().context() != before.context())
         throw violation{law, "the context became " + name_of(m.self.state().context())};
@@ -212,7 +217,8 @@ template <crdt T, class E> void cluster<T, E>::deliver(std::size_t r, const delt
     else if (before.context().contains(d.covered))
         counts_.count(occurrence::duplicate);
     if (!d.covered.empty()) // not worth a line otherwise
-        tell(name(r) + (accepted ? " joins " : " refuses ") + what + " " + name_of(d.covered) + now_at(r));
+        tell(name(r) + (accepted ? " joins " : " refuses ") + what + " " + name_of(d.covered) + now_at(r), r,
+             accepted ? 'v' : 'x');
     require("a join grows the state as the context grows", join_outcome(before, d, m.self.state(), grew));
     check(r);
 }
@@ -247,7 +253,8 @@ template <crdt T, class E> void cluster<T, E>::ask(std::size_t r, std::size_t fr
     deltas_[id] = members_[from].self.delta_since(members_[r].self.version());
     counts_.count(occurrence::kept_answer);
     tell(name(r) + " at " + name_of(members_[r].self.version()) + " asks " + name(from) + ", whose answer " +
-         name_of(deltas_[id].covered) + " is kept as delta " + std::to_string(id));
+             name_of(deltas_[id].covered) + " is kept as delta " + std::to_string(id),
+         from, 'o');
 }
 
 template <crdt T, class E> version_vector cluster<T, E>::stable_by_hearsay(std::size_t r) const {
@@ -286,7 +293,8 @@ void cluster<T, E>::prune(std::size_t r, const version_vector& stable, const std
     counts_.count(occurrence::record_pruned, gone);
     if (gone > 0)
         tell(name(r) + " prunes " + why + ", " + name_of(stable) + ": " + std::to_string(gone) + " records go" +
-             now_at(r));
+                 now_at(r),
+             r, 'o');
     require("pruning changes nothing that is seen", equal_states(before, m.self.state()));
     check(r);
 }
@@ -302,7 +310,7 @@ template <crdt T, class E> void cluster<T, E>::tidy(std::size_t r, const version
         const delta<T> d = m.self.tidy(stable);
         if (d.covered.empty()) return;
         counts_.count(occurrence::tidied);
-        tell(name(r) + " tidies up, as " + name_of(stable) + " is stable: " + name_of(d.covered) + now_at(r));
+        tell(name(r) + " tidies up, as " + name_of(stable) + " is stable: " + name_of(d.covered) + now_at(r), r, '*');
         constexpr auto law = "tidying up changes nothing that is seen";
         if (subject_.view() && subject_.view()(*m.self) != subject_.view()(*before)) throw violation{law, now_at(r)};
         require("a delta describes what it covers", normal_form(d));
@@ -336,7 +344,7 @@ template <crdt T, class E> void cluster<T, E>::restart(std::size_t r) {
     m.self = replica<T>(m.self.id(), std::move(*restored), hybrid_clock(clock_of(r)));
     if (history_.small_logs && subject_.forgetting()) m.self.set_log_budget(700);
     counts_.count(occurrence::restart);
-    tell(name(r) + " restarts" + now_at(r));
+    tell(name(r) + " restarts" + now_at(r), r, 'o');
     check(r);
 }
 

@@ -19,6 +19,7 @@
 
 #include <joinery/cluster.hpp>
 
+#include <array>
 #include <chrono>
 #include <optional>
 #include <string>
@@ -116,9 +117,31 @@ template <crdt T, class E> report check(const subject<T, E>& s, const options& o
     return out;
 }
 
+/// A history as C++, for a test of its own: `CHECK_FALSE(joinery::testing::run(subject, h))` once it is mended.
+inline std::string as_cpp(const history& h) {
+    constexpr std::array<const char*, 11> names = {"edit",       "failing_edit", "deliver", "group",   "pull",   "ask",
+                                                   "keep_state", "beacon",       "prune",   "restart", "algebra"};
+    std::string out = "using kind = joinery::testing::action_kind;\nconst joinery::testing::history h{.seed = " +
+                      std::to_string(h.seed) + "u, .replicas = " + std::to_string(h.replicas) +
+                      ", .stale = " + std::to_string(h.stale) + ", .small_logs = " + (h.small_logs ? "true" : "false") +
+                      ", .actions = {\n";
+    for (const auto& a : h.actions) {
+        out += std::string("    {kind::") + names.at(static_cast<std::size_t>(a.kind));
+        for (auto n : {a.who, a.other, a.third, a.delta}) out += ", " + std::to_string(n);
+        out += ", {";
+        for (std::size_t i = 0; i < a.operations.size(); ++i)
+            out += (i ? ", " : "") + std::to_string(a.operations[i]) + "u";
+        out += "}},\n";
+    }
+    return out + "}};\n";
+}
+
 inline std::string to_string(const failure_report& f) {
     std::string out = "  law: " + f.law + "\n  but: " + f.what + "\n  smallest history found:\n";
     for (const auto& line : f.story) out += "    " + line + "\n";
+    out += "  the same as C++:\n";
+    for (std::string text = as_cpp(f.smallest); !text.empty(); text.erase(0, text.find('\n') + 1))
+        out += "    " + text.substr(0, text.find('\n') + 1);
     out += "  found after " + std::to_string(f.after) +
            " histories; replay with JOINERY_SEED=" + std::to_string(f.seed) + " JOINERY_HISTORIES=1\n";
     return out;
