@@ -97,6 +97,7 @@ public:
     void prune(const version_vector& stable, std::span<const replica_id> absent) override {
         inner_.prune(stable, absent);
     }
+    bool tidy(const version_vector& stable) override { return inner_.tidy(stable); }
     bool prunable() const override { return inner_.prunable(); }
     bool leaves_tombstones() const override { return inner_.leaves_tombstones(); }
     std::uint64_t digest() const override { return inner_.digest(); }
