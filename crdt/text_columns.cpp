@@ -67,6 +67,7 @@ private:
 };
 
 std::uint64_t next_number(const std::byte*& at, const std::byte* end) {
+    if (at != end && *at < std::byte{0x80}) return std::to_integer<std::uint64_t>(*at++); // as most are
     std::uint64_t n = 0;
     const auto error = read_varint(at, end, n);
     require(error != varint_error::truncated, decode_error::truncated);
