@@ -8,14 +8,20 @@
 namespace joinery {
 
 namespace {
-std::uint64_t not_negative(std::int64_t n) { return static_cast<std::uint64_t>(std::max<std::int64_t>(n, 0)); }
-// Modulo 2^64, so that nothing that arrives can overflow.
-std::int64_t sum(std::int64_t a, std::int64_t b) {
-    return static_cast<std::int64_t>(static_cast<std::uint64_t>(a) + static_cast<std::uint64_t>(b));
-}
-std::int64_t difference(std::int64_t a, std::int64_t b) {
-    return static_cast<std::int64_t>(static_cast<std::uint64_t>(a) - static_cast<std::uint64_t>(b));
-}
+// Sums of what counts up and of what counts down. They stop at 2^64 - 1, so that nothing that arrives can overflow.
+class balance {
+public:
+    void add(std::int64_t n) { n < 0 ? raise(down_, n) : raise(up_, n); }
+    void take(std::int64_t n) { n < 0 ? raise(up_, n) : raise(down_, n); }
+    std::uint64_t left() const { return up_ > down_ ? up_ - down_ : 0; }
+
+private:
+    std::uint64_t up_ = 0, down_ = 0;
+    static void raise(std::uint64_t& sum, std::int64_t n) {
+        const auto size = n < 0 ? 0 - static_cast<std::uint64_t>(n) : static_cast<std::uint64_t>(n);
+        sum += std::min(size, UINT64_MAX - sum);
+    }
+};
 } // namespace
 
 insufficient_rights::insufficient_rights(std::uint64_t wanted, std::uint64_t available)
@@ -44,19 +50,19 @@ void bounded_counter::transfer(transaction& tx, replica_id to, std::uint64_t n) 
 }
 
 std::uint64_t bounded_counter::value() const {
-    std::int64_t all = 0;
+    balance all;
     for (const auto& [account, counted] : inner_)
-        if (account.from == account.to) all = sum(all, counted.value());
-    return not_negative(all);
+        if (account.from == account.to) all.add(counted.value());
+    return all.left();
 }
 
 std::uint64_t bounded_counter::rights(replica_id r) const {
-    std::int64_t mine = 0;
+    balance mine;
     for (const auto& [account, counted] : inner_) {
-        if (account.to == r) mine = sum(mine, counted.value());
-        if (account.from == r && account.to != r) mine = difference(mine, counted.value());
+        if (account.to == r) mine.add(counted.value());
+        if (account.from == r && account.to != r) mine.take(counted.value());
     }
-    return not_negative(mine);
+    return mine.left();
 }
 
 } // namespace joinery

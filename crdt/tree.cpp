@@ -135,6 +135,11 @@ void tree::need(const unique_id& node) const {
     if (!is_there(node)) throw std::out_of_range("tree: no node " + to_string(node));
 }
 
+// Whoever forges the greatest number there may be is not overtaken, but nor is anybody refused.
+std::uint64_t tree::next_lamport() const {
+    return moves_.empty() ? 1 : std::min(moves_.rbegin()->first.lamport + 1, max_sequence);
+}
+
 void tree::add(transaction& tx, const tree_move& m) {
     const dot d = tx.next();
     insert(d, m);
@@ -145,7 +150,7 @@ void tree::add(transaction& tx, const tree_move& m) {
 unique_id tree::create(transaction& tx, const unique_id& parent) {
     need(parent);
     const dot d = tx.next();
-    const tree_move m{moves_.empty() ? 1 : moves_.rbegin()->first.lamport + 1, unique_id(d), parent};
+    const tree_move m{next_lamport(), unique_id(d), parent};
     insert(d, m);
     tx.on_rollback([this, d] { erase({d}); });
     tx.entered(this, d);
@@ -157,13 +162,13 @@ void tree::move(transaction& tx, const unique_id& node, const unique_id& parent)
     need(node);
     need(parent);
     if (above(node, parent)) throw std::invalid_argument("tree: a node does not go below itself");
-    add(tx, {moves_.rbegin()->first.lamport + 1, node, parent});
+    add(tx, {next_lamport(), node, parent});
 }
 
 void tree::remove(transaction& tx, const unique_id& node) {
     if (node == root()) throw std::invalid_argument("tree: the root is not removed");
     need(node);
-    add(tx, {moves_.rbegin()->first.lamport + 1, node, node});
+    add(tx, {next_lamport(), node, node});
 }
 
 // ---- the CRDT interface ----

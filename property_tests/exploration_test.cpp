@@ -310,3 +310,31 @@ TEST_CASE("explored: sketches") {
         });
     s.check();
 }
+
+TEST_CASE("explored: what is wrong is found, and told") {
+    using set = joinery::or_set<std::string>;
+    joinery::testing::subject<set, std::string> s("or_set, as if removals won");
+    s.operation("add", [](set& x, transaction& tx, choices&) {
+        x.add(tx, "e");
+        return "add";
+    });
+    s.operation("remove", [](set& x, transaction& tx, choices&) {
+        x.remove(tx, "e");
+        return "remove";
+    });
+    s.view([](const set& x) { return x.contains("e") ? "in" : "out"; });
+    s.specification([](const joinery::testing::seen_events<std::string>& seen) {
+        bool in = false;
+        for (const auto& e : seen) {
+            bool stands = e.what == "add";
+            for (const auto& other : seen) stands = stands && (other.what == "add" || e.saw(other));
+            in = in || stands;
+        }
+        return in ? "in" : "out";
+    });
+    const auto found = joinery::testing::explore(s);
+    REQUIRE_FALSE(found.ok());
+    CHECK(found.failure->law == "the state is what the specification says");
+    CHECK(found.story.size() == 3); // an add, and another one beside a removal of it
+    CHECK(to_string(found).find("edits: remove") != std::string::npos);
+}

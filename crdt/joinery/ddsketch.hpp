@@ -53,8 +53,8 @@ public:
         for (const auto& [bucket, n] : inner_) sum += n.value();
         return sum;
     }
-    /// The value below which a share q of all lies, 0 <= q <= 1: the least for 0, the greatest for 1. Nothing if there
-    /// are none. O(buckets log buckets). std::invalid_argument for another q.
+    /// The value below which a share q of all lies, 0 <= q <= 1: the least for 0, the greatest for 1, within the error.
+    /// Nothing if there are none. O(buckets log buckets). std::invalid_argument for another q.
     std::optional<double> quantile(double q) const;
 
     static detail::logarithmic_buckets buckets() { return detail::logarithmic_buckets(PerMille / 1000.0); }

@@ -2,7 +2,7 @@
 #pragma once
 
 // A few payloads, each under the dot that wrote it: what registers are made of, and what a type of your
-// own is most easily made of (examples/custom_crdt.cpp). A flat sorted vector: every operation is linear
+// own is most easily made of (examples/05_custom_crdt.cpp). A flat sorted vector: every operation is linear
 // in the number of live entries, which for registers is the number of concurrent writers.
 // Source: the "dot store" DotFun of Almeida, Shoker, Baquero (2018).
 

@@ -70,7 +70,10 @@ public:
     /// Mostly does nothing: O(1) beside the hashing of the element; O(registers) if it raises one.
     template <class E> void add(transaction& tx, const E& e) { raised_.raise(tx, register_of(e), registers); }
     /// The number of different elements, estimated. O(registers).
-    std::uint64_t count() const { return static_cast<std::uint64_t>(raised_.estimate(registers) + 0.5); }
+    std::uint64_t count() const {
+        const double n = raised_.estimate(registers) + 0.5;
+        return n < 0x1p64 ? static_cast<std::uint64_t>(n) : UINT64_MAX; // registers that nobody raises so high
+    }
 
     // The CRDT interface (crdt.hpp).
     void extract(const causal_context& wanted, fragment& out) const { raised_.extract(wanted, out); }

@@ -57,6 +57,9 @@ public:
         tx.superseded(store_.size());
         store_.clear(tx, out);
     }
+    void tidy(transaction& tx, const version_vector& stable, kills& out) {
+        if (this->untidy(stable)) clear(tx, out);
+    }
     static std::string type_name() { return type_name_list<P>("lww_entry"); }
 };
 

@@ -20,7 +20,12 @@ public:
         causal_context dots;
         bool empty() const { return dots.empty(); }
         friend bool operator==(const fragment&, const fragment&) = default;
-        template <class Archive> void serialize(Archive& ar) { ar(cereal::make_nvp("dots", dots)); }
+        template <class Archive> void save(Archive& ar) const { ar(cereal::make_nvp("dots", dots)); }
+        template <class Archive> void load(Archive& ar) {
+            ar(cereal::make_nvp("dots", dots));
+            if constexpr (is_compact_archive_v<Archive>) // containers keep a run for each 2^32 of them
+                dots.for_each([&](const dot_range& r) { ar.charge((r.size() >> 32) * 64); });
+        }
     };
 
     /// The most that one call adds.

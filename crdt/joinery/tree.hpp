@@ -41,8 +41,12 @@ struct tree_move {
     unique_id parent; ///< the node itself: it was removed
 
     friend bool operator==(const tree_move&, const tree_move&) = default;
-    template <class Archive> void serialize(Archive& ar) {
+    template <class Archive> void save(Archive& ar) const {
         ar(CEREAL_NVP(lamport), CEREAL_NVP(node), CEREAL_NVP(parent));
+    }
+    template <class Archive> void load(Archive& ar) {
+        ar(CEREAL_NVP(lamport), CEREAL_NVP(node), CEREAL_NVP(parent));
+        if (lamport == 0 || lamport > max_sequence) throw decode_failure(decode_error::invalid_value);
     }
 };
 
@@ -110,6 +114,7 @@ private:
 
     bool is_there(const unique_id& node) const { return node == root() || contains(node); }
     void need(const unique_id& node) const;
+    std::uint64_t next_lamport() const;
     void add(transaction& tx, const tree_move& m);
     void insert(dot where, const tree_move& m);
     void erase(const std::vector<dot>& gone);

@@ -66,7 +66,7 @@ public:
                 std::set<edits> next;
                 for (const auto& history : level) {
                     ++found_.histories;
-                    at_ = &history;
+                    at_ = history;
                     for (std::uint32_t part = 0; part < (std::uint32_t{1} << history.size()); ++part)
                         state(part_of(history, part));
                     if (n < found_.bounds.edits) extend(history, next);
@@ -79,7 +79,7 @@ public:
             found_.failure = violation{"nothing throws", e.what()};
         }
         if (found_.failure)
-            for (auto e : *at_) found_.story.push_back(made_[e].said);
+            for (auto e : at_) found_.story.push_back(made_[e].said);
         return std::move(found_);
     }
 
@@ -98,7 +98,7 @@ private:
     std::vector<made> made_;
     std::map<std::tuple<std::size_t, std::size_t, edits>, std::optional<std::uint32_t>> known_;
     std::map<edits, std::vector<std::byte>> states_;
-    const edits* at_ = nullptr;
+    edits at_; // the history that is looked at
 
     static edits part_of(const edits& all, std::uint32_t part) {
         edits out;
