@@ -39,7 +39,7 @@ std::optional<unique_id> unique_id::parse(std::string_view text) {
     if (dash == std::string_view::npos) return std::nullopt;
     const auto issuer = read(text.substr(0, dash));
     const auto number = read(text.substr(dash + 1));
-    if (!issuer || !number || *number == 0 || *number > max_sequence) return std::nullopt;
+    if (!issuer || !number || (*number == 0 && *issuer != 0) || *number > max_sequence) return std::nullopt;
     return unique_id(dot{replica_id{*issuer}, *number});
 }
 

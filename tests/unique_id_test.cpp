@@ -50,7 +50,8 @@ TEST_CASE("unique_id: as text and back") {
     const unique_id id(dot{replica_id{0x1234567890abcdef}, 1000});
     CHECK(to_string(id) == "14d2pf28aqkff-z8");
     CHECK(to_string(unique_id(dot{replica_id{0}, 1})) == "0-1");
-    for (const auto& x : {id, unique_id(dot{replica_id{UINT64_MAX}, joinery::max_sequence}), unique_id(dot{id_a, 32})})
+    for (const auto& x :
+         {id, unique_id(), unique_id(dot{replica_id{UINT64_MAX}, joinery::max_sequence}), unique_id(dot{id_a, 32})})
         CHECK(unique_id::parse(to_string(x)) == x);
     CHECK(unique_id::parse("14D2PF28AQKFF-Z8") == id);
     CHECK(unique_id::parse("O-l") == unique_id(dot{replica_id{0}, 1}));

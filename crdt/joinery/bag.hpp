@@ -7,14 +7,23 @@
 #include <joinery/composed.hpp>
 #include <joinery/occurrences.hpp>
 #include <joinery/or_map.hpp>
+#include <joinery/projected_iterator.hpp>
 
 #include <cstddef>
 #include <cstdint>
-#include <iterator>
 #include <string>
 #include <utility>
 
 namespace joinery {
+
+namespace detail {
+/// An element, and how often it is there.
+struct count_of {
+    template <class E> auto operator()(std::pair<const E&, const occurrences&> pair) const {
+        return std::pair<const E&, std::uint64_t>(pair.first, pair.second.count());
+    }
+};
+} // namespace detail
 
 /// Elements are any encodable values with ==. Look-ups are O(1); changes are O(log n), and linear in the number of
 /// ranges of dots of the element.
@@ -22,7 +31,7 @@ template <class E> class bag : public composed<or_map<E, occurrences>> {
     using composed<or_map<E, occurrences>>::inner_;
 
 public:
-    class iterator;
+    using iterator = detail::projected_iterator<typename or_map<E, occurrences>::iterator, detail::count_of>;
     using const_iterator = iterator;
 
     /// Puts an element in, n times. std::length_error beyond occurrences::most_at_once.
@@ -53,38 +62,6 @@ public:
     iterator end() const { return iterator(inner_.end()); }
 
     static std::string type_name() { return type_name_list<E>("bag"); }
-};
-
-template <class E> class bag<E>::iterator {
-    using inner = typename or_map<E, occurrences>::iterator;
-
-public:
-    using iterator_category = std::input_iterator_tag;
-    using value_type = std::pair<const E&, std::uint64_t>;
-    using difference_type = std::ptrdiff_t;
-    using pointer = void;
-    using reference = value_type;
-
-    iterator() = default;
-    reference operator*() const {
-        const auto [element, times] = *at_;
-        return {element, times.count()};
-    }
-    iterator& operator++() {
-        ++at_;
-        return *this;
-    }
-    iterator operator++(int) {
-        iterator before = *this;
-        ++*this;
-        return before;
-    }
-    friend bool operator==(const iterator&, const iterator&) = default;
-
-private:
-    friend class bag;
-    explicit iterator(inner at) : at_(at) {}
-    inner at_;
 };
 
 } // namespace joinery

@@ -7,12 +7,11 @@
 
 #include <joinery/composed.hpp>
 #include <joinery/judged_store.hpp>
-#include <joinery/key_iterator.hpp>
 #include <joinery/lww_register.hpp>
 #include <joinery/or_map.hpp>
+#include <joinery/projected_iterator.hpp>
 
 #include <cstddef>
-#include <iterator>
 #include <optional>
 #include <string>
 #include <utility>
@@ -63,6 +62,13 @@ public:
     static std::string type_name() { return type_name_list<P>("lww_entry"); }
 };
 
+/// A key, and the value that was set last.
+struct last_value_of {
+    template <class K, class Entry> auto operator()(std::pair<const K&, const Entry&> pair) const {
+        return std::pair<const K&, decltype(*pair.second.get())>(pair.first, *pair.second.get());
+    }
+};
+
 } // namespace detail
 
 /// Keys are any encodable values with ==. Look-ups are O(1), changes O(log n). An erased key costs some 100 bytes until
@@ -72,7 +78,7 @@ template <class K, class V> class lww_map : public composed<or_map<K, detail::lw
     using composed<inner>::inner_;
 
 public:
-    class iterator;
+    using iterator = detail::projected_iterator<typename inner::iterator, detail::last_value_of>;
     using const_iterator = iterator;
 
     void set(transaction& tx, const K& key, V value) { inner_.at(tx, key)->write(tx, std::move(value)); }
@@ -100,36 +106,6 @@ public:
     static std::string type_name() { return type_name_list<K, V>("lww_map"); }
 };
 
-template <class K, class V> class lww_map<K, V>::iterator {
-public:
-    using iterator_category = std::input_iterator_tag;
-    using value_type = std::pair<const K&, const V&>;
-    using difference_type = std::ptrdiff_t;
-    using pointer = void;
-    using reference = value_type;
-
-    iterator() = default;
-    reference operator*() const {
-        const auto [key, entry] = *at_;
-        return {key, *entry.get()};
-    }
-    iterator& operator++() {
-        ++at_;
-        return *this;
-    }
-    iterator operator++(int) {
-        iterator before = *this;
-        ++*this;
-        return before;
-    }
-    friend bool operator==(const iterator&, const iterator&) = default;
-
-private:
-    friend class lww_map;
-    explicit iterator(typename inner::iterator at) : at_(at) {}
-    typename inner::iterator at_;
-};
-
 /// Elements are any encodable values with ==; costs are those of the map.
 template <class E> class lww_set : public composed<or_map<E, detail::lww_entry<bool>>> {
     using inner = or_map<E, detail::lww_entry<bool>>;
@@ -137,7 +113,7 @@ template <class E> class lww_set : public composed<or_map<E, detail::lww_entry<b
 
 public:
     using value_type = E;
-    using iterator = detail::key_iterator<typename inner::iterator>;
+    using iterator = detail::key_iterator<inner>;
     using const_iterator = iterator;
 
     void add(transaction& tx, const E& e) { inner_.at(tx, e)->write(tx, true); }

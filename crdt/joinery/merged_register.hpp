@@ -17,8 +17,9 @@
 namespace joinery {
 
 /// `Merge` is a function of two values that is commutative, associative and idempotent: merge(a, b) == merge(b, a),
-/// merge(a, merge(b, c)) == merge(merge(a, b), c), merge(a, a) == a. Its type_name(), if it has one, is part of the
-/// register's. All is linear in the number of concurrent writers.
+/// merge(a, merge(b, c)) == merge(merge(a, b), c), merge(a, a) == a. Its type_name() is part of the
+/// register's; registers whose merges have none are taken for one type. All is linear in the number of concurrent
+/// writers.
 template <std::equality_comparable V, std::regular_invocable<const V&, const V&> Merge> class merged_register {
 public:
     using fragment = dot_entries<V>;

@@ -8,8 +8,8 @@
 
 #include <joinery/composed.hpp>
 #include <joinery/flags.hpp>
-#include <joinery/key_iterator.hpp>
 #include <joinery/or_map.hpp>
+#include <joinery/projected_iterator.hpp>
 
 #include <string>
 
@@ -22,7 +22,7 @@ template <class E> class rw_set : public composed<or_map<E, disable_wins_flag>> 
 
 public:
     using value_type = E;
-    using iterator = detail::key_iterator<typename or_map<E, disable_wins_flag>::iterator>;
+    using iterator = detail::key_iterator<or_map<E, disable_wins_flag>>;
     using const_iterator = iterator;
 
     void add(transaction& tx, const E& e) { inner_.at(tx, e)->enable(tx); }

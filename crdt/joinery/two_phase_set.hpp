@@ -7,8 +7,8 @@
 
 #include <joinery/composed.hpp>
 #include <joinery/flags.hpp>
-#include <joinery/key_iterator.hpp>
 #include <joinery/or_map.hpp>
+#include <joinery/projected_iterator.hpp>
 
 #include <string>
 
@@ -38,7 +38,7 @@ template <class E> class two_phase_set : public composed<or_map<E, detail::two_p
 
 public:
     using value_type = E;
-    using iterator = detail::key_iterator<typename or_map<E, detail::two_phase_flag>::iterator>;
+    using iterator = detail::key_iterator<or_map<E, detail::two_phase_flag>>;
     using const_iterator = iterator;
 
     /// Does nothing if the element is there, or was removed.

@@ -17,7 +17,8 @@
 
 namespace joinery {
 
-/// A value like any other: an element, a key. Ordered by who issued it, then by when.
+/// A value like any other: an element, a key. Ordered by who issued it, then by when. One that is made of nothing is no
+/// one's, "0-0".
 class unique_id {
 public:
     unique_id() = default;
