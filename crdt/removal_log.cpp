@@ -50,11 +50,11 @@ bool removal_log::add(const removal& record, const causal_context& seen) {
     return is_new;
 }
 
-std::vector<const kills*> removal_log::add(const std::vector<removal>& records, const causal_context& seen) {
-    std::vector<const kills*> fresh;
+std::vector<const removal*> removal_log::add(const std::vector<removal>& records, const causal_context& seen) {
+    std::vector<const removal*> fresh;
     std::vector<dot_range> unseen;
     for (const auto& r : records)
-        if (!seen.contains(r.event) && insert(r, seen, unseen)) fresh.push_back(&r.killed);
+        if (!seen.contains(r.event) && insert(r, seen, unseen)) fresh.push_back(&r);
     await(std::move(unseen));
     return fresh;
 }

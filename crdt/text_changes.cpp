@@ -94,3 +94,14 @@ std::optional<std::uint32_t> text_engine::position(const text_anchor& a) const {
 }
 
 } // namespace joinery::detail
+
+namespace joinery {
+
+std::string to_string(const text_change& c) {
+    std::string out = "retain " + std::to_string(c.retain);
+    if (c.erase > 0) out += ", erase " + std::to_string(c.erase);
+    if (!c.insert.empty()) out += ", insert \"" + c.insert + '"';
+    return out;
+}
+
+} // namespace joinery

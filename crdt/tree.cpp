@@ -181,12 +181,40 @@ void tree::extract(const causal_context& wanted, fragment& out) const {
     });
 }
 
+// Notes which nodes come to be elsewhere, come or go by a change of the moves from a place on; `more` are those that
+// come to be moved there.
+template <class Change>
+void tree::noting(const place& from, const std::vector<unique_id>& more, join_scope& s, Change&& change) {
+    if (!s.changes) return change();
+    std::map<unique_id, std::optional<unique_id>> before; // these, and all below them
+    std::vector<unique_id> left = more;
+    for (auto it = moves_.lower_bound(from); it != moves_.end(); ++it) left.push_back(it->second.move.node);
+    while (!left.empty()) {
+        const unique_id node = left.back();
+        left.pop_back();
+        if (!before.emplace(node, parent(node)).second) continue;
+        const auto below = children_.find(node);
+        if (below == children_.end()) continue;
+        for (const auto& at : below->second) left.push_back(moves_.at(at).move.node);
+    }
+    change();
+    for (const auto& [node, up] : before) {
+        const auto now = parent(node);
+        if (now == up) continue;
+        const path_step step = step_to_key(s.path, node);
+        s.changes->note(&step, shown_value(up), shown_value(now));
+    }
+}
+
 template <class Gone> void tree::drop_if(const dot_range& dots, join_scope& s, Gone&& gone) {
     std::vector<dot> all;
     for (auto it = lamports_.lower_bound({dots.replica, dots.first}); it != lamports_.end() && dots.contains(it->first);
          ++it)
         if (gone(it->first)) all.push_back(it->first);
-    erase(all);
+    if (all.empty()) return;
+    place first{lamports_.at(all.front()), all.front()};
+    for (const auto& d : all) first = std::min(first, {lamports_.at(d), d});
+    noting(first, {}, s, [&] { erase(all); });
     for (const auto& d : all) s.dropped(d);
 }
 
@@ -196,20 +224,24 @@ void tree::join(const fragment& f, join_scope& s) {
     // All at once: what comes after the first of them is applied once.
     std::optional<place> first;
     std::vector<const dot_entry<tree_move>*> fresh;
+    std::vector<unique_id> moved;
     for (const auto& e : f) {
         if (!s.enters(e.where) || lamports_.contains(e.where)) continue; // hostile bytes may bring a dot twice
         fresh.push_back(&e);
+        moved.push_back(e.value.node);
         const place at{e.value.lamport, e.where};
         if (!first || at < *first) first = at;
     }
     if (!first) return;
-    undo_from(*first);
-    for (const auto* e : fresh) {
-        moves_.emplace(place{e->value.lamport, e->where}, step{e->value, false, std::nullopt});
-        lamports_.emplace(e->where, e->value.lamport);
-        s.entered(e->where);
-    }
-    apply_from(*first);
+    noting(*first, moved, s, [&] {
+        undo_from(*first);
+        for (const auto* e : fresh) {
+            moves_.emplace(place{e->value.lamport, e->where}, step{e->value, false, std::nullopt});
+            lamports_.emplace(e->where, e->value.lamport);
+            s.entered(e->where);
+        }
+        apply_from(*first);
+    });
 }
 
 void tree::kill(const dot_range& dots, join_scope& s) {

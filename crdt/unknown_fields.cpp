@@ -19,6 +19,13 @@ void write_path(compact_output_archive& ar, const path_step* step) {
 }
 } // namespace
 
+std::vector<std::byte> encoded(const path_step* path) {
+    std::vector<std::byte> bytes;
+    compact_output_archive ar(bytes);
+    write_path(ar, path);
+    return bytes;
+}
+
 bool operator<(const unknown_field& a, const unknown_field& b) {
     auto ordered = [](const causal_context& x, const causal_context& y) {
         return std::lexicographical_compare_three_way(x.ranges().begin(), x.ranges().end(), y.ranges().begin(),

@@ -139,10 +139,25 @@ bool no_conflict() {
     return a->str() == "green tea" && a.state() == b.state();
 }
 
+// ---- 7. being told ----
+
+bool told() {
+    using carts = joinery::or_map<std::string, joinery::lww_register<std::string>>;
+    replica<carts> a{eu}, b{us};
+    a.edit([](carts& all, transaction& tx) { all.at(tx, "alice")->set(tx, "by post"); });
+    const auto edit = b.edit([](carts& all, transaction& tx) { all.at(tx, "alice")->set(tx, "by bike"); });
+    joinery::change_list list;
+    a.join(edit, &list);
+    const auto changes = list.take();
+    for (const auto& c : changes.values) std::cout << "told: " << to_string(c) << '\n';
+    return changes.values.size() == 1 && changes.values[0].how == joinery::conflict_choice::last_write &&
+           *changes.values[0].path[0].as<std::string>() == "alice" && changes.values[0].overruled.size() == 1;
+}
+
 } // namespace
 
 int main() {
-    const bool all[] = {last_write_wins(), resolved_on_read(), resolved_on_write(),
-                        merged(),          both_kept(),        no_conflict()};
-    return std::count(std::begin(all), std::end(all), true) == 6 ? 0 : 1;
+    const bool all[] = {
+        last_write_wins(), resolved_on_read(), resolved_on_write(), merged(), both_kept(), no_conflict(), told()};
+    return std::count(std::begin(all), std::end(all), true) == 7 ? 0 : 1;
 }

@@ -400,10 +400,16 @@ void node_core::announce() {
             std::lock_guard lock(c.subscribers_mutex);
             subscribers = c.subscribers;
         }
+        change told{e.local, e.remote, e.presence, {}};
+        if (e.remote) {
+            std::lock_guard lock(c.state->mutex());
+            told.noted = c.state->take_changes();
+        }
+        const change without{e.local, e.remote, e.presence, {}};
         bool ended = false;
         for (const auto& s : subscribers) {
             std::lock_guard lock(s->mutex);
-            if (s->active) s->call({e.local, e.remote, e.presence});
+            if (s->active) s->call(s->details ? told : without);
             ended |= !s->active;
         }
         if (!ended) continue;

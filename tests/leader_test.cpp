@@ -133,6 +133,42 @@ TEST_CASE("leader: subscribers hear of changes from here and from others, until 
     CHECK(local == before);
 }
 
+TEST_CASE("leader: who subscribes to details hears what came from others, and which conflicts were settled") {
+    memory_network network;
+    using register_leader = leader<lww_register<std::string>>;
+    register_leader a(options(network, "a", {}));
+    register_leader b(options(network, "b", {}));
+    a.write([](auto& r, auto& tx) { r.set(tx, "from a"); });
+    b.write([](auto& r, auto& tx) { r.set(tx, "from b"); });
+    std::mutex mutex;
+    std::vector<value_change> heard;
+    std::atomic<bool> bare{true};
+    auto watch = a.subscribe(
+        [&](const change& c) {
+            std::lock_guard lock(mutex);
+            heard.insert(heard.end(), c.noted.values.begin(), c.noted.values.end());
+        },
+        true);
+    auto other = a.subscribe([&](const change& c) { bare = bare && c.noted.values.empty() && !c.noted.everything; });
+    a.connect("b");
+    REQUIRE(a.wait_until([](const auto& r) { return r.siblings().size() == 2; }, patience));
+    b.write([](auto& r, auto& tx) { r.set(tx, "later"); });
+    REQUIRE(a.wait_until([](const auto& r) { return r.get() == "later"; }, patience));
+    const auto told = [&](const auto&) {
+        std::lock_guard lock(mutex);
+        return !heard.empty() && *heard.back().after.template as<std::string>() == "later";
+    };
+    REQUIRE(a.wait_until(told, patience));
+    std::lock_guard lock(mutex);
+    CHECK(*heard.front().before.as<std::string>() == "from a");
+    if (heard.size() > 1) { // they may have come at once
+        CHECK(heard.front().how == conflict_choice::last_write);
+        CHECK(heard.front().overruled.size() == 1);
+    }
+    CHECK(heard.back().how == conflict_choice::none);
+    CHECK(bare);
+}
+
 TEST_CASE("leader: a subscriber may write, and may end itself") {
     memory_network network;
     memory_disk disk;

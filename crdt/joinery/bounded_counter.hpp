@@ -69,6 +69,7 @@ public:
         return tx.confirmed() == UINT64_MAX ? rights(tx.replica()) : 0;
     }
 
+    observation<std::uint64_t> observed() const { return {value()}; }
     void clear(transaction&, kills&) {}
     static std::string type_name() { return "bounded_counter"; }
 

@@ -39,7 +39,8 @@ public:
 
     /// The least upper bound, in place. True if and only if the state grew, which is when its context grew.
     /// What is not accepted changes nothing. O(|delta| log n).
-    bool join(const delta<T>& d, hybrid_clock* clock = nullptr, sibling_counts* siblings = nullptr);
+    bool join(const delta<T>& d, hybrid_clock* clock = nullptr, sibling_counts* siblings = nullptr,
+              change_list* changes = nullptr);
     bool join(const causal& other) { return join(other.whole()); }
 
     /// Everything a peer at that version lacks, and no more; the complete state if the peer is behind the
@@ -105,7 +106,8 @@ private:
 
     delta<T> extract_seen(causal_context covered) const;
     void replace(const delta<T>& other);
-    void merge(const delta<T>& d, hybrid_clock* clock, sibling_counts* siblings, bool repairing = false);
+    void merge(const delta<T>& d, hybrid_clock* clock = nullptr, sibling_counts* siblings = nullptr,
+               change_list* changes = nullptr, bool repairing = false);
     void join_unknown(const delta<T>& d, join_scope scope);
     void pass_horizon();
     void trim_log();
@@ -114,37 +116,43 @@ private:
 
 // ---- implementation ----
 
-template <crdt T> bool causal<T>::join(const delta<T>& d, hybrid_clock* clock, sibling_counts* siblings) {
+template <crdt T>
+bool causal<T>::join(const delta<T>& d, hybrid_clock* clock, sibling_counts* siblings, change_list* changes) {
     if (d.plain() && log_.awaited().empty() && context_.precedes(d.covered.ranges().front())) { // as most edits are
         join_scope scope{context_, d.covered, log_, false, clock, &latest_};
         scope.unknown = &unknown_;
         scope.siblings = siblings;
+        scope.changes = changes;
         traits::join(value_, d.fragment, scope);
         context_.add(d.covered.ranges().front());
         return true;
     }
     if (!accepts(d)) return false;
     bool grows = !context_.contains(d.covered);
-    if (grows || !d.horizon.within(horizon_)) merge(d, clock, siblings);
+    if (grows || !d.horizon.within(horizon_)) merge(d, clock, siblings, changes);
     return grows;
 }
 
 template <crdt T>
-void causal<T>::merge(const delta<T>& d, hybrid_clock* clock, sibling_counts* siblings, bool repairing) {
+void causal<T>::merge(const delta<T>& d, hybrid_clock* clock, sibling_counts* siblings, change_list* changes,
+                      bool repairing) {
     join_scope scope{context_, d.covered, log_, context_.intersects(d.covered), clock, &latest_};
     scope.unknown = &unknown_;
     scope.siblings = siblings;
+    scope.changes = changes;
     scope.repairing = repairing;
     // New records first, so that arriving entries find them. An event that was seen before has had its effect.
     auto fresh = log_.add(d.removals, context_);
     if (scope.overlapping) // what the delta covers comes with it, if it is still there
         std::erase_if(unknown_, [&](const unknown_field& f) { return d.covered.contains(f.covered); });
     traits::join(value_, d.fragment, scope);
-    for (const kills* k : fresh) {
-        for (const auto& dots : k->dots)
+    for (const removal* r : fresh) {
+        scope.event = &r->event;
+        for (const auto& dots : r->killed.dots)
             if (context_.intersects(dots)) traits::kill(value_, dots, scope);
-        for (const auto& run : k->runs) traits::kill(value_, run, scope);
+        for (const auto& run : r->killed.runs) traits::kill(value_, run, scope);
     }
+    scope.event = nullptr;
     if (!d.unknown.empty()) join_unknown(d, scope);
     context_.join(d.covered);
     log_.arrived(d.covered);
@@ -175,6 +183,7 @@ template <crdt T> void causal<T>::join_unknown(const delta<T>& d, join_scope sco
         if (i > 0 && fields[i - 1]->covered != f.covered) seen.join(fields[i - 1]->covered);
         join_scope one{seen, f.covered, log_, scope.overlapping, scope.clock, &latest_};
         one.unknown = &unknown_;
+        one.changes = scope.changes;
         compact_input_archive path(f.path);
         bool known = false;
         try {
@@ -274,9 +283,9 @@ template <crdt T> std::vector<std::uint64_t> causal<T>::digests(std::span<const 
 template <crdt T> void causal<T>::replace(const delta<T>& other) {
     delta<T> nothing;
     nothing.covered = other.covered;
-    merge(nothing, nullptr, nullptr, true);
+    merge(nothing, nullptr, nullptr, nullptr, true);
     context_.subtract(other.covered);
-    merge(other, nullptr, nullptr, true);
+    merge(other, nullptr, nullptr, nullptr, true);
 }
 
 // Where a counter's run ends here, or ended when it was removed: its first dot if neither is known any more. It is gone
@@ -300,8 +309,8 @@ template <crdt T> std::uint64_t causal<T>::end_run(const run_removal& r) {
 template <crdt T> void delta<T>::join(const delta& other) {
     causal<T> state;
     state.set_log_budget(std::nullopt);
-    state.merge(*this, nullptr, nullptr);
-    state.merge(other, nullptr, nullptr);
+    state.merge(*this);
+    state.merge(other);
     delta sum = state.whole();
     sum.since = since;
     sum.since.join(other.since);

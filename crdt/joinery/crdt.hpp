@@ -41,12 +41,15 @@
 //     bool untidy(const version_vector& stable) const  true if any of them are stable
 //     void tidy(transaction& tx, const version_vector& stable, kills& out)
 //                                                      drops those, as `clear` does
+// For those who follow what joins change (changes.hpp):
+//     observation<V> observed() const                  what there is to see of it
 // For containers:
 //     bool place(compact_input_archive& path, const unknown_field& field, join_scope& s)
 //                                                      joins a kept field that is now known into the value
 //                                                      that the path leads to
 
 #include <joinery/causal_context.hpp>
+#include <joinery/changes.hpp>
 #include <joinery/codec.hpp>
 #include <joinery/digest.hpp>
 #include <joinery/join_scope.hpp>
@@ -97,10 +100,20 @@ template <crdt_members T> struct crdt_traits<T> {
     static void extract_rest(const T& t, fragment& out) {
         if constexpr (requires { t.extract_rest(out); }) t.extract_rest(out);
     }
-    static void join(T& t, const fragment& f, join_scope& s) { t.join(f, s); }
-    static void kill(T& t, const dot_range& dots, join_scope& s) { t.kill(dots, s); }
+    static void join(T& t, const fragment& f, join_scope& s) {
+        noting(t, s, [&] { t.join(f, s); });
+    }
+    static void kill(T& t, const dot_range& dots, join_scope& s) {
+        const bool some = s.changes && s.event && holds(t, dots);
+        noting(
+            t, s, [&] { t.kill(dots, s); }, some);
+    }
     static void kill(T& t, const run_removal& r, join_scope& s) {
-        if constexpr (requires { t.kill(r, s); }) t.kill(r, s);
+        if constexpr (requires { t.kill(r, s); }) {
+            const bool some = s.changes && s.event && holds(t, {r.start.replica, r.start.seq, r.last});
+            noting(
+                t, s, [&] { t.kill(r, s); }, some);
+        }
     }
     static void clear(T& t, transaction& tx, kills& out) { t.clear(tx, out); }
     static bool empty(const T& t) { return t.empty(); }
@@ -163,6 +176,38 @@ template <crdt_members T> struct crdt_traits<T> {
         }
     }
     static std::string type_name() { return T::type_name(); }
+
+private:
+    // Makes a change that is part of a join, and notes it if anybody wants to know. `killing`: the event of the scope
+    // kills something of the value.
+    template <class Change> static void noting(T& t, join_scope& s, Change&& change, bool killing = false) {
+        if (!s.changes) return change();
+        if constexpr (requires { t.observed(); }) {
+            change_list* changes = std::exchange(s.changes, nullptr); // not what it is made of
+            const auto before = t.observed();
+            change();
+            s.changes = changes;
+            auto after = t.observed();
+            if (killing && after.how == conflict_choice::none && !t.empty() && !holds(t, *s.event))
+                after.how = conflict_choice::unseen_survives;
+            changes->note(s.path, before, std::move(after));
+        } else if constexpr (requires { t.changes_since(t.revision()); }) {
+            const auto before = t.revision();
+            change();
+            const auto steps = t.changes_since(before);
+            if (!steps)
+                s.changes->note_steps(s.path, shown_value(t.str()));
+            else if (!steps->empty())
+                s.changes->note_steps(s.path, shown_value(*steps));
+        } else {
+            change();
+        }
+    }
+    static bool holds(const T& t, const dot_range& dots) {
+        fragment f;
+        t.extract(causal_context{dots}, f);
+        return !f.empty();
+    }
 };
 
 /// A type whose values can be replicated: replica<T>.

@@ -57,6 +57,7 @@ public:
     /// Nothing if there are none. O(buckets log buckets). std::invalid_argument for another q.
     std::optional<double> quantile(double q) const;
 
+    observation<std::uint64_t> observed() const { return {count()}; }
     static detail::logarithmic_buckets buckets() { return detail::logarithmic_buckets(PerMille / 1000.0); }
     static std::string type_name() { return "ddsketch<" + std::to_string(PerMille) + ">"; }
 };

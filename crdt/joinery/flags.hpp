@@ -21,6 +21,7 @@ public:
     void enable(transaction& tx) { inner_.replace(tx); }
     void disable(transaction& tx) { inner_.remove_all(tx); }
     bool enabled() const { return !inner_.empty(); }
+    observation<bool> observed() const { return {enabled()}; }
     static std::string type_name() { return "enable_wins_flag"; }
 };
 

@@ -37,6 +37,7 @@ public:
     void reissue(const g_counter& before, const causal_context& unsent, const removal_log& log, transaction& tx) {
         runs_.reissue(before.runs_, unsent, log, tx);
     }
+    observation<std::uint64_t> observed() const { return {value()}; }
     bool empty() const { return runs_.empty(); }
     bool vacant() const { return runs_.empty(); }
     static std::string type_name() { return "g_counter"; }

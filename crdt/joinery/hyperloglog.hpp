@@ -80,6 +80,7 @@ public:
     void join(const fragment& f, join_scope& s) { raised_.join(f, s, registers); }
     void kill(const dot_range& dots, join_scope& s) { raised_.kill(dots, s, registers); }
     void clear(transaction& tx, kills& out) { raised_.clear(tx, out, registers); }
+    observation<std::uint64_t> observed() const { return {count()}; }
     bool empty() const { return raised_.empty(); }
     bool vacant() const { return raised_.empty(); }
     static std::string type_name() { return "hyperloglog<" + std::to_string(P) + ">"; }

@@ -39,6 +39,8 @@ struct sibling_counts {
     friend bool operator==(const sibling_counts&, const sibling_counts&) = default;
 };
 
+class change_list;
+
 /// One join under way, as seen by one value.
 struct join_scope {
     const causal_context& seen;         ///< my context, before the join
@@ -52,6 +54,8 @@ struct join_scope {
     unknown_fields* unknown = nullptr;  ///< keeps the fields that this version does not know
     sibling_counts* siblings = nullptr; ///< counts conflicts in registers, if anybody wants to know
     bool repairing = false;             ///< causal<T>::replace: tombstones keep their places, whatever comes alive
+    change_list* changes = nullptr;     ///< notes what changes, if anybody wants to know
+    const dot* event = nullptr;         ///< while dots are killed: of the event that does so
 
     /// True if an arriving entry with this dot enters. (Text and counters, whose killed entries leave
     /// something behind, ask `seen` and `log` themselves.)
@@ -73,10 +77,14 @@ struct join_scope {
     }
     /// The same join, as seen by a value inside a container, or one step further inside a record.
     join_scope inside(dot_sink& container, const path_step& step) const {
-        return {seen, covered, log, overlapping, clock, latest, &container, &step, unknown, siblings, repairing};
+        join_scope s = inside(step);
+        s.sink = &container;
+        return s;
     }
     join_scope inside(const path_step& step) const {
-        return {seen, covered, log, overlapping, clock, latest, sink, &step, unknown, siblings, repairing};
+        join_scope s = *this;
+        s.path = &step;
+        return s;
     }
 };
 

@@ -6,6 +6,7 @@
 // is nothing has to stay for as long as somebody may yet write without having seen it, that is until it is causally
 // stable. Then an edit can take it away (replica<T>::tidy).
 
+#include <joinery/changes.hpp>
 #include <joinery/dot_store.hpp>
 
 #include <algorithm>
@@ -24,6 +25,12 @@ public:
     void join(const fragment& f, join_scope& s) { store_.join(f, s); }
     void kill(const dot_range& dots, join_scope& s) { store_.kill(dots, s); }
     void clear(transaction& tx, kills& out) { store_.clear(tx, out); }
+    observation<bool> observed() const {
+        const bool there = !empty();
+        const bool beaten =
+            !there && std::any_of(store_.begin(), store_.end(), [](const auto& e) { return bool(e.value); });
+        return {there, beaten ? conflict_choice::removal_wins : conflict_choice::none};
+    }
     bool empty() const { return Absent()(store_); }
     bool vacant() const { return store_.empty(); }
     // All of it or nothing: one of two writes that together are nothing may be something alone.

@@ -59,6 +59,11 @@ public:
     void tidy(transaction& tx, const version_vector& stable, kills& out) {
         if (this->untidy(stable)) clear(tx, out);
     }
+    auto observed() const {
+        auto all = observed_last_write(store_);
+        if constexpr (std::is_same_v<P, bool>) all.value = !this->empty(); // an element's
+        return all;
+    }
     static std::string type_name() { return type_name_list<P>("lww_entry"); }
 };
 

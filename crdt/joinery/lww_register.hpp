@@ -12,6 +12,7 @@
 #include <joinery/siblings.hpp>
 
 #include <algorithm>
+#include <iterator>
 #include <optional>
 #include <vector>
 
@@ -43,6 +44,16 @@ template <class V> std::vector<V> by_decreasing_time(const dot_store<stamped<V>>
     std::vector<V> out;
     out.reserve(all.size());
     for (auto& e : all) out.push_back(std::move(e.value.value));
+    return out;
+}
+
+template <class V> observation<V> observed_last_write(const dot_store<stamped<V>>& writes) {
+    observation<V> out;
+    auto all = by_decreasing_time(writes);
+    if (all.empty()) return out;
+    out.value = std::move(all.front());
+    out.how = all.size() > 1 ? conflict_choice::last_write : conflict_choice::none;
+    out.overruled.assign(std::make_move_iterator(all.begin() + 1), std::make_move_iterator(all.end()));
     return out;
 }
 
@@ -91,6 +102,7 @@ public:
         tx.superseded(store_.size());
         store_.clear(tx, out);
     }
+    observation<V> observed() const { return detail::observed_last_write(store_); }
     bool vacant() const { return store_.vacant(); }
     static std::string type_name() { return type_name_list<V>("lww_register"); }
 

@@ -47,6 +47,9 @@ public:
     void join(const fragment& f, join_scope& s) { store_.join(f, s); }
     void kill(const dot_range& dots, join_scope& s) { store_.kill(dots, s); }
     void clear(transaction& tx, kills& out) { store_.clear(tx, out); }
+    observation<V> observed() const {
+        return {get(), store_.size() > 1 ? conflict_choice::merged : conflict_choice::none};
+    }
     bool empty() const { return store_.empty(); }
     bool vacant() const { return store_.empty(); }
     static std::string type_name() { return type_name_list<V, Merge>("merged_register"); }

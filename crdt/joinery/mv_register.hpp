@@ -49,6 +49,10 @@ public:
         tx.superseded(store_.size());
         store_.clear(tx, out);
     }
+    observation<std::vector<V>> observed() const {
+        if (empty()) return {};
+        return {values(), size() > 1 ? conflict_choice::all_kept : conflict_choice::none};
+    }
     bool vacant() const { return store_.vacant(); }
     static std::string type_name() { return type_name_list<V>("mv_register"); }
 

@@ -5,6 +5,7 @@
 // and bags are made of. Neighbouring dots are one range, so that a million of them, made at once, cost 24 bytes.
 // Source: the "dot set" DotSet of Almeida, Shoker, Baquero (2018).
 
+#include <joinery/changes.hpp>
 #include <joinery/codec.hpp>
 #include <joinery/join_scope.hpp>
 #include <joinery/transaction.hpp>
@@ -47,6 +48,7 @@ public:
     void join(const fragment& f, join_scope& s);
     void kill(const dot_range& dots, join_scope& s);
     void clear(transaction& tx, kills& out) { take(tx, UINT64_MAX, out); }
+    observation<std::uint64_t> observed() const { return {count()}; }
     bool empty() const { return live_.empty(); }
     bool vacant() const { return live_.empty(); }
     static std::string type_name() { return "occurrences"; }

@@ -156,8 +156,7 @@ private:
     // Runs f(V&, join_scope&) on one key's value and brings the map up to date with it.
     template <class F> void change(slot i, join_scope& s, F&& f) {
         key_sink sink(*this, i, s.sink);
-        path_step step{s.path, &nodes_[i]->key,
-                       [](compact_output_archive& ar, const void* key) { ar(*static_cast<const K*>(key)); }};
+        const path_step step = step_to_key(s.path, nodes_[i]->key);
         join_scope below = s.inside(sink, step);
         f(nodes_[i]->value, below);
         refresh(i);

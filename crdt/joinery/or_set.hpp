@@ -7,6 +7,7 @@
 // unless it was added concurrently. No tombstones: the causal context says what has been seen.
 // Source: Bieniusa, Zawirski et al., "An Optimized Conflict-free Replicated Set" (2012).
 
+#include <joinery/changes.hpp>
 #include <joinery/dot_entries.hpp>
 #include <joinery/dot_index.hpp>
 #include <joinery/hash.hpp>
@@ -164,6 +165,12 @@ private:
     /// What was freed goes once it is most of what there is. Slots change. Amortised O(1) a removal.
     void trim();
     bool equals(const or_set& other) const;
+
+    static void note(join_scope& s, const E& e, bool before, bool after, conflict_choice how = conflict_choice::none) {
+        if (!s.changes) return;
+        const path_step step = step_to_key(s.path, e);
+        s.changes->note(&step, shown_value(before), shown_value(after), how);
+    }
 };
 
 template <class E> class or_set<E>::iterator {
@@ -340,13 +347,15 @@ template <class E> void or_set<E>::join(const fragment& f, join_scope& s) {
             });
         });
         for (dot d : gone) {
-            take(d);
+            if (const auto e = take(d)) note(s, *e, true, false);
             s.dropped(d);
         }
     }
     for (const auto& e : f) {
         if (!s.enters(e.where) || dots_.find(e.where)) continue; // hostile bytes may bring a dot twice
+        const bool before = s.changes && contains(e.value);
         put(e.where, e.value);
+        note(s, e.value, before, true);
         s.entered(e.where);
     }
     trim();
@@ -356,7 +365,12 @@ template <class E> void or_set<E>::kill(const dot_range& dots, join_scope& s) {
     std::vector<std::pair<dot_range, slot>> gone;
     dots_.visit(dots, [&](const dot_range& part, slot i) { gone.emplace_back(part, i); });
     for (const auto& [part, i] : gone) {
-        for (std::uint64_t seq = part.first; seq <= part.last; ++seq) take({part.replica, seq}, i);
+        std::optional<E> element;
+        for (std::uint64_t seq = part.first; seq <= part.last; ++seq) element = take({part.replica, seq}, i);
+        if (element)
+            note(s, *element, true, false);
+        else if (s.event && dots_.find(*s.event) != i)
+            note(s, nodes_[i].element, true, true, conflict_choice::unseen_survives);
         s.dropped(part);
     }
     trim();

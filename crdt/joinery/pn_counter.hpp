@@ -35,6 +35,7 @@ public:
     void reissue(const pn_counter& before, const causal_context& unsent, const removal_log& log, transaction& tx) {
         runs_.reissue(before.runs_, unsent, log, tx);
     }
+    observation<std::int64_t> observed() const { return {value()}; }
     bool empty() const { return runs_.empty(); }
     bool vacant() const { return runs_.empty(); }
     static std::string type_name() { return "pn_counter"; }

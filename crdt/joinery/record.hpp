@@ -128,7 +128,7 @@ template <record T> struct crdt_traits<T> {
             using traits = crdt_traits<detail::field_type<decltype(field)>>;
             const auto& part = std::get<i>(f.fields);
             if (!s.overlapping && part.empty()) return;
-            path_step step = step_to<field.tag>(s.path);
+            const path_step step = step_to<field.tag>(s.path, field.name);
             join_scope below = s.inside(step);
             traits::join(t.*field.member, part, below);
         });
@@ -141,17 +141,18 @@ template <record T> struct crdt_traits<T> {
         bool known = false;
         detail::for_each_field<T>([&](auto f, auto) {
             if (f.tag != tag) return;
-            path_step step = step_to<f.tag>(s.path);
+            const path_step step = step_to<f.tag>(s.path, f.name);
             join_scope below = s.inside(step);
             known = crdt_traits<detail::field_type<decltype(f)>>::place(t.*f.member, path, field, below);
         });
         return known;
     }
-    static void kill(T& t, const dot_range& dots, join_scope& s) {
-        each(t, [&](auto traits, auto& m) { traits.kill(m, dots, s); });
-    }
-    static void kill(T& t, const run_removal& r, join_scope& s) {
-        each(t, [&](auto traits, auto& m) { traits.kill(m, r, s); });
+    template <class Killed> static void kill(T& t, const Killed& killed, join_scope& s) {
+        detail::for_each_field<T>([&](auto field, auto) {
+            const path_step step = step_to<field.tag>(s.path, field.name);
+            join_scope below = s.inside(step);
+            crdt_traits<detail::field_type<decltype(field)>>::kill(t.*field.member, killed, below);
+        });
     }
     static void clear(T& t, transaction& tx, kills& out) {
         each(t, [&](auto traits, auto& m) { traits.clear(m, tx, out); });
@@ -215,8 +216,9 @@ template <record T> struct crdt_traits<T> {
     static std::string type_name() { return "record"; }
 
 private:
-    template <std::uint32_t Tag> static path_step step_to(const path_step* outer) {
-        return {outer, nullptr, [](compact_output_archive& ar, const void*) { ar.varint(Tag); }};
+    template <std::uint32_t Tag> static path_step step_to(const path_step* outer, const char* name) {
+        return {outer, name, [](compact_output_archive& ar, const void*) { ar.varint(Tag); },
+                [](const void* what) { return shown_value(std::string(static_cast<const char*>(what))); }};
     }
     // Joins a kept field into the member that has its tag; false if there is none.
     static bool join_field(T& t, std::uint64_t tag, const opaque_fragment& content, join_scope& s) {
@@ -227,7 +229,7 @@ private:
             known = true;
             typename traits::fragment f;
             if (!content.read(f)) return; // no version of the field wrote this
-            path_step step = step_to<field.tag>(s.path);
+            const path_step step = step_to<field.tag>(s.path, field.name);
             join_scope below = s.inside(step);
             traits::join(t.*field.member, f, below);
         });

@@ -60,8 +60,8 @@ public:
     /// Adds a record; `seen` is the context of the state that owns this log. True if it was new.
     bool add(const removal& record, const causal_context& seen);
 
-    /// Adds those records whose events are not in `seen` and answers with what the new ones kill.
-    std::vector<const kills*> add(const std::vector<removal>& records, const causal_context& seen);
+    /// Adds those records whose events are not in `seen` and answers with the new ones.
+    std::vector<const removal*> add(const std::vector<removal>& records, const causal_context& seen);
 
     /// True if a record kills `d` and `d` had not been seen when the record was added.
     bool kills_arriving(dot d) const { return !awaited_.empty() && awaited_.contains(d); }

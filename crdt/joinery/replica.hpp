@@ -49,8 +49,11 @@ public:
     /// O(edit log n). Requires: f does not call back into this replica.
     template <class F> delta<T> edit(F&& f);
 
-    /// True if and only if the state grew. What is not accepted changes nothing. O(|delta| log n).
-    bool join(const delta<T>& d) { return state_.join(d, &clock_, &siblings_); }
+    /// True if and only if the state grew. What is not accepted changes nothing. O(|delta| log n). `changes` notes what
+    /// has changed (changes.hpp).
+    bool join(const delta<T>& d, change_list* changes = nullptr) {
+        return state_.join(d, &clock_, &siblings_, changes);
+    }
     bool join(const causal<T>& other) { return join(other.whole()); }
     /// The same, and what is less joins what is more: O(of the lesser). `siblings` are those that met in `other`.
     bool join(causal<T>&& other, const sibling_counts& siblings);
@@ -218,7 +221,7 @@ template <class T> causal<T> replica<T>::state_without(const causal_context& uns
         rest.set_log_budget(std::nullopt);
         delta<T> nothing;
         nothing.covered = unsent;
-        rest.merge(nothing, nullptr, nullptr);
+        rest.merge(nothing);
     }
     return rest;
 }

@@ -46,6 +46,9 @@ struct text_change {
     friend bool operator==(const text_change&, const text_change&) = default;
 };
 
+/// For people.
+std::string to_string(const text_change& c);
+
 /// When a text was looked at. Means something to that text object alone, and not to copies of it.
 struct text_revision {
     std::uint64_t history = 0; // which numbering the others are of

@@ -124,6 +124,8 @@ private:
     void undo(const place& at, step& s);
     void undo_from(const place& at);
     void apply_from(const place& at);
+    template <class Change>
+    void noting(const place& from, const std::vector<unique_id>& more, join_scope& s, Change&& change);
     std::vector<dot> superfluous(const version_vector& stable) const;
     template <class Gone> void drop_if(const dot_range& dots, join_scope& s, Gone&& gone);
 };

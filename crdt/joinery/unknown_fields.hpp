@@ -15,12 +15,17 @@
 
 namespace joinery {
 
+class shown_value;
+
 /// One step of the way from a state's root to a value inside it: a record's tag or a map's key.
 struct path_step {
     const path_step* outer;
     const void* what;
     void (*write)(compact_output_archive& ar, const void* what);
+    shown_value (*show)(const void* what); ///< as changes tell of it (changes.hpp)
 };
+/// All steps, from the root on.
+std::vector<std::byte> encoded(const path_step* path);
 
 /// The bytes of a fragment that cannot be read, with the dots that its encoding had named before.
 struct opaque_fragment {

@@ -100,10 +100,17 @@ public:
     }
 
     /// Calls f(const change&) on the node's thread after every change; several may be told of at once.
-    /// f must not throw.
-    [[nodiscard]] subscription subscribe(std::function<void(const change&)> f) {
+    /// f must not throw. With `details`, the collection notes from now on what comes from others, place by place and
+    /// with the conflicts that were settled (change::noted), which makes joins slower by about as much as reading what
+    /// they change. Who subscribes reads the state after this, and not before.
+    [[nodiscard]] subscription subscribe(std::function<void(const change&)> f, bool details = false) {
         auto s = std::make_shared<detail::subscriber>();
+        s->details = details;
         s->call = std::move(f);
+        if (details) {
+            std::lock_guard lock(state_->mutex());
+            state_->note_changes();
+        }
         std::lock_guard lock(served_->subscribers_mutex);
         served_->subscribers.push_back(s);
         return subscription(std::move(s));

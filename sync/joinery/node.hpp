@@ -102,6 +102,8 @@ struct change {
     bool local = false;    ///< something was written here
     bool remote = false;   ///< something came from others
     bool presence = false; ///< somebody else's presence came, changed or went
+    /// What has come from others, place by place, for those who subscribed to that.
+    noted_changes noted;
 };
 
 struct node_status {
@@ -126,6 +128,7 @@ namespace detail {
 struct subscriber {
     std::recursive_mutex mutex; // held during a call
     bool active = true;
+    bool details = false; // what joins change
     std::function<void(const change&)> call;
 };
 

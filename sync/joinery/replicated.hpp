@@ -141,6 +141,13 @@ public:
     /// As replica<T>::rejoin; the answer may be null. After an error nothing has changed.
     virtual result<bool, decode_error> rejoin(answer* a, std::uint64_t seq, replica_id to) = 0;
 
+    /// From now on, what joins change is noted.
+    void note_changes() {
+        if (!noted_) noted_.emplace();
+    }
+    /// What was noted since the last call.
+    noted_changes take_changes() { return noted_ ? noted_->take() : noted_changes(); }
+
     /// Edits that the engine has not taken yet. All own dots that it does not know of are here.
     edit_batch& pending() { return pending_; }
     const edit_batch& pending() const { return pending_; }
@@ -153,13 +160,17 @@ protected:
     void started_anew() {
         depended_ = {};
         grown_ = true;
+        if (noted_) noted_->note_everything();
     }
+    /// For joins; null if nobody wants to know.
+    change_list* noted() { return noted_ ? &*noted_ : nullptr; }
 
 private:
     mutable std::mutex mutex_;
     edit_batch pending_;
     version_vector depended_; // what the edits so far depend on
     bool grown_ = true;
+    std::optional<change_list> noted_;
 };
 
 template <class T> class replicated final : public replicated_state {
@@ -260,7 +271,7 @@ result<bool, decode_error> replicated<T>::join(std::span<const std::byte> bytes,
     if (!d) return failure<decode_error>(d.error());
     if (edit && !(d->since.empty() && d->horizon.empty() && d->covered == causal_context{*edit}))
         return failure<decode_error>(decode_error::invalid_value);
-    const bool changed = replica_.join(*d);
+    const bool changed = replica_.join(*d, noted());
     if (changed) grew();
     return changed;
 }
@@ -291,7 +302,9 @@ auto replicated<T>::read_answer(const version_vector& horizon, std::span<const s
 template <class T> result<bool, decode_error> replicated<T>::join(answer& read) {
     auto& a = static_cast<typed_answer&>(read);
     if (!a.sum && !replica_.accepts(a.only)) return failure<decode_error>(decode_error::invalid_value);
-    const bool changed = a.sum ? replica_.join(std::move(*a.sum), a.siblings) : replica_.join(a.only);
+    const bool changed = !a.sum    ? replica_.join(a.only, noted())
+                         : noted() ? replica_.join(a.sum->whole(), noted())
+                                   : replica_.join(std::move(*a.sum), a.siblings);
     if (changed) grew();
     return changed;
 }
@@ -313,6 +326,7 @@ result<bool, decode_error> replicated<T>::replace(std::span<const std::byte> byt
         return failure<decode_error>(decode_error::invalid_value);
     replica_.replace(*d);
     grew();
+    if (noted()) noted()->note_everything();
     return true;
 }
 
