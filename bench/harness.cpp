@@ -73,12 +73,15 @@ double median(std::vector<double> samples) {
 }
 
 figure paired(std::string name, std::string beside, std::size_t rounds, std::size_t operations,
-              const std::function<void()>& subject, const std::function<void()>& yardstick) {
+              const std::function<void()>& subject, const std::function<void()>& yardstick,
+              const std::function<void()>& prepare) {
     std::vector<double> ours;
     std::vector<double> theirs;
+    prepare();
     subject();
     yardstick();
     for (std::size_t i = 0; i < rounds; ++i) {
+        prepare();
         ours.push_back(time_of(subject) / static_cast<double>(operations));
         theirs.push_back(time_of(yardstick) / static_cast<double>(operations));
     }

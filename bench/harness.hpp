@@ -54,9 +54,11 @@ template <class F> double time_of(F&& f) {
 }
 
 /// Runs subject and yardstick in turn, `rounds` times after one warm-up; each call does `operations`
-/// operations. Reports nanoseconds an operation.
-figure paired(std::string name, std::string beside, std::size_t rounds, std::size_t operations,
-              const std::function<void()>& subject, const std::function<void()>& yardstick);
+/// operations. Reports nanoseconds an operation. `prepare` runs before the subject, each time, and does not count.
+figure paired(
+    std::string name, std::string beside, std::size_t rounds, std::size_t operations,
+    const std::function<void()>& subject, const std::function<void()>& yardstick,
+    const std::function<void()>& prepare = [] {});
 /// The same, without a yardstick.
 figure timed(std::string name, std::size_t rounds, std::size_t operations, const std::function<void()>& subject);
 

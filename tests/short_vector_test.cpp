@@ -4,15 +4,21 @@
 #include <doctest/doctest.h>
 
 #include <random>
+#include <string>
 #include <utility>
 #include <vector>
 
 using joinery::short_vector;
 
 namespace {
-using numbers = short_vector<int, 3>;
+template <class T> using some = short_vector<T, 3>;
+using numbers = some<int>;
 
-bool same(const numbers& a, const std::vector<int>& b) {
+template <class T> T value(unsigned n);
+template <> int value(unsigned n) { return static_cast<int>(n); }
+template <> std::string value(unsigned n) { return std::string(40, static_cast<char>(n)); } // on the heap
+
+template <class T> bool same(const some<T>& a, const std::vector<T>& b) {
     return a.size() == b.size() && a.empty() == b.empty() && a.capacity() >= a.size() &&
            std::equal(a.begin(), a.end(), b.begin(), b.end());
 }
@@ -23,18 +29,18 @@ bool inside(const numbers& a) {
 }
 } // namespace
 
-TEST_CASE("short_vector: does what a vector does") {
+TEST_CASE_TEMPLATE("short_vector: does what a vector does", T, int, std::string) {
     for (unsigned seed = 1; seed <= 20; ++seed) {
         std::mt19937 random(seed);
-        numbers a;
-        std::vector<int> b;
+        some<T> a;
+        std::vector<T> b;
         for (int step = 0; step < 400; ++step) {
             const auto i = static_cast<std::ptrdiff_t>(random() % (b.size() + 1));
             const auto j = i + static_cast<std::ptrdiff_t>(random() % (b.size() + 1 - static_cast<std::size_t>(i)));
-            const int x = static_cast<int>(random() % 100);
-            const std::vector<int> more(random() % 4, x);
-            const int* at = nullptr;
-            switch (random() % 9) {
+            const T x = value<T>(random() % 100);
+            const std::vector<T> more(random() % 4, x);
+            const T* at = nullptr;
+            switch (random() % 12) {
             case 0:
             case 1:
                 a.push_back(x);
@@ -70,6 +76,21 @@ TEST_CASE("short_vector: does what a vector does") {
                 b.clear();
                 break;
             case 8: a.reserve(random() % 16); break;
+            case 9:
+                CHECK(erase_if(a, [&](const T& e) { return e < x; }) ==
+                      std::erase_if(b, [&](const T& e) { return e < x; }));
+                break;
+            case 10:
+                a = some<T>(a);
+                a.emplace_back(x);
+                b.push_back(x);
+                break;
+            case 11: {
+                some<T> other = std::move(a);
+                CHECK(a.empty()); // NOLINT(bugprone-use-after-move): it says what is left
+                a = std::move(other);
+                break;
+            }
             }
             REQUIRE(same(a, b));
             if (!b.empty()) REQUIRE((a.front() == b.front() && a.back() == b.back()));

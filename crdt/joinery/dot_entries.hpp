@@ -5,6 +5,7 @@
 
 #include <joinery/codec.hpp>
 #include <joinery/dot.hpp>
+#include <joinery/short_vector.hpp>
 
 #include <algorithm>
 #include <vector>
@@ -49,7 +50,7 @@ public:
     template <class Archive> void load(Archive& ar);
 
 private:
-    std::vector<dot_entry<P>> items_;
+    short_vector<dot_entry<P>, 1> items_; // one is what most edits write
 };
 
 // ---- implementation ----
@@ -69,7 +70,8 @@ template <class P> template <class Archive> void dot_entries<P>::save(Archive& a
         for (const auto& r : runs) ar.write(r);
         for (const auto& e : items_) write_element(ar, e.value);
     } else {
-        ar(cereal::make_nvp("entries", items_));
+        const std::vector<dot_entry<P>> all(items_.begin(), items_.end());
+        ar(cereal::make_nvp("entries", all));
     }
 }
 
@@ -105,7 +107,10 @@ template <class P> template <class Archive> void dot_entries<P>::load(Archive& a
         }
         if (ar.renaming()) sort();
     } else {
-        ar(cereal::make_nvp("entries", items_));
+        std::vector<dot_entry<P>> all;
+        ar(cereal::make_nvp("entries", all));
+        items_.reserve(all.size());
+        for (auto& e : all) items_.push_back(std::move(e));
         for (std::size_t i = 0; i < items_.size(); ++i)
             if (items_[i].where.seq == 0 || (i > 0 && items_[i].where <= items_[i - 1].where))
                 throw decode_failure(decode_error::non_canonical);

@@ -8,6 +8,7 @@
 
 #include <joinery/dot_entries.hpp>
 #include <joinery/join_scope.hpp>
+#include <joinery/short_vector.hpp>
 #include <joinery/transaction.hpp>
 
 #include <algorithm>
@@ -113,7 +114,7 @@ public:
 
 private:
     static constexpr auto before = [](const dot_entry<P>& a, const dot_entry<P>& b) { return a.where < b.where; };
-    std::vector<dot_entry<P>> entries_; // sorted by dot
+    short_vector<dot_entry<P>, 1> entries_; // sorted by dot
 
     // Among the first n.
     bool holds(dot d, std::size_t n) const {
@@ -125,12 +126,12 @@ private:
     void put(transaction& tx, dot d, P value) {
         dot_entry<P> e{d, std::move(value)};
         entries_.insert(std::upper_bound(entries_.begin(), entries_.end(), e, before), std::move(e));
-        tx.on_rollback([this, d] { std::erase_if(entries_, [d](const auto& x) { return x.where == d; }); });
+        tx.on_rollback([this, d] { erase_if(entries_, [d](const auto& x) { return x.where == d; }); });
         tx.entered(this, d);
     }
 
     template <class Pred> void drop_if(join_scope& s, Pred&& gone) {
-        std::erase_if(entries_, [&](const dot_entry<P>& e) {
+        erase_if(entries_, [&](const dot_entry<P>& e) {
             if (!gone(e)) return false;
             s.dropped(e.where);
             return true;

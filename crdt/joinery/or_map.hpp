@@ -327,15 +327,19 @@ template <class K, crdt V> void or_map<K, V>::clear(transaction& tx, kills& out)
 
 template <class K, crdt V> void or_map<K, V>::extract(const causal_context& wanted, fragment& out) const {
     std::vector<std::pair<slot, causal_context>> parts; // in order of first dots
+    const bool many = wanted.count() >= nodes_.size() / 8;
+    std::vector<std::size_t> place_of(many ? nodes_.size() : 0, SIZE_MAX);
     std::unordered_map<slot, std::size_t> place;
+    if (many) parts.reserve(nodes_.size());
     wanted.for_each([&](const dot_range& r) {
         dots_.visit(r, [&](const dot_range& dots, slot i) {
             if (parts.empty() || parts.back().first != i) {
-                auto [it, is_new] = place.try_emplace(i, parts.size());
-                if (!is_new) {
-                    parts[it->second].second.add(dots);
+                auto& at = many ? place_of[i] : place.try_emplace(i, SIZE_MAX).first->second;
+                if (at != SIZE_MAX) {
+                    parts[at].second.add(dots);
                     return;
                 }
+                at = parts.size();
                 parts.emplace_back(i, causal_context());
             }
             parts.back().second.add(dots);

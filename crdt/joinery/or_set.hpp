@@ -328,7 +328,7 @@ template <class E> void or_set<E>::trim() {
 }
 
 template <class E> void or_set<E>::extract(const causal_context& wanted, fragment& out) const {
-    out.reserve(static_cast<std::size_t>(std::min<std::uint64_t>(wanted.count(), 64))); // the usual answer is short
+    out.reserve(out.size() + static_cast<std::size_t>(std::min<std::uint64_t>(wanted.count(), size())));
     wanted.for_each([&](const dot_range& r) {
         dots_.visit(r, [&](const dot_range& part, slot i) {
             for (std::uint64_t seq = part.first; seq <= part.last; ++seq)

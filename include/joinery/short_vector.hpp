@@ -13,10 +13,10 @@
 
 namespace joinery {
 
-/// As std::vector, with room for N elements inside. For values that can be copied as bytes. A move invalidates
-/// iterators.
+/// As std::vector, with room for N elements inside. A move invalidates iterators. If copying an element throws, nothing
+/// has changed.
 template <class T, std::size_t N> class short_vector {
-    static_assert(std::is_trivially_copyable_v<T> && N > 0);
+    static_assert(std::is_nothrow_move_constructible_v<T> && std::is_nothrow_move_assignable_v<T> && N > 0);
 
 public:
     using value_type = T;
@@ -25,7 +25,7 @@ public:
 
     short_vector() = default;
     short_vector(std::initializer_list<T> values) : short_vector(values.begin(), values.end()) {}
-    short_vector(const T* first, const T* last) { insert(begin(), first, last); }
+    short_vector(const T* first, const T* last) : short_vector() { insert(begin(), first, last); }
     short_vector(const short_vector& other) : short_vector(other.begin(), other.end()) {}
     short_vector(short_vector&& other) noexcept { take(other); }
     short_vector& operator=(const short_vector& other) {
@@ -37,12 +37,16 @@ public:
     }
     short_vector& operator=(short_vector&& other) noexcept {
         if (this != &other) {
+            clear();
             release();
             take(other);
         }
         return *this;
     }
-    ~short_vector() { release(); }
+    ~short_vector() {
+        clear();
+        release();
+    }
 
     bool empty() const { return size_ == 0; }
     std::size_t size() const { return size_; }
@@ -64,42 +68,66 @@ public:
     }
     void push_back(const T& x) {
         if (size_ == capacity_) return push_back_grown(x);
-        data_[size_++] = x;
+        ::new (static_cast<void*>(data_ + size_)) T(x);
+        ++size_;
+    }
+    void push_back(T&& x) {
+        if (size_ == capacity_) return push_back_grown(std::move(x));
+        ::new (static_cast<void*>(data_ + size_++)) T(std::move(x));
     }
     template <class... Args> T& emplace_back(Args&&... args) {
         if (size_ == capacity_) reallocate(2 * capacity_);
-        return *::new (static_cast<void*>(data_ + size_++)) T{std::forward<Args>(args)...};
+        T* made = ::new (static_cast<void*>(data_ + size_)) T{std::forward<Args>(args)...};
+        ++size_;
+        return *made;
     }
-    /// `x` may be an element.
-    T* insert(T* at, const T& x) {
-        const T copy = x;
-        return insert(at, &copy, &copy + 1);
+    T* insert(T* at, T x) {
+        const auto i = at - data_;
+        push_back(std::move(x));
+        std::rotate(data_ + i, end() - 1, end());
+        return data_ + i;
     }
     /// Requires: the new elements are not in this.
     T* insert(T* at, const T* first, const T* last) {
         const auto i = at - data_;
         const auto n = static_cast<std::size_t>(last - first);
         if (size_ + n > capacity_) reallocate(std::max(size_ + n, 2 * capacity_));
-        std::move_backward(data_ + i, data_ + size_, data_ + size_ + n);
-        std::copy(first, last, data_ + i);
-        size_ += n;
+        if constexpr (std::is_trivially_copyable_v<T>) {
+            std::move_backward(data_ + i, data_ + size_, data_ + size_ + n);
+            std::copy(first, last, data_ + i);
+            size_ += n;
+        } else {
+            std::uninitialized_copy(first, last, end());
+            size_ += n;
+            std::rotate(data_ + i, end() - n, end());
+        }
         return data_ + i;
     }
     T* erase(T* at) { return erase(at, at + 1); }
     T* erase(T* first, T* last) {
-        std::move(last, end(), first);
+        if (first == last) return first; // or each would be moved to itself
+        std::destroy(std::move(last, end(), first), end());
         size_ -= static_cast<std::size_t>(last - first);
         return first;
     }
-    void clear() { size_ = 0; }
+    void clear() {
+        std::destroy(begin(), end());
+        size_ = 0;
+    }
+    template <class Pred> friend std::size_t erase_if(short_vector& v, Pred&& pred) {
+        const auto before = v.size();
+        v.erase(std::remove_if(v.begin(), v.end(), std::forward<Pred>(pred)), v.end());
+        return before - v.size();
+    }
 
     friend bool operator==(const short_vector& a, const short_vector& b) {
         return std::equal(a.begin(), a.end(), b.begin(), b.end());
     }
 
 private:
-    union room { // not made before there is an element
+    union room { // elements are made one by one
         room() noexcept {}
+        ~room() {}
         T elements[N];
     };
     room inside_;
@@ -109,11 +137,12 @@ private:
 
     [[gnu::noinline]] void push_back_grown(T x) { // apart, so that the rest is small
         reallocate(2 * capacity_);
-        data_[size_++] = x;
+        ::new (static_cast<void*>(data_ + size_++)) T(std::move(x));
     }
     void reallocate(std::size_t n) {
         T* larger = std::allocator<T>().allocate(n);
-        std::uninitialized_copy(begin(), end(), larger);
+        std::uninitialized_move(begin(), end(), larger);
+        std::destroy(begin(), end());
         release();
         data_ = larger;
         capacity_ = n;
@@ -121,13 +150,16 @@ private:
     void release() {
         if (data_ != inside_.elements) std::allocator<T>().deallocate(data_, capacity_);
     }
-    // Requires: this owns no memory.
+    // Requires: this has no elements and owns no memory.
     void take(short_vector& other) {
         const bool inside = other.data_ == other.inside_.elements;
         data_ = inside ? inside_.elements : other.data_;
         size_ = other.size_;
         capacity_ = other.capacity_;
-        if (inside) std::uninitialized_copy(other.begin(), other.end(), data_);
+        if (inside) {
+            std::uninitialized_move(other.begin(), other.end(), data_);
+            std::destroy(other.begin(), other.end());
+        }
         other.data_ = other.inside_.elements;
         other.size_ = 0;
         other.capacity_ = N;
