@@ -4,18 +4,16 @@
 #include "process_leader.hpp"
 
 #include "../examples/child_process.hpp"
+#include "scratch_folder.hpp"
 
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 
 #include <chrono>
 #include <csignal>
-#include <cstdlib>
-#include <filesystem>
 #include <random>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -24,16 +22,7 @@ namespace {
 using namespace std::chrono_literals;
 using range = std::pair<std::uint64_t, std::uint64_t>;
 
-struct folder {
-    std::string path = (std::filesystem::temp_directory_path() / "joinery-process-XXXXXX").string();
-    folder() {
-        if (!mkdtemp(path.data())) throw std::system_error(errno, std::generic_category(), "mkdtemp");
-    }
-    ~folder() {
-        std::error_code ignored;
-        std::filesystem::remove_all(path, ignored);
-    }
-};
+using folder = storage_test::scratch_folder;
 
 struct setting {
     std::string level = "full";
@@ -45,7 +34,7 @@ class leader {
 public:
     leader(std::string name, const folder& f, setting s = {})
         : name_(std::move(name)),
-          file_(f.path + '/' + name_ + ".db"),
+          file_(f / (name_ + ".db")),
           setting_(std::move(s)),
           process_(start("tcp://127.0.0.1:*")),
           address_(process_.ask("address").at(0)) {}
