@@ -309,6 +309,15 @@ TEST_CASE("explored: sketches") {
             return operation{act::raise, "3/", "", e + 1};
         });
     s.check();
+    using histogram = joinery::ddsketch<100>;
+    exhaustive<histogram> h("ddsketch");
+    for (const double value : {1.0, 30.0})
+        h.with("add", [value](histogram& d, transaction& tx) {
+            d.add(tx, value);
+            const auto middle = histogram::buckets().middle(histogram::buckets().of(value));
+            return operation{act::increment, driver<histogram>::shown(middle) + "/", "", 1};
+        });
+    h.check();
 }
 
 TEST_CASE("explored: what is wrong is found, and told") {

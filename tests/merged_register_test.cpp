@@ -26,6 +26,7 @@ struct both {
         a.insert(b.begin(), b.end());
         return a;
     }
+    static std::string type_name() { return "both"; }
 };
 using tags = merged_register<std::set<std::string>, both>;
 

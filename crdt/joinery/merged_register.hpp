@@ -17,10 +17,13 @@
 namespace joinery {
 
 /// `Merge` is a function of two values that is commutative, associative and idempotent: merge(a, b) == merge(b, a),
-/// merge(a, merge(b, c)) == merge(merge(a, b), c), merge(a, a) == a. Its type_name() is part of the
-/// register's; registers whose merges have none are taken for one type. All is linear in the number of concurrent
+/// merge(a, merge(b, c)) == merge(merge(a, b), c), merge(a, a) == a. Its static type_name() is part of the
+/// register's, so that leaders whose merges differ do not replicate the same. All is linear in the number of concurrent
 /// writers.
 template <std::equality_comparable V, std::regular_invocable<const V&, const V&> Merge> class merged_register {
+    static_assert(requires { { Merge::type_name() } -> std::convertible_to<std::string>; },
+                  "a merge has a name of its own: static std::string type_name()");
+
 public:
     using fragment = dot_entries<V>;
 
