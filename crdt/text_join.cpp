@@ -117,14 +117,22 @@ void text_engine::join(const text_fragment& f, join_scope& s) {
     std::vector<dot_range> order;
     if (j.elements_pruned) order = merged_order(sequence(), sequence_of(f));
     const auto fresh = [&](const auto& run) { return !log_.next(detail::dots_of(run)); }; // forged bytes repeat dots
+    // In the order of the dots, so that those that follow one another do so here; but what is deleted must have come.
+    std::vector<const text_deletion*> later;
+    auto d = f.deletions.begin();
+    const auto join_deletions = [&](auto&& is_next) {
+        for (; d != f.deletions.end() && is_next(*d); ++d)
+            if (!fresh(*d) || !join_one(*d, {}, s)) later.push_back(&*d);
+    };
     std::string_view rest = f.text;
     for (const auto& r : f.runs) {
+        join_deletions([&](const text_deletion& x) { return x.first < r.first; });
         const std::string_view text = rest.substr(0, r.deleted ? 0 : utf8_prefix(rest, r.count));
         if (!fresh(r) || !join_one(r, text, s)) enter(r, text, j);
         rest.remove_prefix(text.size());
     }
-    for (const auto& d : f.deletions)
-        if (!fresh(d) || !join_one(d, {}, s)) enter(d, s);
+    join_deletions([](const text_deletion&) { return true; });
+    for (const auto* x : later) enter(*x, s);
     if (j.elements_pruned) rearrange(order);
     saw(f.lamport);
     forgot(f.lamport);
