@@ -176,11 +176,12 @@ bool text_engine::put(const text_deletion& d, std::string_view) {
     const auto known = log_.next(targets);
     if (!known || known->seq != targets.first || known->count != d.count) return false;
     tree_.make_findable();
-    const auto p = tree_.find_known(known->first);
-    if (!p || !tree_.at(*p).live() || known->count > tree_.at(*p).count() - p->offset) return false;
+    text_tree::place p;
+    if (!tree_.find_known(known->first, p) || !tree_.at(p).live() || known->count > tree_.at(p).count() - p.offset)
+        return false;
     const std::uint32_t n = known->count;
     log_.erase(d.first, d.lamport, n, d.backward ? known->first + n - 1 : known->first, d.backward);
-    tree_.bury(*p, n, log_.bury_live(known->first, n), log_);
+    tree_.bury(p, n, log_.bury_live(known->first, n), log_);
     journal_.died(known->first, n, d.backward);
     return true;
 }
@@ -334,8 +335,7 @@ bool text_engine::attach(const text_run& r, text_state state, std::string_view t
         const text_key key{r.lamport, r.first.replica, r.first.seq};
         if (!known || !(text_key{known->lamport, r.parent.replica, r.parent.seq} < key)) return false;
         tree_.make_findable();
-        place = tree_.find_known(known->first);
-        if (!place) return false;
+        if (!tree_.find_known(known->first, place.emplace())) return false;
         parent = known->first;
     }
     const auto n = static_cast<std::uint32_t>(r.count);

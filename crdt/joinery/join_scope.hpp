@@ -53,6 +53,11 @@ struct join_scope {
     sibling_counts* siblings = nullptr; ///< counts conflicts in registers, if anybody wants to know
     bool repairing = false;             ///< causal<T>::replace: tombstones keep their places, whatever comes alive
 
+    // As an aggregate it would be cleared before it is filled.
+    join_scope(const causal_context& mine, const causal_context& theirs, const removal_log& records,
+               bool in_common = false, hybrid_clock* my_clock = nullptr, timestamp* my_latest = nullptr)
+        : seen(mine), covered(theirs), log(records), overlapping(in_common), clock(my_clock), latest(my_latest) {}
+
     /// True if an arriving entry with this dot enters. (Text and counters, whose killed entries leave
     /// something behind, ask `seen` and `log` themselves.)
     bool enters(dot d) const { return covered.contains(d) && !seen.contains(d) && !log.kills_arriving(d) && !held(d); }
@@ -73,10 +78,14 @@ struct join_scope {
     }
     /// The same join, as seen by a value inside a container, or one step further inside a record.
     join_scope inside(dot_sink& container, const path_step& step) const {
-        return {seen, covered, log, overlapping, clock, latest, &container, &step, unknown, siblings, repairing};
+        join_scope inner = inside(step);
+        inner.sink = &container;
+        return inner;
     }
     join_scope inside(const path_step& step) const {
-        return {seen, covered, log, overlapping, clock, latest, sink, &step, unknown, siblings, repairing};
+        join_scope inner = *this;
+        inner.path = &step;
+        return inner;
     }
 };
 
