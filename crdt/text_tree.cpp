@@ -387,6 +387,7 @@ std::uint32_t text_tree::coalesce(leaf& l, std::uint32_t i, const text_log& log)
 
 text_tree::place text_tree::put(gap g, span s, const text_measure& m, const text_log& log) {
     leaf& l = leaves_[g.leaf];
+    const bool first = l.spans.empty();
     std::uint32_t i = g.span;
     if (g.offset > 0) { // cut
         span right = l.spans[i];
@@ -404,7 +405,7 @@ text_tree::place text_tree::put(gap g, span s, const text_measure& m, const text
         l.spans.insert(l.spans.begin() + i, s);
     }
     if (p.span + 1 < l.spans.size() && connected(l.spans[p.span], l.spans[p.span + 1], log)) coalesce(l, p.span, log);
-    if (l.spans.size() == 1 || log.less(s.first, l.least)) lower(g.leaf, s.first, log);
+    if (first || log.less(s.first, l.least)) lower(g.leaf, s.first, log);
     grew(g.leaf, m);
     if (findable_) index_.assign(s.first, s.count(), g.leaf, log.size());
     if (l.spans.size() > leaf_spans) p = split(g.leaf, p, log);
