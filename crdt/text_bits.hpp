@@ -14,13 +14,19 @@ using text_bits = std::vector<std::uint64_t>; ///< no longer than needed: what i
 
 /// Calls f(word, mask) for the bits from `first` on, in words that there are.
 template <class Bits, class F> void for_each_word(Bits& bits, std::uint32_t first, std::uint32_t n, F&& f) {
-    const auto all = static_cast<std::uint64_t>(bits.size()) * 64;
-    const std::uint64_t end = std::min(std::uint64_t{first} + n, all);
-    for (std::uint64_t c = first; c < end;) {
-        const std::uint64_t bit = c % 64, count = std::min(64 - bit, end - c);
-        f(bits[c / 64], (count == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << count) - 1) << bit);
-        c += count;
-    }
+    const std::uint64_t end = std::min(std::uint64_t{first} + n, std::uint64_t{bits.size()} * 64);
+    if (first >= end) return;
+    std::uint64_t word = first / 64, mask = ~std::uint64_t{0} << (first % 64);
+    for (const std::uint64_t last = (end - 1) / 64; word < last; mask = ~std::uint64_t{0}) f(bits[word++], mask);
+    f(bits[word], mask & (~std::uint64_t{0} >> (63 - (end - 1) % 64)));
+}
+
+/// How many bits of a word are set. (std::popcount is a call unless the processor is known to do it.)
+constexpr std::uint32_t count_bits(std::uint64_t word) {
+    word -= (word >> 1) & 0x5555555555555555;
+    word = (word & 0x3333333333333333) + ((word >> 2) & 0x3333333333333333);
+    word = (word + (word >> 4)) & 0x0f0f0f0f0f0f0f0f;
+    return static_cast<std::uint32_t>((word * 0x0101010101010101) >> 56);
 }
 
 inline bool has_bit(const text_bits& bits, std::uint32_t c) {
@@ -51,6 +57,17 @@ inline void clear_bits(text_bits& bits, std::uint32_t first, std::uint32_t n) {
     for_each_word(bits, first, n, [](std::uint64_t& word, std::uint64_t mask) { word &= ~mask; });
 }
 
+/// Sets what lies between the first set bit and the second, the third and the fourth, and so on, with the first of
+/// both.
+inline void fill_between(text_bits& bits) {
+    std::uint64_t before = 0; // all ones if the last word ends within
+    for (std::uint64_t& word : bits) {
+        for (unsigned n = 1; n < 64; n *= 2) word ^= word << n;
+        word ^= before;
+        before = 0 - (word >> 63);
+    }
+}
+
 /// True if all of them are set, or if any is. Requires: the words are there.
 inline bool all_bits(const text_bits& bits, std::uint32_t first, std::uint32_t n) {
     bool all = true;
@@ -75,7 +92,7 @@ inline void truncate_bits(text_bits& bits, std::uint32_t n) {
 inline std::uint32_t count_bits(const text_bits& bits, std::uint32_t first, std::uint32_t n) {
     std::uint32_t sum = 0;
     for_each_word(bits, first, n, [&](std::uint64_t word, std::uint64_t mask) {
-        if ((word & mask) != 0) sum += static_cast<std::uint32_t>(std::popcount(word & mask));
+        if ((word & mask) != 0) sum += count_bits(word & mask);
     });
     return sum;
 }

@@ -6,6 +6,7 @@
 #include "utf8.hpp"
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <optional>
 #include <string>
@@ -23,10 +24,30 @@ constexpr std::uint64_t most_events = 32;    // for each entry and live characte
 
 enum place : std::uint8_t { at_cursor, from_cursor, from_jump };
 
-// Where the next entry is likely to be.
+using entry = text_columns::entry;
+using kind = text_columns::kind;
+
+struct head {
+    kind what;
+    place to;
+    std::uint8_t count; // 28 or more if that is the greatest
+    bool valid;
+};
+constexpr std::array<head, 256> heads = [] {
+    std::array<head, 256> all{};
+    for (std::size_t h = 0; h < all.size(); ++h) {
+        const std::size_t kind_and_place = h / lengths_of_head;
+        all[h] = {static_cast<kind>(kind_and_place / 3), static_cast<place>(kind_and_place % 3),
+                  static_cast<std::uint8_t>(h % lengths_of_head + 1), kind_and_place < 9};
+    }
+    return all;
+}();
+
+// Where the next entry is likely to be: `entries` are those before.
 class expectation {
 public:
-    explicit expectation(lv size) : begins_(size / 64 + 1), ranks_(size / 64 + 1) {}
+    expectation(const std::vector<entry>& entries, lv size)
+        : entries_(entries), begins_(size / 64 + 1), last_(size / 64 + 1) {}
 
     lv cursor() const { return cursor_; }
     lv jumped() const { return jumped_; }
@@ -39,35 +60,29 @@ public:
         const auto bytes = [](std::int64_t distance) { return (std::bit_width(zigzag(distance)) + 6) * 37 >> 8; };
         return bytes(distance(from_cursor, to)) <= bytes(distance(from_jump, to)) ? from_cursor : from_jump;
     }
-    void happened(const text_columns::entry& e, place p) {
-        if (p != at_cursor) jumped_ = e.to;
-        if (e.what == text_columns::kind::inserted) {
-            for (; ranked_ <= e.first / 64; ++ranked_) ranks_[ranked_] = static_cast<std::uint32_t>(parents_.size());
-            set_bit(begins_, e.first);
-            parents_.push_back(e.to);
-            cursor_ = e.first + e.count;
-        } else {
-            cursor_ = before(e.lowest_target());
-        }
+    // Entry number `i` is `e`.
+    void happened(std::uint32_t i, const entry& e, place p) {
+        jumped_ = p != at_cursor ? e.to : jumped_;
+        begins_[e.first / 64] |= std::uint64_t{1} << (e.first % 64);
+        last_[e.first / 64] = i;
+        cursor_ = e.what == kind::inserted ? e.first + e.count : before(e.lowest_target());
     }
+    text_bits& begins() { return begins_; }
 
 private:
+    const std::vector<entry>& entries_;
+    text_bits begins_;                // where they begin
+    std::vector<std::uint32_t> last_; // of those that begin within each word of these
     lv cursor_ = 0, jumped_ = 0;
-    text_bits begins_;                 // of runs of insertions
-    std::vector<std::uint32_t> ranks_; // how many begin before each word of these
-    lv ranked_ = 0;
-    std::vector<lv> parents_; // of the runs
 
     // What was before a character when it was inserted.
     lv before(lv character) const {
-        if (!has_bit(begins_, character)) return character;
-        const std::uint64_t before = begins_[character / 64] & ((std::uint64_t{1} << (character % 64)) - 1);
-        return parents_[ranks_[character / 64] + static_cast<std::uint32_t>(std::popcount(before))];
+        const std::uint64_t from = begins_[character / 64] >> (character % 64);
+        return (from & 1) == 0 ? character : entries_[last_[character / 64] - count_bits(from >> 1)].to;
     }
 };
 
-std::uint64_t next_number(const std::byte*& at, const std::byte* end) {
-    if (at != end && *at < std::byte{0x80}) return std::to_integer<std::uint64_t>(*at++); // as most are
+[[gnu::noinline]] std::uint64_t long_number(const std::byte*& at, const std::byte* end) {
     std::uint64_t n = 0;
     const auto error = read_varint(at, end, n);
     require(error != varint_error::truncated, decode_error::truncated);
@@ -75,11 +90,26 @@ std::uint64_t next_number(const std::byte*& at, const std::byte* end) {
     return n;
 }
 
+// The next number of a column, or 0 if there is none of this entry. Of a byte or two, or none, without a branch that
+// nobody could predict.
+inline std::uint64_t next_number(const std::byte*& at, const std::byte* end, bool there) {
+    if (end - at < 2) return there ? long_number(at, end) : 0;
+    const auto low = std::to_integer<std::uint32_t>(at[0]), high = std::to_integer<std::uint32_t>(at[1]);
+    const std::uint32_t two = low >> 7;
+    if (there && two > 0 && high - 1 >= 0x7f) return long_number(at, end);
+    at += there ? 1 + two : 0;
+    return there ? (low & 0x7f) | (high & (0 - two)) << 7 : 0;
+}
+
 // The stretch that an event is in.
 const text_columns::stretch& stretch_at(std::span<const text_columns::stretch> all, lv number) {
-    return *(std::upper_bound(all.begin(), all.end(), number,
-                              [](lv n, const text_columns::stretch& s) { return n < s.first; }) -
-             1);
+    const text_columns::stretch* at = all.data();
+    for (std::size_t n = all.size(); n > 1;) { // no branch to be predicted
+        const std::size_t half = n / 2;
+        at = at[half].first <= number ? at + half : at;
+        n -= half;
+    }
+    return *at;
 }
 
 } // namespace
@@ -98,8 +128,7 @@ struct text_columns::outline {
         const stretch& s = stretch_of(number);
         return advanced(s.first_dot, number - s.first);
     }
-    text_key key(lv number) const {
-        const stretch& s = stretch_of(number);
+    static text_key key(const stretch& s, lv number) {
         const lv offset = number - s.first;
         return {s.lamport + offset, s.first_dot.replica, s.first_dot.seq + offset};
     }
@@ -117,10 +146,11 @@ struct text_columns::outline {
     }
     // True if an entry can be no part of the one before it in its stretch.
     bool begins(const entry& e, const entry& former) const {
-        const bool inserted_both = e.what == kind::inserted && former.what == kind::inserted;
-        if (inserted_both) return e.to != e.first;
-        if (e.what == kind::inserted || former.what == kind::inserted) return true;
-        if (e.to != former.to + former.count && e.to + former.count != former.to) return true;
+        const bool inserts = e.what == kind::inserted, inserted = former.what == kind::inserted;
+        const bool follows = e.to == former.to + former.count, precedes = e.to + former.count == former.to;
+        const bool beside = inserts ? e.to == e.first : follows | precedes;
+        if (!beside | (inserts != inserted)) return true; // as most are: one branch for all of it
+        if (inserts) return false;
         text_deletion d = deletion(former), next = deletion(e);
         next.lamport = d.count;
         return !extends(d, next);
@@ -135,35 +165,60 @@ struct text_columns::outline {
 bool text_columns::outline::complete() {
     const lv n = size();
     if (entries.size() < few_entries) return false;
-    inserted.assign(n / 64 + 1, 0);
-    dead.assign(n / 64 + 1, 0);
-    for (const entry& e : entries)
-        if (e.what == kind::inserted) set_bits(inserted, e.first, e.count);
-    text_bits own(n / 64 + 1); // what the replica has erased whose entry it is
-    std::vector<run> erased;
-    replica_id writer;
-    for (const entry& e : entries) {
+    const std::size_t words = n / 64 + 1;
+    inserted.assign(words, 0);
+    dead.assign(words, 0);
+    for (const entry& e : entries) { // their ends first, then what lies between
+        const std::uint64_t mark = e.what == kind::inserted ? 1 : 0;
+        inserted[e.first / 64] ^= mark << (e.first % 64);
+        inserted[(e.first + e.count) / 64] ^= mark << ((e.first + e.count) % 64);
+    }
+    fill_between(inserted);
+    // What the replica has erased whose entry it is: of only one, all that is dead.
+    const bool alone = stretches.front().first_dot.replica == stretches.back().first_dot.replica;
+    text_bits apart(alone ? 0 : words);
+    text_bits& own = alone ? dead : apart;
+    std::size_t first_own = 0; // entry
+    const stretch* in = stretches.data();
+    const stretch* near = in; // where something was found last
+    const auto stretch_near = [&](lv number) -> const stretch& {
+        if (number - near->first >= near->count) near = &stretch_of(number);
+        return *near;
+    };
+    for (std::size_t i = 0; i < entries.size(); ++i) {
+        const entry& e = entries[i];
+        if (e.first - in->first >= in->count) {
+            const replica_id writer = in++->first_dot.replica;
+            if (in->first_dot.replica != writer)
+                for (; first_own < i; ++first_own)
+                    if (const entry& x = entries[first_own]; x.what != kind::inserted)
+                        clear_bits(own, x.lowest_target(), x.count);
+        }
         if (e.what == kind::inserted) {
             if (e.to == 0) continue;
-            if (e.to > n || !has_bit(inserted, e.to - 1)) return false;
-            if (stretches.size() == 1 ? e.to > e.first : !(key(e.to - 1) < key(e.first))) return false;
+            const lv parent = e.to - 1;
+            if (parent >= n || !has_bit(inserted, parent)) return false;
+            if (parent - in->first < in->count ? parent >= e.first
+                                               : !(key(stretch_near(parent), parent) < key(*in, e.first)))
+                return false;
             continue;
         }
         if (e.to == 0 || e.to > n || (e.what == kind::erased_backward && (e.count == 1 || e.to < e.count)))
             return false;
         const lv lowest = e.lowest_target();
-        if (lowest >= n || e.count > n - lowest || !all_bits(inserted, lowest, e.count)) return false;
-        if (stretches.size() > 1 && advanced(dot_of(lowest), e.count - 1) != dot_of(lowest + e.count - 1)) return false;
-        const replica_id by = stretch_of(e.first).first_dot.replica;
-        if (by != writer) {
-            for (const run& r : erased) clear_bits(own, r.first, r.count);
-            erased.clear();
-            writer = by;
-        }
-        if (any_bits(own, lowest, e.count)) return false;
-        set_bits(own, lowest, e.count);
-        erased.push_back({lowest, e.count});
-        set_bits(dead, lowest, e.count);
+        if (lowest >= n || e.count > n - lowest) return false;
+        const stretch& there = stretch_near(lowest);
+        if (e.count > there.first + there.count - lowest &&
+            advanced(dot_of(lowest), e.count - 1) != dot_of(lowest + e.count - 1))
+            return false;
+        bool erasable = true;
+        for_each_word(own, lowest, e.count,
+                      [&, word = inserted.data() + lowest / 64](std::uint64_t& erased, std::uint64_t mask) mutable {
+                          erasable = erasable && (*word++ & ~erased & mask) == mask;
+                          erased |= mask;
+                      });
+        if (!erasable) return false;
+        if (!alone) set_bits(dead, lowest, e.count);
     }
     lv behind = 0;
     for (const run& r : settled) {
@@ -277,16 +332,17 @@ std::shared_ptr<text_columns> text_columns::without_text(const text_fragment& f)
     auto c = std::make_shared<text_columns>();
     c->runs_ = f.runs.size();
     c->deletions_ = f.deletions.size();
-    expectation expected(o->size());
+    expectation expected(o->entries, o->size());
     const auto put = [](std::vector<std::byte>& to, std::uint64_t n) { compact_output_archive(to).varint(n); };
-    for (const entry& e : o->entries) {
+    for (std::uint32_t i = 0; i < o->entries.size(); ++i) {
+        const entry& e = o->entries[i];
         const place p = expected.place_of(e.to);
         const auto kind_and_place = static_cast<std::uint8_t>(3 * static_cast<std::uint8_t>(e.what) + p);
         const lv length = std::min(e.count - 1, longest_in_head);
         c->heads_.push_back(static_cast<std::byte>(lengths_of_head * kind_and_place + length));
         if (length == longest_in_head) put(c->lengths_, e.count - 1 - longest_in_head);
         if (p != at_cursor) put(c->distances_, zigzag(expected.distance(p, e.to)));
-        expected.happened(e, p);
+        expected.happened(i, e, p);
     }
     c->stretches_ = std::move(o->stretches);
     c->settled_ = std::move(o->settled);
@@ -317,35 +373,38 @@ text_fragment text_columns::spelled_out() const {
 const text_columns::stretch& text_columns::stretch_of(lv number) const { return stretch_at(stretches_, number); }
 
 std::vector<text_columns::entry> text_columns::entries() const {
+    text_bits begins;
+    return entries(begins);
+}
+
+std::vector<text_columns::entry> text_columns::entries(text_bits& begins) const {
     std::vector<entry> out;
     out.reserve(heads_.size());
-    expectation expected(size());
+    expectation expected(out, size());
     const std::byte* length = lengths_.data();
     const std::byte* const lengths_end = length + lengths_.size();
     const std::byte* distance = distances_.data();
     const std::byte* const distances_end = distance + distances_.size();
     auto in = stretches_.begin();
     lv next = 0;
-    for (const std::byte head : heads_) {
-        const auto h = static_cast<std::uint8_t>(head);
-        const std::uint8_t kind_and_place = h / lengths_of_head;
-        std::uint64_t count = h % lengths_of_head + 1u;
-        if (count > longest_in_head) count += next_number(length, lengths_end);
-        require(kind_and_place < 9 && in != stretches_.end());
+    for (const std::byte h : heads_) {
+        const head& said = heads[std::to_integer<std::size_t>(h)];
+        require(said.valid && in != stretches_.end());
+        const std::uint64_t count = said.count + next_number(length, lengths_end, said.count > longest_in_head);
         require(count <= in->first + in->count - next);
-        const auto p = static_cast<place>(kind_and_place % 3);
-        std::int64_t to = p == from_jump ? expected.jumped() : expected.cursor();
-        if (p != at_cursor) to += unzigzag(next_number(distance, distances_end));
+        const std::int64_t distance_to = unzigzag(next_number(distance, distances_end, said.to != at_cursor));
+        const std::int64_t to = (said.to == from_jump ? expected.jumped() : expected.cursor()) + distance_to;
         require(to >= 0 && to <= std::int64_t{size()});
-        require(expected.place_of(static_cast<lv>(to)) == p, decode_error::non_canonical);
-        const entry e{next, static_cast<lv>(count), static_cast<lv>(to), static_cast<kind>(kind_and_place / 3)};
+        require(expected.place_of(static_cast<lv>(to)) == said.to, decode_error::non_canonical);
+        const entry e{next, static_cast<lv>(count), static_cast<lv>(to), said.what};
         if (e.what != kind::inserted) require(e.to > 0 && (e.what == kind::erased_forward || e.to >= e.count));
-        expected.happened(e, p);
         out.push_back(e);
+        expected.happened(static_cast<std::uint32_t>(out.size() - 1), e, said.to);
         next += e.count;
         if (next == in->first + in->count) ++in;
     }
     require(in == stretches_.end() && length == lengths_end && distance == distances_end, decode_error::trailing_bytes);
+    begins = std::move(expected.begins());
     return out;
 }
 
@@ -387,7 +446,7 @@ std::shared_ptr<const text_columns> text_columns::read(compact_input_archive& ar
         require(o.add(first, lamport, dots.size()) && o.stretches.size() == i + 1, decode_error::non_canonical);
     }
     const lv size = o.size();
-    ar.charge(size / 64 * 3 * sizeof(std::uint64_t));
+    ar.charge(size / 64 * 4 * sizeof(std::uint64_t));
     lv behind = 0;
     for (std::size_t n = ar.count(); n > 0; --n) {
         ar.charge(3 * sizeof(run));
@@ -408,20 +467,19 @@ std::shared_ptr<const text_columns> text_columns::read(compact_input_archive& ar
     }
     require(!o.stretches.empty());
     c->stretches_ = o.stretches;
-    o.entries = c->entries();
+    text_bits begins;
+    o.entries = c->entries(begins);
     require(o.complete());
     for (std::size_t i = 1, s = 0; i < o.entries.size(); ++i) {
         const entry& e = o.entries[i];
         while (e.first >= o.stretches[s].first + o.stretches[s].count) ++s;
         if (e.first > o.stretches[s].first) require(o.begins(e, o.entries[i - 1]), decode_error::non_canonical);
     }
-    for (const entry& e : o.entries) {
-        if (e.what != kind::inserted) {
-            ++c->deletions_;
-            continue;
-        }
-        for (lv n = e.first, behind = e.first + e.count; n < behind; n += alike_bits(o.dead, n, behind - n)) ++c->runs_;
-    }
+    // Of the fragment, a run of characters begins where an entry does, and within it where they are dead and were not,
+    // or the other way round.
+    for (const entry& e : o.entries) ++(e.what == kind::inserted ? c->runs_ : c->deletions_);
+    for (std::size_t w = 0, carry = 0; w < begins.size(); carry = o.dead[w++] >> 63)
+        c->runs_ += count_bits((o.dead[w] ^ (o.dead[w] << 1 | carry)) & o.inserted[w] & ~begins[w]);
     c->settled_ = std::move(o.settled);
     const std::string_view text = read_utf8(ar, o.live);
     require(!c->sparse(text.size()), decode_error::non_canonical);

@@ -95,6 +95,7 @@ private:
     text_characters text_;
     std::size_t runs_ = 0, deletions_ = 0; // of the fragment, spelled out
 
+    std::vector<entry> entries(text_bits& begins) const; // and where they begin
     static std::shared_ptr<text_columns> without_text(const text_fragment& f);
     bool sparse(std::size_t text_bytes) const; // too few bytes for its runs
 };

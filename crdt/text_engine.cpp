@@ -353,20 +353,19 @@ void text_engine::extract(const causal_context& wanted, text_fragment& out) cons
 bool text_engine::extract_last(const dot_range& wanted, text_fragment& out) const {
     if (late_ || !log_.ends_with(wanted)) return false;
     const std::uint64_t n = wanted.size();
-    const auto add = [&](const text_run& r, std::uint32_t character) {
-        out.runs.push_back(r);
+    const auto add = [&](dot parent, std::uint64_t lamport, std::uint32_t character) {
+        out.runs.emplace_back(dot{wanted.replica, wanted.first}, parent, n, lamport, false);
         const auto text = log_.text().text(character, static_cast<std::uint32_t>(n));
         text.size() == 1 ? out.text.push_back(text.front()) : void(out.text = text);
     };
     if (n <= log_.typed_on()) { // what is typed, in few instructions
         const auto count = static_cast<std::uint32_t>(n);
         if (log_.any_dead(log_.size() - count)) return false;
-        const dot first{wanted.replica, wanted.first};
-        add({first, before(first), n, log_.next_lamport() - n, false}, log_.text().size() - count);
+        add({wanted.replica, wanted.first - 1}, log_.next_lamport() - n, log_.text().size() - count);
     } else if (const auto e = log_.last(wanted); e && e->erased()) {
         log_.for_each_deletion(*e, [&](const text_deletion& d) { append(out.deletions, d); });
     } else if (e && e->what == text_log::kind::typed && !log_.any_dead(e->first)) {
-        add({e->dots, parent(*e), n, e->lamport, false}, e->characters);
+        add(parent(*e), e->lamport, e->characters);
     } else {
         return false;
     }

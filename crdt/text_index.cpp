@@ -33,19 +33,28 @@ void text_index::build(std::span<const step> steps) {
     }
 }
 
+namespace {
+
+// The last of n >= 1 sorted ones whose first is not greater than v; the first if there is none.
+template <class At> std::size_t last_not_greater(std::size_t n, std::uint32_t v, At&& first_at) {
+    std::size_t at = 0;
+    while (n > 1) { // no branch to be predicted
+        const std::size_t half = n / 2;
+        at = first_at(at + half) <= v ? at + half : at;
+        n -= half;
+    }
+    return at;
+}
+
+} // namespace
+
 // The last step that begins at or before v; the first of all if there is none.
 text_index::place text_index::find(std::uint32_t v) const {
     std::size_t p = pages_.size() - 1;
-    if (firsts_[p] > v) {
-        const auto behind = std::upper_bound(firsts_.begin(), firsts_.end(), v);
-        if (behind == firsts_.begin()) return {0, 0};
-        p = static_cast<std::size_t>(behind - firsts_.begin()) - 1;
-    }
+    if (firsts_[p] > v) p = last_not_greater(pages_.size(), v, [&](std::size_t i) { return firsts_[i]; });
     const page& at = *pages_[p];
     if (at.steps[at.count - 1].first <= v) return {p, at.count - 1};
-    const step* behind =
-        std::upper_bound(at.steps, at.steps + at.count, v, [](std::uint32_t x, const step& s) { return x < s.first; });
-    return {p, static_cast<std::size_t>(behind - at.steps) - 1};
+    return {p, last_not_greater(at.count, v, [&](std::size_t i) { return at.steps[i].first; })};
 }
 
 std::uint32_t text_index::leaf(std::uint32_t v) const {

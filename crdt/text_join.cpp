@@ -117,14 +117,22 @@ void text_engine::join(const text_fragment& f, join_scope& s) {
     std::vector<dot_range> order;
     if (j.elements_pruned) order = merged_order(sequence(), sequence_of(f));
     const auto fresh = [&](const auto& run) { return !log_.next(detail::dots_of(run)); }; // forged bytes repeat dots
+    // In the order of the dots, so that those that follow one another do so here; but what is deleted must have come.
+    std::vector<const text_deletion*> later;
+    auto d = f.deletions.begin();
+    const auto join_deletions = [&](auto&& is_next) {
+        for (; d != f.deletions.end() && is_next(*d); ++d)
+            if (!fresh(*d) || !join_one(*d, {}, s)) later.push_back(&*d);
+    };
     std::string_view rest = f.text;
     for (const auto& r : f.runs) {
+        join_deletions([&](const text_deletion& x) { return x.first < r.first; });
         const std::string_view text = rest.substr(0, r.deleted ? 0 : utf8_prefix(rest, r.count));
         if (!fresh(r) || !join_one(r, text, s)) enter(r, text, j);
         rest.remove_prefix(text.size());
     }
-    for (const auto& d : f.deletions)
-        if (!fresh(d) || !join_one(d, {}, s)) enter(d, s);
+    join_deletions([](const text_deletion&) { return true; });
+    for (const auto* x : later) enter(*x, s);
     if (j.elements_pruned) rearrange(order);
     saw(f.lamport);
     forgot(f.lamport);
@@ -168,11 +176,12 @@ bool text_engine::put(const text_deletion& d, std::string_view) {
     const auto known = log_.next(targets);
     if (!known || known->seq != targets.first || known->count != d.count) return false;
     tree_.make_findable();
-    const auto p = tree_.find_known(known->first);
-    if (!p || !tree_.at(*p).live() || known->count > tree_.at(*p).count() - p->offset) return false;
+    text_tree::place p;
+    if (!tree_.find_known(known->first, p) || !tree_.at(p).live() || known->count > tree_.at(p).count() - p.offset)
+        return false;
     const std::uint32_t n = known->count;
     log_.erase(d.first, d.lamport, n, d.backward ? known->first + n - 1 : known->first, d.backward);
-    tree_.bury(*p, n, log_.bury_live(known->first, n), log_);
+    tree_.bury(p, n, log_.bury_live(known->first, n), log_);
     journal_.died(known->first, n, d.backward);
     return true;
 }
@@ -326,8 +335,7 @@ bool text_engine::attach(const text_run& r, text_state state, std::string_view t
         const text_key key{r.lamport, r.first.replica, r.first.seq};
         if (!known || !(text_key{known->lamport, r.parent.replica, r.parent.seq} < key)) return false;
         tree_.make_findable();
-        place = tree_.find_known(known->first);
-        if (!place) return false;
+        if (!tree_.find_known(known->first, place.emplace())) return false;
         parent = known->first;
     }
     const auto n = static_cast<std::uint32_t>(r.count);

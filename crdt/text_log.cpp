@@ -78,7 +78,7 @@ std::size_t text_log::entry_of(lv v) const {
 
 void text_log::too_many() { throw std::length_error("rga_text: too many characters and deletions"); }
 
-void text_log::begin_stretch(dot first, std::uint64_t lamport) {
+void text_log::begin_stretch(const dot& first, std::uint64_t lamport) {
     const std::uint32_t w = writer_of(first.replica);
     const auto index = static_cast<std::uint32_t>(stretches_.size());
     auto& own = writers_[w].stretches;
@@ -91,7 +91,7 @@ void text_log::begin_stretch(dot first, std::uint64_t lamport) {
     tail_lamport_ = lamport;
 }
 
-lv text_log::insert(dot first, std::uint64_t lamport, std::uint32_t n, lv parent, bool live) {
+lv text_log::insert(const dot& first, std::uint64_t lamport, std::uint32_t n, lv parent, bool live) {
     const lv v = enter(first, lamport, n, parent, live ? kind::typed : kind::buried);
     if (live) characters_.expect(n);
     return v;

@@ -161,7 +161,7 @@ public:
     }
 
     /// True if an event with this dot and Lamport number continues the last run of dots.
-    bool continues(dot d, std::uint64_t lamport) const {
+    bool continues(const dot& d, std::uint64_t lamport) const {
         return d.seq == tail_seq_ && lamport == tail_lamport_ && d.replica == tail_replica_ && size_ > 0;
     }
     /// True if the last event was a character that came with text, so that the next can follow it.
@@ -169,18 +169,18 @@ public:
     replica_id last_writer() const { return tail_replica_; }
     /// Characters, each the child of the one before. `text` is empty if they are tombstones. Throws std::length_error
     /// if there are too many.
-    lv insert(dot first, std::uint64_t lamport, std::uint32_t n, lv parent, std::string_view text) {
+    lv insert(const dot& first, std::uint64_t lamport, std::uint32_t n, lv parent, std::string_view text) {
         const lv v = enter(first, lamport, n, parent, text.empty() ? kind::buried : kind::typed);
         if (!text.empty()) append(v, text, n);
         return v;
     }
     /// The same, with text. Returns what it measures.
-    text_measure type(dot first, std::uint64_t lamport, std::uint32_t n, lv parent, std::string_view text) {
+    text_measure type(const dot& first, std::uint64_t lamport, std::uint32_t n, lv parent, std::string_view text) {
         const lv v = enter(first, lamport, n, parent, kind::typed);
         return append(v, text, n) ? text_measure{n, n, 0, 0} : measure(v, n);
     }
     /// The same, live or tombstones: the text of all that live comes later, at once.
-    lv insert(dot first, std::uint64_t lamport, std::uint32_t n, lv parent, bool live);
+    lv insert(const dot& first, std::uint64_t lamport, std::uint32_t n, lv parent, bool live);
     void fill(std::string_view text);
     /// Characters that continue the last ones, which came with text. O(n).
     void extend(std::string_view text, std::uint32_t n) {
@@ -216,7 +216,7 @@ public:
         return events{what(e), v, size_ - 1, to, e.characters + offset, {r.replica, r.first}, tail_lamport_ - n};
     }
     /// Deletions of the characters from `target` on, forward or backward.
-    void erase(dot first, std::uint64_t lamport, std::uint32_t n, lv target, bool backward = false) {
+    void erase(const dot& first, std::uint64_t lamport, std::uint32_t n, lv target, bool backward = false) {
         typing_ = false;
         const lv v = size_;
         const bool same = number(first, lamport, n);
@@ -382,7 +382,7 @@ private:
     std::uint32_t writer_of(replica_id id);
     const writer* known(replica_id id) const;
     // True if the dots continue the last run of them.
-    bool number(dot first, std::uint64_t lamport, std::uint32_t n) {
+    bool number(const dot& first, std::uint64_t lamport, std::uint32_t n) {
         if (!has_room(n)) too_many();
         const bool same = continues(first, lamport);
         if (!same) begin_stretch(first, lamport);
@@ -390,9 +390,9 @@ private:
         tail_lamport_ += n;
         return same;
     }
-    void begin_stretch(dot first, std::uint64_t lamport);
+    void begin_stretch(const dot& first, std::uint64_t lamport);
     // Characters have come.
-    void came(std::uint64_t lamport, dot first, std::uint32_t n) {
+    void came(std::uint64_t lamport, const dot& first, std::uint32_t n) {
         const text_key last{lamport + n - 1, first.replica, first.seq + n - 1};
         if (lamport <= greatest_.lamport) { // seldom
             if (!(greatest_ < text_key{lamport, first.replica, first.seq})) ordered_ = false;
@@ -428,7 +428,7 @@ private:
     }
     void mark_text(lv first, std::string_view text);
     text_measure measure_marked(lv first, std::uint32_t n) const;
-    lv enter(dot first, std::uint64_t lamport, std::uint32_t n, lv parent, kind k) {
+    lv enter(const dot& first, std::uint64_t lamport, std::uint32_t n, lv parent, kind k) {
         const lv v = size_;
         const bool same = number(first, lamport, n);
         const bool extends = same && parent == v - 1 && what(entries_.back()) == k && (typing_ || k == kind::buried);

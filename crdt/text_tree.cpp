@@ -97,20 +97,25 @@ text_tree::place text_tree::find(lv v) const {
     }
 }
 
-std::optional<text_tree::place> text_tree::find_known(lv v) const {
+bool text_tree::find_known(lv v, place& found) const {
     const auto in = [&](const span& s) { return v - s.first < s.count(); };
-    if (root_ == none) return std::nullopt;
+    if (root_ == none) return false;
     if (recent_.leaf != none) {
         const auto& spans = leaves_[recent_.leaf].spans;
-        if (recent_.span < spans.size() && in(spans[recent_.span]))
-            return place{recent_.leaf, recent_.span, v - spans[recent_.span].first};
+        if (recent_.span < spans.size() && in(spans[recent_.span])) {
+            found = {recent_.leaf, recent_.span, v - spans[recent_.span].first};
+            return true;
+        }
     }
     const std::uint32_t id = index_.leaf(v);
-    if (!leaves_.has(id)) return std::nullopt; // of what is gone the index says anything
+    if (!leaves_.has(id)) return false; // of what is gone the index says anything
     const auto& spans = leaves_[id].spans;
-    for (std::uint32_t i = 0; i < spans.size(); ++i)
-        if (in(spans[i])) return place{id, i, v - spans[i].first};
-    return std::nullopt;
+    for (std::uint32_t i = 0; i < spans.size(); ++i) {
+        if (!in(spans[i])) continue;
+        found = {id, i, v - spans[i].first};
+        return true;
+    }
+    return false;
 }
 
 // The last character with a lesser key among the first spans of a leaf.
@@ -208,12 +213,13 @@ std::uint32_t text_tree::seek(std::uint32_t pos) {
     return pos - start;
 }
 
-void text_tree::insert_first(lv first, std::uint32_t n, text_measure m, const text_log& log) {
+void text_tree::insert_first(lv first, std::uint32_t n, const text_measure& m, const text_log& log) {
     const place p = put({begin(), 0, 0}, {first, static_cast<std::int32_t>(n)}, m, log);
     cursor_ = {p.leaf, p.span, 0, 0};
 }
 
-void text_tree::insert_behind(std::uint32_t offset, lv first, std::uint32_t n, text_measure m, const text_log& log) {
+void text_tree::insert_behind(std::uint32_t offset, lv first, std::uint32_t n, const text_measure& m,
+                              const text_log& log) {
     const std::uint32_t id = cursor_.leaf;
     leaf& l = leaves_[id];
     span* at = l.spans.begin() + cursor_.span;
@@ -238,7 +244,7 @@ void text_tree::insert_behind(std::uint32_t offset, lv first, std::uint32_t n, t
     if (l.spans.size() > leaf_spans) split(id, recent_, log);
 }
 
-void text_tree::erase_sought(std::uint32_t offset, std::uint32_t n, text_measure m, const text_log& log) {
+void text_tree::erase_sought(std::uint32_t offset, std::uint32_t n, const text_measure& m, const text_log& log) {
     const std::uint32_t id = cursor_.leaf;
     leaf& l = leaves_[id];
     const std::size_t before = l.spans.size();
@@ -301,14 +307,14 @@ text_tree::gap text_tree::past_greater(gap g, lv v, const text_log& log) const {
     return {last_leaf_, static_cast<std::uint32_t>(leaves_[last_leaf_].spans.size()), 0};
 }
 
-void text_tree::bury(place p, std::uint32_t n, text_measure m, const text_log& log) {
+void text_tree::bury(place p, std::uint32_t n, const text_measure& m, const text_log& log) {
     cursor_.leaf = none;
     shrank(p.leaf, m);
     flip(p.leaf, p.span, p.offset, n, log);
     tidy(p.leaf, log);
 }
 
-void text_tree::revive(place p, std::uint32_t n, text_measure m, const text_log& log) {
+void text_tree::revive(place p, std::uint32_t n, const text_measure& m, const text_log& log) {
     cursor_.leaf = none;
     grew(p.leaf, m);
     flip(p.leaf, p.span, p.offset, n, log);
@@ -379,8 +385,9 @@ std::uint32_t text_tree::coalesce(leaf& l, std::uint32_t i, const text_log& log)
     return i > 0 && join_next(i - 1) ? i - 1 : i;
 }
 
-text_tree::place text_tree::put(gap g, span s, text_measure m, const text_log& log) {
+text_tree::place text_tree::put(gap g, span s, const text_measure& m, const text_log& log) {
     leaf& l = leaves_[g.leaf];
+    const bool first = l.spans.empty();
     std::uint32_t i = g.span;
     if (g.offset > 0) { // cut
         span right = l.spans[i];
@@ -398,7 +405,7 @@ text_tree::place text_tree::put(gap g, span s, text_measure m, const text_log& l
         l.spans.insert(l.spans.begin() + i, s);
     }
     if (p.span + 1 < l.spans.size() && connected(l.spans[p.span], l.spans[p.span + 1], log)) coalesce(l, p.span, log);
-    if (l.spans.size() == 1 || log.less(s.first, l.least)) lower(g.leaf, s.first, log);
+    if (first || log.less(s.first, l.least)) lower(g.leaf, s.first, log);
     grew(g.leaf, m);
     if (findable_) index_.assign(s.first, s.count(), g.leaf, log.size());
     if (l.spans.size() > leaf_spans) p = split(g.leaf, p, log);

@@ -101,8 +101,8 @@ public:
     void make_findable();
     /// O(n) unless make_findable() was called. Requires: the character is there.
     place find(lv v) const;
-    /// The same for any lv: none if it is of no character that is there. Requires: make_findable() was called.
-    std::optional<place> find_known(lv v) const;
+    /// The same for any lv: false if it is of no character that is there. Requires: make_findable() was called.
+    bool find_known(lv v, place& found) const;
     /// The parent of a character; text_log::none if it is the start.
     lv parent(place p, const text_log& log) const;
     /// The character that follows, visible or not.
@@ -113,8 +113,8 @@ public:
     // ---- editing, by one who inserts what has the greatest key ----
 
     /// At the start, or behind the visible character that seek() has found last.
-    void insert_first(lv first, std::uint32_t n, text_measure m, const text_log& log);
-    void insert_behind(std::uint32_t offset, lv first, std::uint32_t n, text_measure m, const text_log& log);
+    void insert_first(lv first, std::uint32_t n, const text_measure& m, const text_log& log);
+    void insert_behind(std::uint32_t offset, lv first, std::uint32_t n, const text_measure& m, const text_log& log);
     /// What comes behind the span that ends at `pos`, if that is where the last one was put; else text_log::none.
     lv follows(std::uint32_t pos) const {
         if (cursor_.leaf == none) return text_log::none;
@@ -122,14 +122,16 @@ public:
         return s.live() && pos == cursor_.start + s.count() ? s.behind() : text_log::none;
     }
     /// Makes that span longer by what follows, and is connected with it.
-    void extend(std::uint32_t n, text_measure m, const text_log& log) { extend(cursor_.leaf, cursor_.span, n, m, log); }
+    void extend(std::uint32_t n, const text_measure& m, const text_log& log) {
+        extend(cursor_.leaf, cursor_.span, n, m, log);
+    }
     /// True if what was found or put last is in a live span that ends before `v`.
     bool recent_ends_at(lv v) const {
         if (recent_.leaf == none || recent_.span >= leaves_[recent_.leaf].spans.size()) return false;
         const span& s = leaves_[recent_.leaf].spans[recent_.span];
         return s.live() && s.behind() == v;
     }
-    void extend_recent(std::uint32_t n, text_measure m, const text_log& log) {
+    void extend_recent(std::uint32_t n, const text_measure& m, const text_log& log) {
         cursor_.leaf = none;
         extend(recent_.leaf, recent_.span, n, m, log);
     }
@@ -140,7 +142,7 @@ public:
     /// The same, if it is in the span that seek() has found last.
     std::uint32_t offset_sought(std::uint32_t pos) const { return pos - cursor_.start; }
     /// Makes tombstones of `n` characters of that span.
-    void erase_sought(std::uint32_t offset, std::uint32_t n, text_measure m, const text_log& log);
+    void erase_sought(std::uint32_t offset, std::uint32_t n, const text_measure& m, const text_log& log);
 
     // ---- any changes ----
 
@@ -148,11 +150,11 @@ public:
     void insert(std::optional<place> parent, lv first, std::uint32_t n, bool live, const text_log& log);
     /// How a tree is made at once, O(n): all characters in order, and what they measure; then `complete`. Nothing else
     /// is asked for in between. Requires: the tree is new.
-    void append(lv first, std::uint32_t n, bool live, text_measure m, const text_log& log);
+    void append(lv first, std::uint32_t n, bool live, const text_measure& m, const text_log& log);
     void complete(const text_log& log);
     /// Makes `n` characters of one span, which measure `m`, tombstones, or live.
-    void bury(place p, std::uint32_t n, text_measure m, const text_log& log);
-    void revive(place p, std::uint32_t n, text_measure m, const text_log& log);
+    void bury(place p, std::uint32_t n, const text_measure& m, const text_log& log);
+    void revive(place p, std::uint32_t n, const text_measure& m, const text_log& log);
     /// Makes tombstones of all. O(n).
     void bury_all(const text_log& log);
     /// Takes `n` characters of one span out.
@@ -251,24 +253,24 @@ private:
     lv parent_below(const leaf& l, std::size_t spans, const text_key& key, const text_log& log) const;
     gap past_greater(gap g, lv v, const text_log& log) const;
     std::uint32_t begin();
-    place put(gap g, span s, text_measure m, const text_log& log);
+    place put(gap g, span s, const text_measure& m, const text_log& log);
     static std::uint32_t coalesce(leaf& l, std::uint32_t i, const text_log& log);
     std::uint32_t flip(std::uint32_t id, std::uint32_t i, std::uint32_t offset, std::uint32_t n, const text_log& log);
 
-    void extend(std::uint32_t id, std::uint32_t i, std::uint32_t n, text_measure m, const text_log& log) {
+    void extend(std::uint32_t id, std::uint32_t i, std::uint32_t n, const text_measure& m, const text_log& log) {
         span& s = leaves_[id].spans[i];
         if (findable_) index_.assign(s.behind(), n, id, log.size());
         s.length += static_cast<std::int32_t>(n);
         grew(id, m);
     }
-    void grew(std::uint32_t id, text_measure m) { grew(id, leaves_[id], m); }
-    void grew(std::uint32_t id, leaf& l, text_measure m) {
+    void grew(std::uint32_t id, const text_measure& m) { grew(id, leaves_[id], m); }
+    void grew(std::uint32_t id, leaf& l, const text_measure& m) {
         if (unsettled_ != id) unsettle(id);
         l.sum += m;
         total_ += m;
     }
-    void shrank(std::uint32_t id, text_measure m) { shrank(id, leaves_[id], m); }
-    void shrank(std::uint32_t id, leaf& l, text_measure m) {
+    void shrank(std::uint32_t id, const text_measure& m) { shrank(id, leaves_[id], m); }
+    void shrank(std::uint32_t id, leaf& l, const text_measure& m) {
         if (unsettled_ != id) unsettle(id);
         l.sum -= m;
         total_ -= m;

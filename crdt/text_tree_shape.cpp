@@ -44,7 +44,7 @@ text_tree::place text_tree::split(std::uint32_t id, place kept, const text_log& 
     return kept;
 }
 
-void text_tree::append(lv first, std::uint32_t n, bool live, text_measure m, const text_log& log) {
+void text_tree::append(lv first, std::uint32_t n, bool live, const text_measure& m, const text_log& log) {
     constexpr std::size_t full = leaf_spans - leaf_spans / 8; // leaves room for what is typed
     const auto length = static_cast<std::int32_t>(n);
     const span s{first, live ? length : -length};

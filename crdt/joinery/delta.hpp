@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -88,6 +89,9 @@ template <crdt T> struct delta {
     version_vector since;               ///< an answer of delta_since joins only states at least at this version
     version_vector horizon;             ///< of a complete state: what it has pruned
     std::vector<unknown_field> unknown; ///< fields of later versions, passed on as they came
+
+    /// Not defaulted: `{}` would clear all of it first, which takes longer than to read most deltas.
+    delta() noexcept(std::is_nothrow_default_constructible_v<fragment_of<T>>) {}
 
     /// True if it changes nothing.
     bool empty() const { return covered.empty() && horizon.empty(); }

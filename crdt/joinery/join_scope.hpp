@@ -57,6 +57,11 @@ struct join_scope {
     change_list* changes = nullptr;     ///< notes what changes, if anybody wants to know
     const dot* event = nullptr;         ///< while dots are killed: of the event that does so
 
+    // As an aggregate it would be cleared before it is filled.
+    join_scope(const causal_context& mine, const causal_context& theirs, const removal_log& records,
+               bool in_common = false, hybrid_clock* my_clock = nullptr, timestamp* my_latest = nullptr)
+        : seen(mine), covered(theirs), log(records), overlapping(in_common), clock(my_clock), latest(my_latest) {}
+
     /// True if an arriving entry with this dot enters. (Text and counters, whose killed entries leave
     /// something behind, ask `seen` and `log` themselves.)
     bool enters(dot d) const { return covered.contains(d) && !seen.contains(d) && !log.kills_arriving(d) && !held(d); }
@@ -77,14 +82,14 @@ struct join_scope {
     }
     /// The same join, as seen by a value inside a container, or one step further inside a record.
     join_scope inside(dot_sink& container, const path_step& step) const {
-        join_scope s = inside(step);
-        s.sink = &container;
-        return s;
+        join_scope inner = inside(step);
+        inner.sink = &container;
+        return inner;
     }
     join_scope inside(const path_step& step) const {
-        join_scope s = *this;
-        s.path = &step;
-        return s;
+        join_scope inner = *this;
+        inner.path = &step;
+        return inner;
     }
 };
 

@@ -53,10 +53,12 @@ template <class X>
 result<X, decode_error> decode(std::span<const std::byte> bytes, const dot_renaming* renaming = nullptr) {
     constexpr bool throws = !std::is_nothrow_default_constructible_v<X>; // seldom
     auto x = [] {
-        if constexpr (throws)
+        if constexpr (throws) {
             return result<X, decode_error>(failure<decode_error>(decode_error::too_large));
-        else
-            return result<X, decode_error>();
+        } else {
+            result<X, decode_error> made; // `result()` would clear all of it first
+            return made;
+        }
     }();
     try {
         if constexpr (throws) x.emplace();

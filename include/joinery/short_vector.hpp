@@ -23,7 +23,7 @@ public:
     using iterator = T*;
     using const_iterator = const T*;
 
-    short_vector() = default;
+    short_vector() noexcept {} // not defaulted: then `{}` would clear the room inside first
     short_vector(std::initializer_list<T> values) : short_vector(values.begin(), values.end()) {}
     short_vector(const T* first, const T* last) : short_vector() { insert(begin(), first, last); }
     short_vector(const short_vector& other) : short_vector(other.begin(), other.end()) {}
