@@ -56,8 +56,8 @@ hello full_hello() {
 bytes all_in_one(const bytes& payload) {
     message_batch batch;
     batch.add(full_hello());
-    batch.add(update{carts, true, {{b, 3}}, payload});
-    batch.add(update{carts, false, {}, payload});
+    batch.add(update{carts, assurance::durable, {{b, 3}}, payload});
+    batch.add(update{carts, assurance::none, {}, payload});
     batch.add(beacon{a, 1, {{carts, {{a, 5}}, 7, 99}, {users, {}, 0, std::nullopt}}});
     batch.add(pull{carts, 77, {{a, 5}}, 10, 20});
     batch.add(chunk{carts, 77, 88, 10, 1000, payload});
@@ -106,11 +106,11 @@ TEST_CASE("messages: each is what it was after a round trip") {
     check_round_trip(acknowledgements{carts, {{a, 5, {{b, 1}}}, {b, 5, {}}}});
 
     const auto payload = some(40);
-    const auto u = encode(update{carts, true, {{a, 2}, {b, 3}}, payload});
+    const auto u = encode(update{carts, assurance::durable, {{a, 2}, {b, 3}}, payload});
     const auto u2 = decode<update>(u);
     REQUIRE(u2);
     CHECK(u2->channel == carts);
-    CHECK(u2->acknowledge);
+    CHECK(u2->wanted == assurance::durable);
     CHECK(u2->dependencies == version_vector{{a, 2}, {b, 3}});
     CHECK(same(u2->delta, payload));
 
@@ -153,10 +153,10 @@ TEST_CASE("messages: a batch gives them back in order") {
 TEST_CASE("messages: a small edit costs little more than its delta") {
     const auto payload = some(50);
     message_batch batch;
-    batch.add(update{carts, false, {}, payload});
+    batch.add(update{carts, assurance::none, {}, payload});
     CHECK(batch.close(frame_kind::broadcast).size() == 50 + 21);
     batch.clear();
-    for (int i = 0; i < 100; ++i) batch.add(update{carts, false, {}, payload});
+    for (int i = 0; i < 100; ++i) batch.add(update{carts, assurance::none, {}, payload});
     CHECK(batch.close(frame_kind::broadcast).size() == 100 * (50 + 4) + 8 + 10);
 }
 
@@ -166,7 +166,7 @@ TEST_CASE("messages: of an edit that follows on the one before, what is behind i
     for (int i = 0; i < 100; ++i)
         typed.push_back(encode(writer.edit([&](auto& t, auto& tx) { t.insert(tx, t.size(), "x"); })));
     message_batch batch;
-    for (const auto& d : typed) batch.add(update{carts, false, {}, d});
+    for (const auto& d : typed) batch.add(update{carts, assurance::none, {}, d});
     CHECK(batch.close(frame_kind::broadcast).size() < 100 * 4);
 }
 
@@ -209,7 +209,7 @@ TEST_CASE("messages: edits in a row come back as they were, among others") {
             if (!u) continue;
             const update& was = added.at(next++);
             CHECK(u->channel == was.channel);
-            CHECK(u->acknowledge == was.acknowledge);
+            CHECK(u->wanted == was.wanted);
             CHECK(u->dependencies == was.dependencies);
             CHECK(same(u->delta, was.delta));
         }
