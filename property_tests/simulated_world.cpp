@@ -2,6 +2,8 @@
 // A schedule from its beginning to its end.
 #include "simulated_world.hpp"
 
+#include <joinery/frame_story.hpp>
+
 #include <algorithm>
 
 namespace joinery::simulation {
@@ -76,21 +78,8 @@ world::world(const schedule& s, planted_bug b, bool trace)
     network.observe([this](frame_fate f, auto from, auto to, std::span<const std::byte> frame) {
         static constexpr const char* fates[] = {"sends",   "is delivered", "is lost",   "is blocked",
                                                 "doubled", "reordered",    "corrupted", "dropped"};
-        std::string what;
-        if (const auto opened = open_frame(frame)) {
-            message_reader reader(opened->body);
-            joinery::message m;
-            static constexpr const char* kinds[] = {
-                "hello",    "update",     "beacon",           "pull",     "chunk",      "credit", "refuse",
-                "relaying", "membership", "acknowledgements", "presence", "comparison", "digests"};
-            for (auto more = reader.next(m); more && *more; more = reader.next(m)) {
-                what += std::string(" ") + kinds[m.index()];
-                if (const auto* u = std::get_if<update>(&m))
-                    if (const auto dots = edit_dots(u->delta))
-                        what += " " + joinery::to_string(dot{dots->replica, dots->first});
-            }
-        }
-        this->trace(machines[from].get(), "-> ", machines[to]->name, " ", fates[static_cast<std::size_t>(f)], ":",
+        const auto what = testing::story_of(frame, [](dot d) { return joinery::to_string(d); });
+        this->trace(machines[from].get(), "-> ", machines[to]->name, " ", fates[static_cast<std::size_t>(f)], ": ",
                     what);
     });
 }

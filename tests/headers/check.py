@@ -23,7 +23,7 @@ ROOTS = {
     "crdt": ["include", "crdt"],
     "sync": ["include", "crdt", "sync"],
     "transport": ["include", "crdt", "sync", "transport"],
-    "testing": ["include", "crdt", "testing"],
+    "testing": ["include", "crdt", "sync", "transport", "testing"],
 }
 FLAGS = ["-fsyntax-only", "-std=c++20", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
 

@@ -1,9 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <joinery/or_set.hpp>
 #include <joinery/replica.hpp>
+#include <joinery/simulation.hpp>
 
 #include <cstdio>
 #include <string>
+
+// What is compiled of the testing kit is in the library.
+struct carts {
+    using value_type = joinery::or_set<std::string>;
+    template <class Leader> void step(Leader& here, joinery::testing::choices& from) {
+        here.write([&](auto& cart, auto& tx) { cart.add(tx, std::to_string(from.pick(9))); });
+    }
+};
 
 int main() {
     joinery::replica<joinery::or_set<std::string>> eu{joinery::replica_id::random()};
@@ -17,5 +26,6 @@ int main() {
     us.join(d1); // any order, any number of times
     bool converged = eu.state() == us.state() && eu->contains("bread") && us->contains("milk");
     std::printf("%s: %s\n", to_string(eu.version()).c_str(), converged ? "converged" : "DIVERGED");
-    return converged ? 0 : 1;
+    const auto simulated = joinery::testing::simulate(carts{}, {}, {.seed = 1, .schedules = 10});
+    return converged && simulated.ok() ? 0 : 1;
 }
