@@ -467,20 +467,36 @@ std::vector<peer_status> engine::peers() const {
     return all;
 }
 
-std::vector<replica_id> engine::acknowledged_by(collection_id c, dot d, assurance level) const {
+bool engine::core::in_scope(const peer& p, peer_scope scope) const {
+    return scope == peer_scope::all || p.zone == options.zone;
+}
+
+std::vector<replica_id> engine::acknowledged_by(collection_id c, dot d, assurance level, peer_scope scope) const {
     std::vector<replica_id> who;
     for (const auto& [p, peer] : core_->peers) {
         const auto& v = peer.views[c];
-        if (v.version.contains(d) || (level == assurance::received && v.received.contains(d))) who.push_back(p);
+        const bool has = v.version.contains(d) || (level == assurance::received && v.received.contains(d));
+        if (has && core_->in_scope(peer, scope)) who.push_back(p);
     }
     return who;
 }
 
-std::vector<replica_id> engine::answered(collection_id c, std::uint64_t round) {
+std::vector<replica_id> engine::answered(collection_id c, std::uint64_t round, peer_scope scope) {
     std::vector<replica_id> who;
-    for (auto& [p, peer] : core_->peers)
-        if (peer.views[c].shares && core::reaches(core_->collections[c], peer.views[c], round)) who.push_back(p);
+    for (auto& [p, peer] : core_->peers) {
+        auto& v = peer.views[c];
+        if (v.shares && core_->in_scope(peer, scope) && core::reaches(core_->collections[c], v, round))
+            who.push_back(p);
+    }
     return who;
+}
+
+std::vector<awaited_peer> engine::others(collection_id c, const std::vector<replica_id>& who, peer_scope scope) const {
+    std::vector<awaited_peer> out;
+    for (const auto& [p, peer] : core_->peers)
+        if (peer.views[c].shares && core_->in_scope(peer, scope) && std::find(who.begin(), who.end(), p) == who.end())
+            out.push_back({p, peer.name});
+    return out;
 }
 
 dot engine::renamed(collection_id c, dot d) const {

@@ -325,7 +325,8 @@ void engine::core::on_hello(link_id l, link& k, const hello& m) {
                 if (!next_id && theirs.version[id] > own_limit(c)) exceeded(c);
                 if (answers_us() && theirs.member && !v.let_in) v.let_in = theirs.version;
                 learn(c, *p, theirs.version);
-                if (answers_us() && k.asked > 0) { // while much is written, a later answer must not take an earlier one's place
+                if (answers_us() &&
+                    k.asked > 0) { // while much is written, a later answer must not take an earlier one's place
                     if (v.told.size() == 2) v.told.pop_back();
                     v.told.push_back({k.asked, theirs.version});
                 }

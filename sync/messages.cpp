@@ -396,7 +396,8 @@ constexpr std::uint8_t long_one = 0xff; // that many less these is a varint
 } // namespace
 
 std::optional<std::size_t> detail::edits_in_a_row::continued_by(const update& m) const {
-    if (next_.seq == 0 || m.channel != channel_ || m.wanted != assurance::none || !m.dependencies.empty()) return std::nullopt;
+    if (next_.seq == 0 || m.channel != channel_ || m.wanted != assurance::none || !m.dependencies.empty())
+        return std::nullopt;
     const auto start = detail::edit_start::of(m.delta);
     if (!start || dot{start->dots.replica, start->dots.first} != next_) return std::nullopt;
     return start->rest;

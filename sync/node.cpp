@@ -145,14 +145,13 @@ write_result node_core::settle(served_collection& c, const dot_range& dots, cons
 
     std::vector<replica_id> who;
     const auto answered = [&] {
-        who = engine_->acknowledged_by(c.number, engine_->renamed(c.number, last), o.level);
-        keep_in_scope(who, o.scope);
+        who = engine_->acknowledged_by(c.number, engine_->renamed(c.number, last), o.level, o.scope);
         return who.size() >= o.acknowledgements;
     };
     const auto deadline = std::chrono::steady_clock::now() + o.timeout;
     result.complete = progress_.wait_until(lock, deadline, [&] { return answered() || !running_; }) && answered();
     result.acknowledged = who.size();
-    if (!result.complete) result.missing = others(c, who, o.scope);
+    if (!result.complete) result.missing = engine_->others(c.number, who, o.scope);
     return result;
 }
 
@@ -169,35 +168,14 @@ consulted node_core::consult(const served_collection& c, const read_options& o) 
     lock.lock();
     std::vector<replica_id> who;
     const auto answered = [&] {
-        who = engine_->answered(c.number, round);
-        keep_in_scope(who, o.scope);
+        who = engine_->answered(c.number, round, o.scope);
         return who.size() >= o.answers;
     };
     const auto deadline = std::chrono::steady_clock::now() + o.timeout;
     result.complete = progress_.wait_until(lock, deadline, [&] { return answered() || !running_; }) && answered();
     result.answered = who.size();
-    if (!result.complete) result.missing = others(c, who, o.scope);
+    if (!result.complete) result.missing = engine_->others(c.number, who, o.scope);
     return result;
-}
-
-bool node_core::in_scope(const peer_status& p, peer_scope scope) const {
-    return scope == peer_scope::all || p.zone == options_.zone;
-}
-
-void node_core::keep_in_scope(std::vector<replica_id>& who, peer_scope scope) const {
-    if (scope == peer_scope::all || who.empty()) return;
-    for (const auto& p : engine_->peers())
-        if (!in_scope(p, scope)) std::erase(who, p.id);
-}
-
-// The peers in scope that are not among these.
-std::vector<awaited_peer> node_core::others(const served_collection& c, const std::vector<replica_id>& who,
-                                            peer_scope scope) const {
-    std::vector<awaited_peer> out;
-    for (const auto& p : engine_->peers())
-        if (p.shares[c.number] && in_scope(p, scope) && std::find(who.begin(), who.end(), p.id) == who.end())
-            out.push_back({p.id, p.name});
-    return out;
 }
 
 void node_core::ask() {

@@ -54,7 +54,8 @@ private:
 
 class gated_storage final : public storage {
 public:
-    gated_storage(std::unique_ptr<storage> inner, std::shared_ptr<gate> g) : inner_(std::move(inner)), gate_(std::move(g)) {}
+    gated_storage(std::unique_ptr<storage> inner, std::shared_ptr<gate> g)
+        : inner_(std::move(inner)), gate_(std::move(g)) {}
     durability level() const override { return inner_->level(); }
     stored_node load() override { return inner_->load(); }
     void set_id(replica_id id) override { inner_->set_id(id); }
@@ -144,7 +145,9 @@ TEST_CASE("concern: within the zone, the peers of other zones do not count") {
     const write_options near{.acknowledgements = 1, .timeout = patience, .scope = peer_scope::zone};
     CHECK(a.write(adding(3), near).acknowledged == 1);
     CHECK(has(*b, 3));
-    CHECK(a.read([](const auto& s) { return s.size(); }, read_options{.answers = 1, .timeout = patience, .scope = peer_scope::zone}).complete);
+    CHECK(a.read([](const auto& s) { return s.size(); },
+                 read_options{.answers = 1, .timeout = patience, .scope = peer_scope::zone})
+              .complete);
 
     b.reset();
     const write_options soon{.acknowledgements = 1, .timeout = 200ms, .scope = peer_scope::zone};
@@ -170,8 +173,8 @@ TEST_CASE("concern: a read that asks its peers sees what they had when it began"
     arrives(a, -1), arrives(a, -2);
     for (int i = 0; i < 100; ++i) {
         add(i % 2 ? b : c, i);
-        const auto r = a.read([i](const auto& s) { return s.contains(i); },
-                              read_options{.answers = 2, .timeout = patience});
+        const auto r =
+            a.read([i](const auto& s) { return s.contains(i); }, read_options{.answers = 2, .timeout = patience});
         REQUIRE(r.complete);
         CHECK(r.answered == 2);
         CHECK(r.value);
@@ -190,16 +193,17 @@ TEST_CASE("concern: many readers at once are all answered, also while others wri
     std::thread writer([&] {
         for (int i = 0; reading; ++i) {
             add(b, i);
-            a.wait_until([i](const auto& s) { return s.contains(i); }, patience); // or the reads would wait for all that is under way
+            a.wait_until([i](const auto& s) { return s.contains(i); },
+                         patience); // or the reads would wait for all that is under way
         }
     });
     std::vector<std::thread> readers;
     for (int t = 0; t < 4; ++t)
         readers.emplace_back([&] {
             for (int i = 0; i < 20; ++i)
-                incomplete += !a.read([](const auto& s) { return s.size(); },
-                                      read_options{.answers = 1, .timeout = patience})
-                                   .complete;
+                incomplete +=
+                    !a.read([](const auto& s) { return s.size(); }, read_options{.answers = 1, .timeout = patience})
+                         .complete;
         });
     for (auto& r : readers) r.join();
     reading = false;
@@ -235,7 +239,8 @@ TEST_CASE("session: who moves between leaders sees its own writes, and never les
     for (int i = 0; i < 200; ++i) {
         mine.write(*leaders[random() % 3], adding(i));
         if (random() % 2) others.write(*leaders[random() % 3], adding(1000 + i));
-        const auto seen = mine.read(*leaders[random() % 3], [](const numbers& s) { return std::vector<int>(s.begin(), s.end()); });
+        const auto seen =
+            mine.read(*leaders[random() % 3], [](const numbers& s) { return std::vector<int>(s.begin(), s.end()); });
         int own = 0;
         for (const int n : seen) own += n < 1000;
         REQUIRE(own == i + 1);

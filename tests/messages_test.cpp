@@ -69,6 +69,7 @@ bytes all_in_one(const bytes& payload) {
     batch.add(presence{carts, a, 5, 300, 30'000, payload});
     batch.add(comparison{carts, 78, 5, 256, {{a, 1, 300}}});
     batch.add(digests{carts, 78, {1, 0}});
+    batch.add(receipt{carts, {{a, 5}, {b, 300}}});
     const auto f = batch.close(frame_kind::direct);
     return {f.begin(), f.end()};
 }
@@ -98,6 +99,7 @@ TEST_CASE("messages: each is what it was after a round trip") {
     check_round_trip(comparison{carts, 78, 5, std::uint64_t{1} << 60, {{a, 1, 300}}});
     check_round_trip(comparison{carts, 78, 5, 1, {{a, 3, 4}, {b, 1, 1}}});
     check_round_trip(digests{carts, 78, {}});
+    check_round_trip(receipt{carts, {{a, 5}, {b, 300}}});
     check_round_trip(digests{carts, 78, {5, 0, UINT64_MAX}});
     check_round_trip(credit{carts, 77, 10, 20});
     check_round_trip(refuse{refusal::type, 4, 0, 0});
@@ -191,7 +193,8 @@ TEST_CASE("messages: edits in a row come back as they were, among others") {
             if (below(10) == 0) d = w.delta_since({}); // of what was sent before, too
             deltas.push_back(encode(d));
             if (below(20) == 0) deltas.back() = some(below(30));
-            added.push_back({below(6) ? carts : users, below(8) == 0, {}, deltas.back()});
+            const auto wanted = static_cast<assurance>(below(8) == 0 ? 1 + below(2) : 0);
+            added.push_back({below(6) ? carts : users, wanted, {}, deltas.back()});
             if (below(8) == 0) added.back().dependencies.raise(b, 1 + i);
             batch.add(added.back());
             if (below(8) == 0) batch.add(credit{carts, 1, 2, 3});

@@ -82,7 +82,7 @@ struct change {
     bool remote = false;   ///< something came from others
     bool presence = false; ///< somebody else's presence came, changed or went
     /// What has come from others, place by place, for those who subscribed to that.
-    noted_changes noted;
+    noted_changes noted{};
 };
 
 struct node_status {
@@ -212,10 +212,6 @@ private:
     void dial(const std::string& address, bool on);
     bool on_thread() const { return std::this_thread::get_id() == thread_id_.load(); }
     bool is_durable(const served_collection& c, dot d) const;
-    bool in_scope(const peer_status& p, peer_scope scope) const;
-    void keep_in_scope(std::vector<replica_id>& who, peer_scope scope) const;
-    std::vector<awaited_peer> others(const served_collection& c, const std::vector<replica_id>& who,
-                                     peer_scope scope) const;
     engine_time now() const { return options_.clock(); }
     [[noreturn]] void throw_closed() const;
 

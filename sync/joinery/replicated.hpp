@@ -215,7 +215,9 @@ public:
     void prune(const version_vector& stable, std::span<const replica_id> absent) override {
         replica_.prune(stable, absent);
     }
-    bool tidy(const version_vector& stable) override { return take(replica_.tidy(stable), assurance::none).has_value(); }
+    bool tidy(const version_vector& stable) override {
+        return take(replica_.tidy(stable), assurance::none).has_value();
+    }
     bool prunable() const override { return leaves_tombstones() || !replica_.state().removals().empty(); }
     bool leaves_tombstones() const override { return crdt_traits<T>::leaves_tombstones; }
     std::uint64_t digest() const override { return replica_.state().digest(); }

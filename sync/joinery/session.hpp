@@ -34,14 +34,14 @@ public:
     explicit session(std::chrono::milliseconds patience = std::chrono::seconds(5)) : patience_(patience) {}
 
     /// As leader::write. Throws session_behind too.
-    template <class T, class F> write_result write(leader<T>& at, F&& f, const write_options& options = {}) {
+    template <class Leader, class F> write_result write(Leader& at, F&& f, const write_options& options = {}) {
         arrive(at);
         auto result = at.write(std::forward<F>(f), options);
         tokens_[at.name()].join(result.token());
         return result;
     }
     /// As leader::read. Throws session_behind too.
-    template <class T, class F> auto read(const leader<T>& at, F&& f) {
+    template <class Leader, class F> auto read(const Leader& at, F&& f) {
         arrive(at);
         auto result = at.read(std::forward<F>(f), read_options());
         tokens_[at.name()].join(result.token);
@@ -60,11 +60,11 @@ private:
     std::chrono::milliseconds patience_;
     std::map<std::string, version_vector> tokens_;
 
-    template <class T> void arrive(const leader<T>& at) {
+    template <class Leader> void arrive(const Leader& at) {
         const auto known = tokens_.find(at.name());
         if (known == tokens_.end() || at.sync_to(known->second, patience_)) return;
-        throw session_behind("\"" + at.name() + "\": what this session has seen elsewhere, " + to_string(known->second) +
-                             ", is not all here yet: " + to_string(at.version()));
+        throw session_behind("\"" + at.name() + "\": what this session has seen elsewhere, " +
+                             to_string(known->second) + ", is not all here yet: " + to_string(at.version()));
     }
 };
 
