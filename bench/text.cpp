@@ -137,7 +137,7 @@ double bytes_in_frames(const std::vector<bench::update>& updates) {
     message_batch batch;
     std::size_t sum = 0;
     for (std::size_t i = 0; i < updates.size(); ++i) {
-        batch.add(update{channel_of(1, 2), false, {}, updates[i]});
+        batch.add(update{channel_of(1, 2), assurance::none, {}, updates[i]});
         if (i % at_a_time + 1 < at_a_time && i + 1 < updates.size()) continue;
         sum += batch.close(frame_kind::broadcast).size();
         batch.clear();

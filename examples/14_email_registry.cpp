@@ -54,7 +54,7 @@ struct registrations {
 
     template <class Leader> std::optional<given> step(Leader& here, joinery::testing::choices& from) {
         const given wish(std::string(1, static_cast<char>('a' + from.pick(6))) + "@example.org",
-                         here.name() + std::to_string(from.pick(1000)));
+                         here.address() + std::to_string(from.pick(1000)));
         return claim(here, wish.first, wish.second) ? std::optional(wish) : std::nullopt;
     }
     joinery::testing::problem check_end(const registry& all, const std::vector<given>& told) const {

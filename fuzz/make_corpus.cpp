@@ -139,6 +139,7 @@ void write_repairs(folder& to, channel set) {
     put("repair", own);
     own.dots = {};
     put("repair_complete", own);
+    put("receipt", receipt{set, {{replica_id{100}, 1}, {replica_id{7}, 300}}});
     message_batch batch; // the pull under way is refused, what it has differs, and what differs is nothing
     for (std::uint64_t request = 100; request < 110; ++request)
         batch.add(refuse{.reason = refusal::busy, .request = request});

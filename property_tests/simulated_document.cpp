@@ -164,12 +164,12 @@ public:
         else
             return nullptr;
     }
-    std::optional<dot_range> edit(const std::vector<operation>& operations, bool acknowledge) override {
+    std::optional<dot_range> edit(const std::vector<operation>& operations, assurance wanted) override {
         const auto dots = state_.edit(
             [&](D& d, transaction& tx) {
                 for (const auto& o : operations) apply(o, d, tx);
             },
-            acknowledge);
+            wanted);
         if (tampered_ && dots) std::swap(tampered_->pending(), state_.pending());
         return dots;
     }

@@ -110,7 +110,7 @@ public:
     /// What the engine sees of it: the state, unless a bug is planted there.
     virtual replicated_state& seen_by_engine() = 0;
     virtual const simulated_text* text() const = 0; ///< null: it has none
-    virtual std::optional<dot_range> edit(const std::vector<operation>& operations, bool acknowledge) = 0;
+    virtual std::optional<dot_range> edit(const std::vector<operation>& operations, assurance wanted) = 0;
     /// All that it shows; of a text only which characters.
     virtual std::string show() const = 0;
     /// Requires: they are of one type.

@@ -149,9 +149,9 @@ template <bool FromMemory> struct invoices {
         if constexpr (!FromMemory)
             last = here.read([&](const value_type& all) {
                 return static_cast<unsigned>(std::count_if(
-                    all.begin(), all.end(), [&](const std::string& i) { return i.substr(0, 1) == here.name(); }));
+                    all.begin(), all.end(), [&](const std::string& i) { return i.substr(0, 1) == here.address(); }));
             });
-        auto invoice = here.name() + std::to_string(++last);
+        auto invoice = here.address() + std::to_string(++last);
         here.write([&](value_type& all, transaction& tx) { all.add(tx, invoice); });
         return invoice;
     }
@@ -222,7 +222,7 @@ struct replies {
             const auto open = here.read([&](const value_type& all) {
                 std::vector<std::string> out;
                 for (const auto& [request, answers] : all)
-                    if (request.substr(0, 1) == here.name() && !answers.contains("done")) out.push_back(request);
+                    if (request.substr(0, 1) == here.address() && !answers.contains("done")) out.push_back(request);
                 return out;
             });
             for (const auto& r : open)

@@ -187,6 +187,7 @@ engine_time engine::core::jitter(engine_time t) {
 void engine::core::flush() {
     for (auto& c : collections) take_edits(c);
     make_answers();
+    write_receipts();
     write_log();
 
     published.drain([&](message_batch& batch) { broadcast(batch); });
@@ -380,7 +381,7 @@ void engine::disconnected(link_id link) { core_->disconnected(link); }
 void engine::received(link_id link, std::span<const std::byte> frame) { core_->received(link, frame); }
 void engine::local_edits(collection_id c) { core_->take_edits(core_->collections[c]); }
 void engine::tick(engine_time now) { core_->tick(now); }
-void engine::ask() { core_->ask(); }
+std::uint64_t engine::ask() { return core_->ask(); }
 void engine::flush() { core_->flush(); }
 void engine::set_presence(collection_id c, std::span<const std::byte> bytes, engine_time time_to_live) {
     core_->set_presence(core_->collections[c], bytes, time_to_live);
@@ -466,11 +467,36 @@ std::vector<peer_status> engine::peers() const {
     return all;
 }
 
-std::vector<replica_id> engine::acknowledged_by(collection_id c, dot d) const {
+bool engine::core::in_scope(const peer& p, peer_scope scope) const {
+    return scope == peer_scope::all || p.zone == options.zone;
+}
+
+std::vector<replica_id> engine::acknowledged_by(collection_id c, dot d, assurance level, peer_scope scope) const {
     std::vector<replica_id> who;
-    for (const auto& [p, peer] : core_->peers)
-        if (peer.views[c].version.contains(d)) who.push_back(p);
+    for (const auto& [p, peer] : core_->peers) {
+        const auto& v = peer.views[c];
+        const bool has = v.version.contains(d) || (level == assurance::received && v.received.contains(d));
+        if (has && core_->in_scope(peer, scope)) who.push_back(p);
+    }
     return who;
+}
+
+std::vector<replica_id> engine::answered(collection_id c, std::uint64_t round, peer_scope scope) {
+    std::vector<replica_id> who;
+    for (auto& [p, peer] : core_->peers) {
+        auto& v = peer.views[c];
+        if (v.shares && core_->in_scope(peer, scope) && core::reaches(core_->collections[c], v, round))
+            who.push_back(p);
+    }
+    return who;
+}
+
+std::vector<awaited_peer> engine::others(collection_id c, const std::vector<replica_id>& who, peer_scope scope) const {
+    std::vector<awaited_peer> out;
+    for (const auto& [p, peer] : core_->peers)
+        if (peer.views[c].shares && core_->in_scope(peer, scope) && std::find(who.begin(), who.end(), p) == who.end())
+            out.push_back({p, peer.name});
+    return out;
 }
 
 dot engine::renamed(collection_id c, dot d) const {

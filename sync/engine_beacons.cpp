@@ -61,6 +61,33 @@ void engine::core::on_beacon(link& k, const beacon& m) {
     }
 }
 
+// ---- receipts ----
+
+// Before what has arrived is durable.
+void engine::core::write_receipts() {
+    for (auto& [l, k] : links) {
+        if (k.receipts.empty()) continue;
+        message_batch batch;
+        for (const auto& [number, origins] : k.receipts) {
+            const auto& c = collections[number];
+            receipt m{c.channel, {}};
+            for (const auto& origin : origins) m.version.raise(origin, c.version[origin]);
+            batch.add(m);
+        }
+        k.receipts.clear();
+        send(l, batch.close(frame_kind::direct));
+    }
+}
+
+void engine::core::on_receipt(const link& k, const receipt& m) {
+    auto* p = peer_of(k);
+    auto* c = find(m.channel);
+    if (!p || !c) return;
+    auto& had = p->views[c->number].received;
+    had.join(m.version);
+    if (had.size() > options.limits.members) had = m.version; // of made-up replicas
+}
+
 void engine::core::learn(collection& c, peer& p, const version_vector& version) {
     auto& v = p.views[c.number];
     v.version.join(version);

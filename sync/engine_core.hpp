@@ -45,6 +45,13 @@ struct engine::core {
     /// What a peer has of a collection, as far as we know.
     struct view {
         version_vector version;
+        version_vector received; // in memory, as far as it was asked for
+        struct answer {
+            std::uint64_t round; // of questions
+            version_vector version;
+        };
+        std::vector<answer> told;             // not all of it is here yet: the first such answer, and the last
+        std::uint64_t reached = 0;            // the last round whose answer is here
         bool shares = false;                  // it has the collection, with our type
         bool member = false;                  // and was let in, as it says
         std::optional<version_vector> let_in; // it has let us in: what it had when it knew of us
@@ -86,6 +93,9 @@ struct engine::core {
         std::uint64_t echo = 0;          // the challenge to answer
         engine_time doubt_until = never; // not never: another instance may live under its id; do not answer yet
         bool beacon_due = false;         // it asked for an acknowledgement
+        std::map<collection_id, std::set<replica_id>> receipts; // it asked whether edits of these have arrived
+        std::uint64_t asked = 0;                                // the round of questions that the challenge is of
+        std::uint64_t to_ask = 0;                               // the last one; if it is later, the link is asked again
         std::uint64_t rejected = 0;
         std::uint64_t bytes_in = 0; // before it was known whose
         struct {
@@ -221,6 +231,7 @@ struct engine::core {
     std::map<replica_id, peer> peers;
     answer_book answers;
     std::uint64_t next_request = 0;
+    std::uint64_t rounds = 0; // of questions to all
 
     engine_time now{0};
     engine_time started_at = never; // the first that was heard of the time
@@ -285,7 +296,12 @@ struct engine::core {
     peer* peer_of(const link& k);
     /// The link does not lead to its peer any more.
     void detach(link_id l, link& k);
-    void ask();
+    std::uint64_t ask();
+    void ask_next_round(link& k);
+    bool in_scope(const peer& p, peer_scope scope) const;
+    static bool reaches(const collection& c, view& v, std::uint64_t round);
+    void write_receipts();
+    void on_receipt(const link& k, const receipt& m);
 
     // ---- engine_members.cpp ----
     static bool is_reserved(std::string_view name);

@@ -10,7 +10,9 @@ namespace joinery {
 void engine::core::connected(link_id l) {
     disconnected(l); // whoever was there before
     if (links.size() >= options.limits.links) return;
-    say_hello(links[l]);
+    auto& k = links[l];
+    k.asked = k.to_ask = rounds; // what it answers now is said after all that were asked
+    say_hello(k);
     beacon_due = true; // so that who hears broadcasts can say so
 }
 
@@ -149,6 +151,8 @@ void engine::core::handle(link_id l, link& k, const message& m) {
         on_comparison(k, *w);
     else if (const auto* d = std::get_if<digests>(&m))
         on_digests(k, *d);
+    else if (const auto* a = std::get_if<receipt>(&m))
+        on_receipt(k, *a);
 }
 
 // Reported with every power of two, so that a flood of bad frames is not one of events.
@@ -196,9 +200,31 @@ void engine::core::ask_anew(link& k) {
     say_hello(k);
 }
 
-void engine::core::ask() {
-    for (auto& [l, k] : links)
-        if (!k.ignored) say_hello(k);
+// What is answered to a challenge was said after it was made, so one that is under way is of an earlier round. It is
+// not given up for the new one: if rounds came fast, none would ever be answered.
+std::uint64_t engine::core::ask() {
+    ++rounds;
+    for (auto& [l, k] : links) {
+        if (k.ignored) continue;
+        k.to_ask = rounds;
+        ask_next_round(k);
+    }
+    return rounds;
+}
+
+void engine::core::ask_next_round(link& k) {
+    if (!k.answered || k.to_ask == k.asked) return;
+    k.asked = k.to_ask;
+    say_hello(k);
+}
+
+// True if all that it said in this round, or a later one, is here.
+bool engine::core::reaches(const collection& c, view& v, std::uint64_t round) {
+    while (!v.told.empty() && v.told.front().version.within(c.version)) {
+        v.reached = v.told.front().round;
+        v.told.erase(v.told.begin());
+    }
+    return v.reached >= round;
 }
 
 void engine::core::write_hello(link_id l, link& k) {
@@ -299,6 +325,11 @@ void engine::core::on_hello(link_id l, link& k, const hello& m) {
                 if (!next_id && theirs.version[id] > own_limit(c)) exceeded(c);
                 if (answers_us() && theirs.member && !v.let_in) v.let_in = theirs.version;
                 learn(c, *p, theirs.version);
+                if (answers_us() &&
+                    k.asked > 0) { // while much is written, a later answer must not take an earlier one's place
+                    if (v.told.size() == 2) v.told.pop_back();
+                    v.told.push_back({k.asked, theirs.version});
+                }
                 if (v.ahead_since != never) { // not news under way: it has what was lost, or is new
                     v.ahead_since = std::min(v.ahead_since, now - options.timings.patience);
                     c.check_pull = true;
@@ -315,7 +346,10 @@ void engine::core::on_hello(link_id l, link& k, const hello& m) {
     if (answers_us()) contest(l, k);
     doubt(l, k);
     settle_doubts(*k.peer);
-    if (answers_us() && m.complete) answered(k);
+    if (answers_us() && m.complete) {
+        answered(k);
+        ask_next_round(k);
+    }
 }
 
 // The peer behind the link, as it says of itself; null if there are too many.

@@ -40,7 +40,7 @@ void engine::core::relay(collection& c, link_id from, const dot_range& dots, con
             beacon_due = true;
             continue;
         }
-        k->relayed.add(update{c.channel, false, dependencies, delta}, size, options.limits.batch);
+        k->relayed.add(update{c.channel, assurance::none, dependencies, delta}, size, options.limits.batch);
         ++counters.updates_relayed;
     }
 }

@@ -33,7 +33,7 @@ void engine::core::publish(collection& c, const edit_batch::entry& e, std::span<
         beacon_due = true;
         return;
     }
-    published.add(update{c.channel, e.acknowledge, e.dependencies, delta}, size, options.limits.batch);
+    published.add(update{c.channel, e.wanted, e.dependencies, delta}, size, options.limits.batch);
     ++counters.edits_published;
     counters.bytes_published += delta.size();
 }
@@ -82,7 +82,8 @@ result<bool, decode_error> engine::core::apply(collection& c, link_id from, cons
 // Requires: the state is locked.
 result<bool, decode_error> engine::core::on_update(collection& c, link_id l, link& k, const update& u,
                                                    const dot_range& dots) {
-    if (u.acknowledge) k.beacon_due = true;
+    if (u.wanted == assurance::durable) k.beacon_due = true;
+    if (u.wanted == assurance::received) k.receipts[c.number].insert(dots.replica);
     const std::uint64_t have = c.version[dots.replica];
     if (dots.last <= have) {
         ++counters.updates_duplicate;

@@ -151,19 +151,20 @@ void load(compact_input_archive& ar, hello& m) {
 // The number of dependencies and the wish for an answer share a number.
 void save(compact_output_archive& ar, const update& m) {
     write(ar, m.channel);
-    ar.varint(m.dependencies.size() * 2 + (m.acknowledge ? 1 : 0));
+    ar.varint(m.dependencies.size() * 4 + static_cast<std::uint64_t>(m.wanted));
     for (const auto& [r, seq] : m.dependencies) ar.write(dot{r, seq});
     write(ar, m.delta);
 }
 void load(compact_input_archive& ar, update& m) {
     m.channel = read_channel(ar);
     std::uint64_t code = ar.varint();
-    m.acknowledge = code % 2 == 1;
+    if (code % 4 > 2) ar.fail(decode_error::invalid_value);
+    m.wanted = static_cast<assurance>(code % 4);
     m.dependencies = {};
-    if (code / 2 > ar.remaining()) ar.fail(decode_error::truncated);
-    ar.charge(code / 2 * 2 * sizeof(version_vector::value_type));
+    if (code / 4 > ar.remaining()) ar.fail(decode_error::truncated);
+    ar.charge(code / 4 * 2 * sizeof(version_vector::value_type));
     replica_id before;
-    for (std::uint64_t i = 0; i < code / 2; ++i) {
+    for (std::uint64_t i = 0; i < code / 4; ++i) {
         dot d = ar.read_dot();
         if (i > 0 && d.replica <= before) ar.fail(decode_error::non_canonical);
         before = d.replica;
@@ -321,6 +322,15 @@ void load(compact_input_archive& ar, acknowledgements& m) {
     });
 }
 
+void save(compact_output_archive& ar, const receipt& m) {
+    write(ar, m.channel);
+    ar.write(m.version);
+}
+void load(compact_input_archive& ar, receipt& m) {
+    m.channel = read_channel(ar);
+    m.version = ar.read_version_vector();
+}
+
 void save(compact_output_archive& ar, const presence& m) {
     write(ar, m.channel);
     ar.replica(m.replica);
@@ -386,7 +396,8 @@ constexpr std::uint8_t long_one = 0xff; // that many less these is a varint
 } // namespace
 
 std::optional<std::size_t> detail::edits_in_a_row::continued_by(const update& m) const {
-    if (next_.seq == 0 || m.channel != channel_ || m.acknowledge || !m.dependencies.empty()) return std::nullopt;
+    if (next_.seq == 0 || m.channel != channel_ || m.wanted != assurance::none || !m.dependencies.empty())
+        return std::nullopt;
     const auto start = detail::edit_start::of(m.delta);
     if (!start || dot{start->dots.replica, start->dots.first} != next_) return std::nullopt;
     return start->rest;
@@ -401,7 +412,7 @@ update detail::edits_in_a_row::next(std::span<const std::byte> rest, std::vector
     ar.write_first(next_);
     ar.raw(rest.data() + 1, rest.size() - 1);
     if (!edit_start::of(delta)) throw decode_failure(decode_error::invalid_value);
-    return {channel_, false, {}, delta};
+    return {channel_, assurance::none, {}, delta};
 }
 
 void detail::edits_in_a_row::passed(const update& m) {
@@ -440,6 +451,7 @@ void message_batch::add(const acknowledgements& m) { put(10, m); }
 void message_batch::add(const presence& m) { put(11, m); }
 void message_batch::add(const comparison& m) { put(12, m); }
 void message_batch::add(const digests& m) { put(13, m); }
+void message_batch::add(const receipt& m) { put(14, m); }
 
 void message_batch::clear() {
     frame_.clear();
@@ -487,6 +499,7 @@ result<bool, decode_error> message_reader::next(message& out) {
         case 11: load(archive_, out.emplace<presence>()); break;
         case 12: load(archive_, out.emplace<comparison>()); break;
         case 13: load(archive_, out.emplace<digests>()); break;
+        case 14: load(archive_, out.emplace<receipt>()); break;
         default: archive_.fail(decode_error::invalid_value);
         }
         return true;

@@ -145,16 +145,36 @@ write_result node_core::settle(served_collection& c, const dot_range& dots, cons
 
     std::vector<replica_id> who;
     const auto answered = [&] {
-        who = engine_->acknowledged_by(c.number, engine_->renamed(c.number, last));
+        who = engine_->acknowledged_by(c.number, engine_->renamed(c.number, last), o.level, o.scope);
         return who.size() >= o.acknowledgements;
     };
     const auto deadline = std::chrono::steady_clock::now() + o.timeout;
     result.complete = progress_.wait_until(lock, deadline, [&] { return answered() || !running_; }) && answered();
     result.acknowledged = who.size();
-    if (result.complete) return result;
-    for (const auto& p : engine_->peers())
-        if (p.shares[c.number] && std::find(who.begin(), who.end(), p.id) == who.end())
-            result.missing.push_back({p.id, p.name});
+    if (!result.complete) result.missing = engine_->others(c.number, who, o.scope);
+    return result;
+}
+
+consulted node_core::consult(const served_collection& c, const read_options& o) {
+    consulted result;
+    if (o.answers == 0) return result;
+    if (on_thread()) throw std::logic_error("read \"" + c.name + "\": its own thread cannot wait for answers");
+    std::unique_lock lock(mutex_);
+    if (!running_) throw_closed();
+    const auto round = engine_->ask();
+    lock.unlock();
+    pending_ = true;
+    rouse();
+    lock.lock();
+    std::vector<replica_id> who;
+    const auto answered = [&] {
+        who = engine_->answered(c.number, round, o.scope);
+        return who.size() >= o.answers;
+    };
+    const auto deadline = std::chrono::steady_clock::now() + o.timeout;
+    result.complete = progress_.wait_until(lock, deadline, [&] { return answered() || !running_; }) && answered();
+    result.answered = who.size();
+    if (!result.complete) result.missing = engine_->others(c.number, who, o.scope);
     return result;
 }
 

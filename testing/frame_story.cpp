@@ -12,7 +12,7 @@ namespace {
 
 constexpr const char* kinds[] = {"hello",    "update",     "beacon",   "pull",       "chunk",
                                  "credit",   "refuse",     "relaying", "membership", "acknowledgements",
-                                 "presence", "comparison", "digests"};
+                                 "presence", "comparison", "digests",  "receipt"};
 static_assert(std::size(kinds) == std::variant_size_v<message>);
 
 bool has_data(const message& m) {

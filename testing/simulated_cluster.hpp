@@ -91,6 +91,7 @@ public:
     // ---- for its leader ----
     void admit() override;
     write_result settle(const dot_range& dots, const write_options& o) override;
+    joinery::detail::consulted consult(const read_options& o) override;
     bool wait(const std::function<bool()>& here, std::chrono::milliseconds timeout) override;
     void ask() override;
     void subscribe(std::shared_ptr<joinery::detail::subscriber> s) override { subscribers_.push_back(std::move(s)); }

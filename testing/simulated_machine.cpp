@@ -164,10 +164,16 @@ void machine::deliver() {
         const event e = changes_.front();
         changes_.erase(changes_.begin());
         const auto all = subscribers_;
+        change told{e.local, e.remote, e.presence, {}};
+        const change bare = told;
+        if (e.remote) {
+            std::lock_guard lock(process_->state().mutex());
+            told.noted = process_->state().take_changes();
+        }
         for (const auto& s : all) {
             if (!s->active || !running()) continue;
             in_subscriber_ = true;
-            run_application([&] { s->call({e.local, e.remote, e.presence}); });
+            run_application([&] { s->call(s->details ? told : bare); });
             in_subscriber_ = false;
         }
         std::erase_if(subscribers_, [](const auto& s) { return !s->active; });
@@ -242,17 +248,31 @@ write_result machine::settle(const dot_range& dots, const write_options& o) {
     std::vector<replica_id> who;
     result.complete = wait(
         [&] {
-            who = engine_->acknowledged_by(0, {w.dots.replica, w.dots.last});
+            who = engine_->acknowledged_by(0, {w.dots.replica, w.dots.last}, o.level, o.scope);
             return who.size() >= o.acknowledgements;
         },
         o.timeout);
     result.dots = w.dots;
     result.acknowledged = who.size();
     if (result.complete) cluster_.count("writes that others acknowledged");
-    if (result.complete) return result;
-    for (const auto& p : engine_->peers())
-        if (p.shares[0] && std::find(who.begin(), who.end(), p.id) == who.end())
-            result.missing.push_back({p.id, p.name});
+    if (!result.complete) result.missing = engine_->others(0, who, o.scope);
+    return result;
+}
+
+joinery::detail::consulted machine::consult(const read_options& o) {
+    joinery::detail::consulted result;
+    if (o.answers == 0) return result;
+    std::uint64_t round = 0;
+    input([&] { round = engine_->ask(); });
+    std::vector<replica_id> who;
+    result.complete = wait(
+        [&] {
+            who = engine_->answered(0, round, o.scope);
+            return who.size() >= o.answers;
+        },
+        o.timeout);
+    result.answered = who.size();
+    if (!result.complete) result.missing = engine_->others(0, who, o.scope);
     return result;
 }
 

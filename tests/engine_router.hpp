@@ -78,7 +78,7 @@ public:
     /// Adds to the set, and flushes.
     joinery::dot add(const std::string& element);
     /// The same without flushing.
-    joinery::dot add_later(const std::string& element, bool acknowledge = false);
+    joinery::dot add_later(const std::string& element, joinery::assurance wanted = joinery::assurance::none);
     void remove(const std::string& element);
     bool has(const std::string& element) const { return (*set)->contains(element); }
     joinery::version_vector version() const { return set->version(); }
@@ -216,9 +216,9 @@ inline void test_engine::crash() {
     open_disk.reset();
 }
 
-inline joinery::dot test_engine::add_later(const std::string& element, bool acknowledge) {
+inline joinery::dot test_engine::add_later(const std::string& element, joinery::assurance wanted) {
     std::lock_guard lock(set->mutex());
-    const auto dots = set->edit([&](auto& s, auto& tx) { s.add(tx, element); }, acknowledge);
+    const auto dots = set->edit([&](auto& s, auto& tx) { s.add(tx, element); }, wanted);
     return {dots->replica, dots->last};
 }
 

@@ -436,7 +436,7 @@ TEST_CASE("engine: bytes that cannot be read are counted, reported and harmless"
     // Well-formed, but the delta is not of this type.
     message_batch batch;
     const std::vector<std::byte> nonsense(20, std::byte{1});
-    batch.add(update{channel_of(name_digest("set"), fingerprint<set_of_strings>()), false, {}, nonsense});
+    batch.add(update{channel_of(name_digest("set"), fingerprint<set_of_strings>()), assurance::none, {}, nonsense});
     b.engine->received(0, batch.close(frame_kind::broadcast));
     b.engine->flush();
     CHECK(b.counters().frames_rejected == 2 * good.size() + 1);
@@ -499,7 +499,7 @@ TEST_CASE("engine: equal contexts with different content are noticed") {
         const auto d = third.edit([&](auto& s, auto& tx) { s.add(tx, "of " + n->name); });
         message_batch batch;
         const auto delta = encode(d);
-        batch.add(update{channel_of(name_digest("set"), fingerprint<set_of_strings>()), false, {}, delta});
+        batch.add(update{channel_of(name_digest("set"), fingerprint<set_of_strings>()), assurance::none, {}, delta});
         n->engine->received(n == &a ? 1 : 0, batch.close(frame_kind::direct));
     }
     r.flush();
@@ -517,7 +517,7 @@ TEST_CASE("engine: an update that wishes so is acknowledged at once") {
     r.deliver();
     CHECK(a.engine->acknowledged_by(0, plain).empty()); // the next beacon will do
     r.lose = [](const auto& e, const auto&) { return e.from == 2; };
-    const auto d = a.add_later("important", true);
+    const auto d = a.add_later("important", assurance::durable);
     a.engine->flush();
     r.deliver();
     CHECK(a.engine->acknowledged_by(0, d) == std::vector{b.engine->id()});

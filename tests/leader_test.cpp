@@ -151,7 +151,7 @@ TEST_CASE("leader: who subscribes to details hears what came from others, and wh
         true);
     auto other = a.subscribe([&](const change& c) { bare = bare && c.noted.values.empty() && !c.noted.everything; });
     a.connect("b");
-    REQUIRE(a.wait_until([](const auto& r) { return r.siblings().size() == 2; }, patience));
+    for (auto* l : {&a, &b}) REQUIRE(l->wait_until([](const auto& r) { return r.siblings().size() == 2; }, patience));
     b.write([](auto& r, auto& tx) { r.set(tx, "later"); });
     REQUIRE(a.wait_until([](const auto& r) { return r.get() == "later"; }, patience));
     const auto told = [&](const auto&) {

@@ -56,8 +56,8 @@ hello full_hello() {
 bytes all_in_one(const bytes& payload) {
     message_batch batch;
     batch.add(full_hello());
-    batch.add(update{carts, true, {{b, 3}}, payload});
-    batch.add(update{carts, false, {}, payload});
+    batch.add(update{carts, assurance::durable, {{b, 3}}, payload});
+    batch.add(update{carts, assurance::none, {}, payload});
     batch.add(beacon{a, 1, {{carts, {{a, 5}}, 7, 99}, {users, {}, 0, std::nullopt}}});
     batch.add(pull{carts, 77, {{a, 5}}, 10, 20});
     batch.add(chunk{carts, 77, 88, 10, 1000, payload});
@@ -69,6 +69,7 @@ bytes all_in_one(const bytes& payload) {
     batch.add(presence{carts, a, 5, 300, 30'000, payload});
     batch.add(comparison{carts, 78, 5, 256, {{a, 1, 300}}});
     batch.add(digests{carts, 78, {1, 0}});
+    batch.add(receipt{carts, {{a, 5}, {b, 300}}});
     const auto f = batch.close(frame_kind::direct);
     return {f.begin(), f.end()};
 }
@@ -98,6 +99,7 @@ TEST_CASE("messages: each is what it was after a round trip") {
     check_round_trip(comparison{carts, 78, 5, std::uint64_t{1} << 60, {{a, 1, 300}}});
     check_round_trip(comparison{carts, 78, 5, 1, {{a, 3, 4}, {b, 1, 1}}});
     check_round_trip(digests{carts, 78, {}});
+    check_round_trip(receipt{carts, {{a, 5}, {b, 300}}});
     check_round_trip(digests{carts, 78, {5, 0, UINT64_MAX}});
     check_round_trip(credit{carts, 77, 10, 20});
     check_round_trip(refuse{refusal::type, 4, 0, 0});
@@ -106,11 +108,11 @@ TEST_CASE("messages: each is what it was after a round trip") {
     check_round_trip(acknowledgements{carts, {{a, 5, {{b, 1}}}, {b, 5, {}}}});
 
     const auto payload = some(40);
-    const auto u = encode(update{carts, true, {{a, 2}, {b, 3}}, payload});
+    const auto u = encode(update{carts, assurance::durable, {{a, 2}, {b, 3}}, payload});
     const auto u2 = decode<update>(u);
     REQUIRE(u2);
     CHECK(u2->channel == carts);
-    CHECK(u2->acknowledge);
+    CHECK(u2->wanted == assurance::durable);
     CHECK(u2->dependencies == version_vector{{a, 2}, {b, 3}});
     CHECK(same(u2->delta, payload));
 
@@ -147,16 +149,16 @@ TEST_CASE("messages: a batch gives them back in order") {
         if (const auto* h = std::get_if<hello>(&m)) CHECK(*h == full_hello());
         if (const auto* u = std::get_if<update>(&m)) CHECK(same(u->delta, payload));
     }
-    CHECK(order == std::vector<std::size_t>{0, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12});
+    CHECK(order == std::vector<std::size_t>{0, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13});
 }
 
 TEST_CASE("messages: a small edit costs little more than its delta") {
     const auto payload = some(50);
     message_batch batch;
-    batch.add(update{carts, false, {}, payload});
+    batch.add(update{carts, assurance::none, {}, payload});
     CHECK(batch.close(frame_kind::broadcast).size() == 50 + 21);
     batch.clear();
-    for (int i = 0; i < 100; ++i) batch.add(update{carts, false, {}, payload});
+    for (int i = 0; i < 100; ++i) batch.add(update{carts, assurance::none, {}, payload});
     CHECK(batch.close(frame_kind::broadcast).size() == 100 * (50 + 4) + 8 + 10);
 }
 
@@ -166,7 +168,7 @@ TEST_CASE("messages: of an edit that follows on the one before, what is behind i
     for (int i = 0; i < 100; ++i)
         typed.push_back(encode(writer.edit([&](auto& t, auto& tx) { t.insert(tx, t.size(), "x"); })));
     message_batch batch;
-    for (const auto& d : typed) batch.add(update{carts, false, {}, d});
+    for (const auto& d : typed) batch.add(update{carts, assurance::none, {}, d});
     CHECK(batch.close(frame_kind::broadcast).size() < 100 * 4);
 }
 
@@ -191,7 +193,8 @@ TEST_CASE("messages: edits in a row come back as they were, among others") {
             if (below(10) == 0) d = w.delta_since({}); // of what was sent before, too
             deltas.push_back(encode(d));
             if (below(20) == 0) deltas.back() = some(below(30));
-            added.push_back({below(6) ? carts : users, below(8) == 0, {}, deltas.back()});
+            const auto wanted = static_cast<assurance>(below(8) == 0 ? 1 + below(2) : 0);
+            added.push_back({below(6) ? carts : users, wanted, {}, deltas.back()});
             if (below(8) == 0) added.back().dependencies.raise(b, 1 + i);
             batch.add(added.back());
             if (below(8) == 0) batch.add(credit{carts, 1, 2, 3});
@@ -209,7 +212,7 @@ TEST_CASE("messages: edits in a row come back as they were, among others") {
             if (!u) continue;
             const update& was = added.at(next++);
             CHECK(u->channel == was.channel);
-            CHECK(u->acknowledge == was.acknowledge);
+            CHECK(u->wanted == was.wanted);
             CHECK(u->dependencies == was.dependencies);
             CHECK(same(u->delta, was.delta));
         }

@@ -21,8 +21,11 @@ namespace joinery {
 /// register's, so that leaders whose merges differ do not replicate the same. All is linear in the number of concurrent
 /// writers.
 template <std::equality_comparable V, std::regular_invocable<const V&, const V&> Merge> class merged_register {
-    static_assert(requires { { Merge::type_name() } -> std::convertible_to<std::string>; },
-                  "a merge has a name of its own: static std::string type_name()");
+    static_assert(
+        requires {
+            { Merge::type_name() } -> std::convertible_to<std::string>;
+        },
+        "a merge has a name of its own: static std::string type_name()");
 
 public:
     using fragment = dot_entries<V>;

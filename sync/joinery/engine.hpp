@@ -232,8 +232,9 @@ public:
     void clear_presence(collection_id c);
     /// Time goes on; call at least at every `next_deadline`. Earlier times than before are ignored.
     void tick(engine_time now);
-    /// Asks every peer what it has: an answer takes one round trip, and a pull follows if it has more.
-    void ask();
+    /// Asks every peer what it has: an answer takes one round trip, and a pull follows if it has more. The number of
+    /// this round, for `answered`.
+    std::uint64_t ask();
     /// Declares that this id will never be heard of again: the others do not wait for it any more before they
     /// forget what it may not have seen. If it does come back it is told so, and goes on under a new id; what
     /// nobody had of its edits becomes edits of that id. Not for this node's own id.
@@ -263,8 +264,13 @@ public:
     const version_vector& version(collection_id c) const;
     collection_status status(collection_id c) const;
     std::vector<peer_status> peers() const;
-    /// The peers that have acknowledged the dot as durable.
-    std::vector<replica_id> acknowledged_by(collection_id c, dot d) const;
+    /// The peers that have acknowledged the dot, as durable or as received.
+    std::vector<replica_id> acknowledged_by(collection_id c, dot d, assurance level = assurance::durable,
+                                            peer_scope scope = peer_scope::all) const;
+    /// The peers that have said what they have since that round of questions, and nothing that is not here by now.
+    std::vector<replica_id> answered(collection_id c, std::uint64_t round, peer_scope scope = peer_scope::all);
+    /// The known peers that share the collection and are not among these.
+    std::vector<awaited_peer> others(collection_id c, const std::vector<replica_id>& who, peer_scope scope) const;
     /// What became of an own dot when this node took a new id; `d` itself otherwise.
     dot renamed(collection_id c, dot d) const;
     const engine_counters& counters() const;

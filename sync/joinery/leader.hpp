@@ -77,7 +77,7 @@ public:
         {
             std::unique_lock lock(state_->mutex());
             core_->admit(*served_, lock);
-            dots = state_->edit(std::forward<F>(f), options.acknowledgements > 0);
+            dots = state_->edit(std::forward<F>(f), options.acknowledgements > 0 ? options.level : assurance::none);
         }
         if (!dots) return {};
         served_->changed.notify_all();
@@ -87,10 +87,17 @@ public:
     /// What f(const T&), or f(const causal<T>&), returns, by value.
     template <class F> auto read(F&& f) const {
         std::lock_guard lock(state_->mutex());
-        if constexpr (std::is_invocable_v<F, const T&>)
-            return std::invoke(std::forward<F>(f), **state_);
-        else
-            return std::invoke(std::forward<F>(f), state_->get().state());
+        return value_of(f);
+    }
+
+    /// The same, once so many peers as asked have said what they have, and this leader has it too: what any of them had
+    /// when this was called is read. One round trip, and another if something was missing. When the time runs out, what
+    /// is here is read. Not on the node's own thread (std::logic_error). Throws node_closed.
+    template <class F> auto read(F&& f, const read_options& options) const {
+        auto peers = core_->consult(*served_, options);
+        std::lock_guard lock(state_->mutex());
+        return read_result<decltype(value_of(f))>{value_of(f), state_->version(), peers.answered, peers.complete,
+                                                  std::move(peers.missing)};
     }
 
     /// Contiguous dots here: also a session token, for sync_to.
@@ -174,6 +181,14 @@ private:
         : core_(std::move(core)),
           state_(std::make_shared<replicated<T>>(core_->options().wall, core_->options().max_skew)),
           served_(core_->attach(std::move(collection), state_)) {}
+
+    // Requires: the state is locked.
+    template <class F> auto value_of(F& f) const {
+        if constexpr (std::is_invocable_v<F&, const T&>)
+            return std::invoke(f, **state_);
+        else
+            return std::invoke(f, state_->get().state());
+    }
 
     template <class Here> bool wait(Here&& here, std::chrono::milliseconds timeout) const {
         const auto deadline = std::chrono::steady_clock::now() + timeout;

@@ -13,6 +13,7 @@
 // which stands at its beginning and can be read without knowing the type (edit_dots).
 
 #include <joinery/codec.hpp>
+#include <joinery/concern.hpp>
 #include <joinery/frame.hpp>
 
 #include <algorithm>
@@ -82,7 +83,7 @@ struct hello {
 /// One edit.
 struct update {
     joinery::channel channel;
-    bool acknowledge = false;         ///< answer with a beacon as soon as this is durable
+    assurance wanted{};               ///< answer with a receipt at once, or with a beacon once it is durable
     version_vector dependencies;      ///< only what changed since the origin's edit before this one
     std::span<const std::byte> delta; ///< when decoded: refers into the bytes that it was read from, or into the reader
 };
@@ -187,6 +188,13 @@ struct acknowledgements {
     friend bool operator==(const acknowledgements&, const acknowledgements&) = default;
 };
 
+/// What I have in memory: the answer to updates that ask for it.
+struct receipt {
+    joinery::channel channel;
+    version_vector version; ///< of the origins of those updates
+    friend bool operator==(const receipt&, const receipt&) = default;
+};
+
 /// What a replica says of itself for the moment. Never stored; passed on to whoever has not heard it.
 struct presence {
     joinery::channel channel;
@@ -234,7 +242,7 @@ template <class F> void comparison::for_each_block(F&& f) const {
 }
 
 using message = std::variant<hello, update, beacon, pull, chunk, credit, refuse, relaying, membership, acknowledgements,
-                             presence, comparison, digests>;
+                             presence, comparison, digests, receipt>;
 
 namespace detail {
 
@@ -272,6 +280,7 @@ public:
     void add(const relaying& m);
     void add(const membership& m);
     void add(const acknowledgements& m);
+    void add(const receipt& m);
     void add(const presence& m);
     void add(const comparison& m);
     void add(const digests& m);
@@ -332,6 +341,8 @@ void save(compact_output_archive& ar, const membership& m);
 void load(compact_input_archive& ar, membership& m);
 void save(compact_output_archive& ar, const acknowledgements& m);
 void load(compact_input_archive& ar, acknowledgements& m);
+void save(compact_output_archive& ar, const receipt& m);
+void load(compact_input_archive& ar, receipt& m);
 void save(compact_output_archive& ar, const presence& m);
 void load(compact_input_archive& ar, presence& m);
 void save(compact_output_archive& ar, const comparison& m);

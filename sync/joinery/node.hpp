@@ -76,34 +76,13 @@ struct node_closed : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
-struct write_options {
-    /// How many peers must have it durably (as durable as their storages are) before `write` returns.
-    std::size_t acknowledgements = 0;
-    /// How long to wait for them. The write stays, whatever comes.
-    std::chrono::milliseconds timeout{5000};
-};
-
-struct write_result {
-    struct peer {
-        replica_id id;
-        std::string name;
-    };
-    std::optional<dot_range> dots; ///< of the edit; none if nothing changed
-    std::size_t acknowledged = 0;  ///< by how many peers, if it was asked for
-    bool complete = true;          ///< as many as were asked for
-    std::vector<peer> missing;     ///< the known peers that did not answer in time, if not complete
-
-    /// A session token: `leader::sync_to` elsewhere waits until this write is there.
-    version_vector token() const { return dots ? version_vector{{dots->replica, dots->last}} : version_vector{}; }
-};
-
 /// What subscribers are told.
 struct change {
     bool local = false;    ///< something was written here
     bool remote = false;   ///< something came from others
     bool presence = false; ///< somebody else's presence came, changed or went
     /// What has come from others, place by place, for those who subscribed to that.
-    noted_changes noted;
+    noted_changes noted{};
 };
 
 struct node_status {
@@ -130,6 +109,13 @@ struct subscriber {
     bool active = true;
     bool details = false; // what joins change
     std::function<void(const change&)> call;
+};
+
+/// How a read's peers answered.
+struct consulted {
+    std::size_t answered = 0;
+    bool complete = true;
+    std::vector<awaited_peer> missing;
 };
 
 /// One collection, as its leaders and the node's thread share it.
@@ -165,6 +151,8 @@ public:
     void admit(served_collection& c, std::unique_lock<std::mutex>& state_lock);
     /// Waits until the edit is as durable and as widely acknowledged as asked.
     write_result settle(served_collection& c, const dot_range& dots, const write_options& o);
+    /// Waits until as many peers as asked have said what they have, and it is here.
+    consulted consult(const served_collection& c, const read_options& o);
     /// Asks the peers what they have.
     void ask();
     void set_presence(const served_collection& c, std::span<const std::byte> bytes, engine_time time_to_live);

@@ -15,6 +15,7 @@
 // by itself, and never while it does input or output.
 
 #include <joinery/codec.hpp>
+#include <joinery/concern.hpp>
 #include <joinery/hybrid_clock.hpp>
 #include <joinery/replica.hpp>
 #include <joinery/result.hpp>
@@ -36,7 +37,7 @@ class edit_batch {
 public:
     struct entry {
         dot_range dots;
-        bool acknowledge = false;
+        assurance wanted{};
         version_vector dependencies; ///< what the state had, apart from what it had at the edit before
         std::size_t offset = 0, size = 0;
     };
@@ -53,10 +54,10 @@ public:
 
     /// Adds an edit; `write(std::vector<std::byte>&)` appends its encoded delta.
     template <class Write>
-    void add(const dot_range& dots, bool acknowledge, version_vector dependencies, Write&& write) {
+    void add(const dot_range& dots, assurance wanted, version_vector dependencies, Write&& write) {
         const std::size_t offset = bytes_.size();
         write(bytes_);
-        entries_.push_back({dots, acknowledge, std::move(dependencies), offset, bytes_.size() - offset});
+        entries_.push_back({dots, wanted, std::move(dependencies), offset, bytes_.size() - offset});
     }
     void clear() {
         quiet_ = entries_.empty() ? quiet_ + 1 : 0;
@@ -190,7 +191,7 @@ public:
 
     /// Runs f(T&, transaction&) as replica<T>::edit does, and leaves the edit to the engine. Its dots; none if
     /// f changed nothing. Requires: attached to an engine that accepts writes.
-    template <class F> std::optional<dot_range> edit(F&& f, bool acknowledge = false);
+    template <class F> std::optional<dot_range> edit(F&& f, assurance wanted = assurance::none);
 
     const replica<T>& get() const { return replica_; }
     const T& operator*() const { return *replica_; }
@@ -214,7 +215,9 @@ public:
     void prune(const version_vector& stable, std::span<const replica_id> absent) override {
         replica_.prune(stable, absent);
     }
-    bool tidy(const version_vector& stable) override { return take(replica_.tidy(stable), false).has_value(); }
+    bool tidy(const version_vector& stable) override {
+        return take(replica_.tidy(stable), assurance::none).has_value();
+    }
     bool prunable() const override { return leaves_tombstones() || !replica_.state().removals().empty(); }
     bool leaves_tombstones() const override { return crdt_traits<T>::leaves_tombstones; }
     std::uint64_t digest() const override { return replica_.state().digest(); }
@@ -245,20 +248,20 @@ private:
     std::optional<std::size_t> log_budget_ = std::size_t{64} << 20;
     replica<T> replica_;
 
-    std::optional<dot_range> take(const delta<T>& edit, bool acknowledge);
+    std::optional<dot_range> take(const delta<T>& edit, assurance wanted);
     hybrid_clock clock_anew() const { return hybrid_clock(wall_, max_skew_); }
 };
 
 // ---- implementation ----
 
-template <class T> template <class F> std::optional<dot_range> replicated<T>::edit(F&& f, bool acknowledge) {
-    return take(replica_.edit(std::forward<F>(f)), acknowledge);
+template <class T> template <class F> std::optional<dot_range> replicated<T>::edit(F&& f, assurance wanted) {
+    return take(replica_.edit(std::forward<F>(f)), wanted);
 }
 
-template <class T> std::optional<dot_range> replicated<T>::take(const delta<T>& d, bool acknowledge) {
+template <class T> std::optional<dot_range> replicated<T>::take(const delta<T>& d, assurance wanted) {
     if (d.covered.empty()) return std::nullopt;
     const dot_range dots = d.covered.ranges().front(); // an edit's are consecutive
-    pending().add(dots, acknowledge, take_dependencies(), [&](std::vector<std::byte>& out) {
+    pending().add(dots, wanted, take_dependencies(), [&](std::vector<std::byte>& out) {
         compact_output_archive ar(out);
         ar(d);
     });

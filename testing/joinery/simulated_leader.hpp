@@ -27,12 +27,13 @@ public:
     /// Throws what refuses a write.
     virtual void admit() = 0;
     virtual write_result settle(const dot_range& dots, const write_options& o) = 0;
+    virtual joinery::detail::consulted consult(const read_options& o) = 0;
     virtual bool wait(const std::function<bool()>& here, std::chrono::milliseconds timeout) = 0;
     virtual void ask() = 0;
     virtual void subscribe(std::shared_ptr<joinery::detail::subscriber> s) = 0;
     virtual node_status status() const = 0;
     virtual replica_id id() const = 0;
-    virtual const std::string& name() const = 0;
+    virtual const std::string& name() const = 0; ///< of the process
     virtual wall_clock wall() = 0;
     /// Ends the call if the process has died in an earlier one.
     virtual void still_alive() const = 0;
@@ -62,7 +63,7 @@ public:
         std::optional<dot_range> dots;
         {
             const inside now(*this);
-            dots = state_->edit(std::forward<F>(f), options.acknowledgements > 0);
+            dots = state_->edit(std::forward<F>(f), options.acknowledgements > 0 ? options.level : assurance::none);
         }
         return dots ? host_->settle(*dots, options) : write_result{};
     }
@@ -71,10 +72,14 @@ public:
     template <class F> auto read(F&& f) const {
         host_->still_alive();
         const inside now(*this);
-        if constexpr (std::is_invocable_v<F, const T&>)
-            return std::invoke(std::forward<F>(f), **state_);
-        else
-            return std::invoke(std::forward<F>(f), state_->get().state());
+        return value_of(f);
+    }
+    /// As leader<T>::read.
+    template <class F> auto read(F&& f, const read_options& options) const {
+        auto peers = host_->consult(options);
+        const inside now(*this);
+        return read_result<decltype(value_of(f))>{value_of(f), state_->version(), peers.answered, peers.complete,
+                                                  std::move(peers.missing)};
     }
 
     version_vector version() const {
@@ -84,9 +89,14 @@ public:
     }
 
     /// f must not throw, and cannot wait.
-    [[nodiscard]] subscription subscribe(std::function<void(const change&)> f) {
+    [[nodiscard]] subscription subscribe(std::function<void(const change&)> f, bool details = false) {
         auto s = std::make_shared<joinery::detail::subscriber>();
+        s->details = details;
         s->call = std::move(f);
+        if (details) {
+            std::lock_guard lock(state_->mutex());
+            state_->note_changes();
+        }
         host_->subscribe(s);
         return subscription(std::move(s));
     }
@@ -107,12 +117,21 @@ public:
         return host_->wait(here, timeout);
     }
 
+    /// Of the collection.
+    static std::string name() { return "main"; }
     /// "A", "B", "C", ...
-    const std::string& name() const { return host_->name(); }
+    std::string address() const { return host_->name(); }
     replica_id id() const { return host_->id(); }
     node_status status() const { return host_->status(); }
 
 private:
+    template <class F> auto value_of(F& f) const {
+        if constexpr (std::is_invocable_v<F&, const T&>)
+            return std::invoke(f, **state_);
+        else
+            return std::invoke(f, state_->get().state());
+    }
+
     class inside {
     public:
         explicit inside(const simulated_leader& l) : host_(*l.host_) {

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// What a caller waits for, write by write and read by read: on how many others, which of them, and how sure.
+
+#include <joinery/dot.hpp>
+#include <joinery/version_vector.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace joinery {
+
+/// How sure it is that a peer has an edit when it says so.
+enum class assurance : std::uint8_t {
+    none,     ///< it need not say so
+    received, ///< it has it in memory, and loses it with its process
+    durable,  ///< it keeps it as its storage keeps what is written there
+};
+
+/// Which peers count.
+enum class peer_scope : std::uint8_t {
+    all,
+    zone, ///< those of this node's zone
+};
+
+struct write_options {
+    /// How many peers must have it before `write` returns.
+    std::size_t acknowledgements = 0;
+    /// How long to wait for them. The write stays, whatever comes.
+    std::chrono::milliseconds timeout{5000};
+    assurance level = assurance::durable; ///< what counts: `received` comes sooner
+    peer_scope scope = peer_scope::all;
+};
+
+struct read_options {
+    /// How many peers must have said what they have, after the call, and this leader must have all of that, before the
+    /// value is read.
+    std::size_t answers = 0;
+    std::chrono::milliseconds timeout{5000};
+    peer_scope scope = peer_scope::all;
+};
+
+/// A peer that a caller waited for.
+struct awaited_peer {
+    replica_id id;
+    std::string name;
+};
+
+struct write_result {
+    std::optional<dot_range> dots;     ///< of the edit; none if nothing changed
+    std::size_t acknowledged = 0;      ///< by how many peers, if it was asked for
+    bool complete = true;              ///< as many as were asked for
+    std::vector<awaited_peer> missing; ///< the known peers in scope that did not answer in time, if not complete
+
+    /// A session token: `leader::sync_to` elsewhere waits until this write is there.
+    version_vector token() const { return dots ? version_vector{{dots->replica, dots->last}} : version_vector{}; }
+};
+
+template <class V> struct read_result {
+    V value;                           ///< what was there when the time ran out, if not complete
+    version_vector token;              ///< of what was read: a session token
+    std::size_t answered = 0;          ///< how many peers
+    bool complete = true;              ///< as many as were asked for
+    std::vector<awaited_peer> missing; ///< the known peers in scope that did not answer in time, if not complete
+};
+
+} // namespace joinery

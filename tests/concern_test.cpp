@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: Apache-2.0
+// What callers wait for: write and read concerns, and sessions that move between leaders.
+#include <joinery/concern.hpp>
+
+#include <joinery/memory_storage.hpp>
+#include <joinery/memory_transport.hpp>
+#include <joinery/or_set.hpp>
+#include <joinery/session.hpp>
+
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <random>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+using namespace joinery;
+using namespace std::chrono_literals;
+
+namespace {
+
+using numbers = or_set<int>;
+using number_leader = leader<numbers>;
+
+constexpr auto patience = 20s; // far beyond what is needed; nothing waits for it in vain
+
+/// A storage whose `sync` waits for as long as it is told to.
+class gate {
+public:
+    void close() {
+        std::lock_guard lock(mutex_);
+        closed_ = true;
+    }
+    void open() {
+        std::lock_guard lock(mutex_);
+        closed_ = false;
+        changed_.notify_all();
+    }
+    void pass() {
+        std::unique_lock lock(mutex_);
+        changed_.wait(lock, [this] { return !closed_; });
+    }
+
+private:
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    bool closed_ = false;
+};
+
+class gated_storage final : public storage {
+public:
+    gated_storage(std::unique_ptr<storage> inner, std::shared_ptr<gate> g)
+        : inner_(std::move(inner)), gate_(std::move(g)) {}
+    durability level() const override { return inner_->level(); }
+    stored_node load() override { return inner_->load(); }
+    void set_id(replica_id id) override { inner_->set_id(id); }
+    std::uint32_t attach(std::string_view name, std::uint64_t fingerprint) override {
+        return inner_->attach(name, fingerprint);
+    }
+    void append(std::uint32_t collection, std::span<const std::byte> record) override {
+        inner_->append(collection, record);
+    }
+    void sync() override {
+        gate_->pass();
+        inner_->sync();
+    }
+    void harden() override { inner_->harden(); }
+    void compact(std::uint32_t collection, std::span<const std::byte> snapshot) override {
+        inner_->compact(collection, snapshot);
+    }
+    void rebase(replica_id id, std::span<const std::pair<std::uint32_t, std::vector<std::byte>>> snapshots) override {
+        inner_->rebase(id, snapshots);
+    }
+    void close() override { inner_->close(); }
+    statistics stats() const override { return inner_->stats(); }
+
+private:
+    std::unique_ptr<storage> inner_;
+    std::shared_ptr<gate> gate_;
+};
+
+node_options options(memory_network& network, const std::string& name, const std::vector<std::string>& peers,
+                     const std::string& zone = "") {
+    node_options o;
+    o.name = name;
+    o.zone = zone;
+    o.transport = network.make(name, peers);
+    o.timings.beacon = 50ms;
+    return o;
+}
+
+void add(number_leader& l, int n) {
+    l.write([&](auto& s, auto& tx) { s.add(tx, n); });
+}
+bool has(const number_leader& l, int n) {
+    return l.read([&](const auto& s) { return s.contains(n); });
+}
+void arrives(const number_leader& l, int n) {
+    REQUIRE(l.wait_until([&](const auto& s) { return s.contains(n); }, patience));
+}
+
+auto adding(int n) {
+    return [n](numbers& s, transaction& tx) { s.add(tx, n); };
+}
+
+} // namespace
+
+TEST_CASE("concern: receipt is acknowledged before the peer's disk has it, durability is not") {
+    memory_network network;
+    memory_disk disk;
+    const auto slow = std::make_shared<gate>();
+    number_leader a(options(network, "a", {"b"}));
+    auto with_disk = options(network, "b", {"a"});
+    with_disk.storage = std::make_unique<gated_storage>(disk.open(), slow);
+    number_leader b(std::move(with_disk));
+    add(b, 0);
+    arrives(a, 0);
+
+    slow->close();
+    const auto received =
+        a.write(adding(1), {.acknowledgements = 1, .timeout = patience, .level = assurance::received});
+    CHECK(received.complete);
+    CHECK(received.acknowledged == 1);
+    const auto durable = a.write(adding(2), {.acknowledgements = 1, .timeout = 200ms});
+    CHECK_FALSE(durable.complete);
+    REQUIRE(durable.missing.size() == 1);
+    CHECK(durable.missing[0].name == "b");
+    slow->open();
+    CHECK(a.write(adding(3), {.acknowledgements = 1, .timeout = patience}).complete);
+    CHECK(has(b, 2)); // the write stood
+}
+
+TEST_CASE("concern: within the zone, the peers of other zones do not count") {
+    memory_network network;
+    number_leader a(options(network, "a", {"b", "c"}, "eu"));
+    auto b = std::make_unique<number_leader>(options(network, "b", {"a", "c"}, "eu"));
+    number_leader c(options(network, "c", {"a", "b"}, "us"));
+    add(*b, 1), add(c, 2);
+    arrives(a, 1), arrives(a, 2);
+    const write_options near{.acknowledgements = 1, .timeout = patience, .scope = peer_scope::zone};
+    CHECK(a.write(adding(3), near).acknowledged == 1);
+    CHECK(has(*b, 3));
+    CHECK(a.read([](const auto& s) { return s.size(); },
+                 read_options{.answers = 1, .timeout = patience, .scope = peer_scope::zone})
+              .complete);
+
+    b.reset();
+    const write_options soon{.acknowledgements = 1, .timeout = 200ms, .scope = peer_scope::zone};
+    const auto alone = a.write(adding(4), soon);
+    CHECK_FALSE(alone.complete);
+    REQUIRE(alone.missing.size() == 1);
+    CHECK(alone.missing[0].name == "b");
+    const auto read = a.read([](const auto& s) { return s.contains(4); },
+                             read_options{.answers = 1, .timeout = 200ms, .scope = peer_scope::zone});
+    CHECK(read.value); // what is here
+    CHECK_FALSE(read.complete);
+    REQUIRE(read.missing.size() == 1);
+    CHECK(read.missing[0].name == "b");
+    CHECK(a.write(adding(5), {.acknowledgements = 1, .timeout = patience}).complete); // c counts again
+}
+
+TEST_CASE("concern: a read that asks its peers sees what they had when it began") {
+    memory_network network;
+    number_leader a(options(network, "a", {"b", "c"}));
+    number_leader b(options(network, "b", {"a", "c"}));
+    number_leader c(options(network, "c", {"a", "b"}));
+    add(b, -1), add(c, -2);
+    arrives(a, -1), arrives(a, -2);
+    for (int i = 0; i < 100; ++i) {
+        add(i % 2 ? b : c, i);
+        const auto r =
+            a.read([i](const auto& s) { return s.contains(i); }, read_options{.answers = 2, .timeout = patience});
+        REQUIRE(r.complete);
+        CHECK(r.answered == 2);
+        CHECK(r.value);
+        CHECK(r.token == a.version());
+    }
+}
+
+TEST_CASE("concern: many readers at once are all answered, also while others write") {
+    memory_network network;
+    number_leader a(options(network, "a", {"b"}));
+    number_leader b(options(network, "b", {"a"}));
+    add(b, -1);
+    arrives(a, -1);
+    std::atomic<bool> reading{true};
+    std::atomic<int> incomplete{0};
+    std::thread writer([&] {
+        for (int i = 0; reading; ++i) {
+            add(b, i);
+            a.wait_until([i](const auto& s) { return s.contains(i); },
+                         patience); // or the reads would wait for all that is under way
+        }
+    });
+    std::vector<std::thread> readers;
+    for (int t = 0; t < 4; ++t)
+        readers.emplace_back([&] {
+            for (int i = 0; i < 20; ++i)
+                incomplete +=
+                    !a.read([](const auto& s) { return s.size(); }, read_options{.answers = 1, .timeout = patience})
+                         .complete;
+        });
+    for (auto& r : readers) r.join();
+    reading = false;
+    writer.join();
+    CHECK(incomplete == 0);
+}
+
+TEST_CASE("concern: asking from the node's own thread is refused, as it would wait for itself") {
+    memory_network network;
+    number_leader a(options(network, "a", {}));
+    std::atomic<int> refused{0};
+    auto watch = a.subscribe([&](const change&) {
+        try {
+            a.read([](const auto& s) { return s.size(); }, read_options{.answers = 1});
+        } catch (const std::logic_error&) {
+            ++refused;
+            refused.notify_one();
+        }
+    });
+    add(a, 1);
+    refused.wait(0);
+    CHECK(refused > 0);
+}
+
+TEST_CASE("session: who moves between leaders sees its own writes, and never less than before") {
+    memory_network network;
+    std::vector<std::unique_ptr<number_leader>> leaders;
+    const std::vector<std::string> names{"a", "b", "c"};
+    for (const auto& name : names) leaders.push_back(std::make_unique<number_leader>(options(network, name, names)));
+    std::mt19937 random(1);
+    session mine(patience), others(patience);
+    std::size_t most = 0;
+    for (int i = 0; i < 200; ++i) {
+        mine.write(*leaders[random() % 3], adding(i));
+        if (random() % 2) others.write(*leaders[random() % 3], adding(1000 + i));
+        const auto seen =
+            mine.read(*leaders[random() % 3], [](const numbers& s) { return std::vector<int>(s.begin(), s.end()); });
+        int own = 0;
+        for (const int n : seen) own += n < 1000;
+        REQUIRE(own == i + 1);
+        REQUIRE(seen.size() >= most);
+        most = seen.size();
+    }
+}
+
+TEST_CASE("session: a leader that is behind says so, and its token can be carried on") {
+    memory_network network;
+    number_leader a(options(network, "a", {}));
+    number_leader b(options(network, "b", {}));
+    session mine(100ms);
+    mine.write(a, adding(1));
+    const auto reading = [](const numbers& s) { return s.contains(1); };
+    CHECK_THROWS_AS(mine.read(b, reading), session_behind);
+    CHECK_THROWS_AS(mine.write(b, adding(2)), session_behind);
+    CHECK_FALSE(has(b, 2));
+    b.connect("a");
+    const auto cookie = encode(mine);
+    auto carried = decode<session>(cookie);
+    REQUIRE(carried);
+    CHECK(carried->token("main") == mine.token("main"));
+    CHECK(carried->token("another").empty());
+    REQUIRE(b.wait_until(reading, patience));
+    CHECK(carried->read(b, reading));
+}
