@@ -28,7 +28,8 @@ using kind = document::kind;
 struct tree {
     kind what = kind::value;
     document_scalar value;
-    std::vector<std::pair<std::string, tree>> members; // of a map; of a list without keys
+    std::vector<tree> members;
+    std::vector<std::string> keys; // of a map: of each member
 };
 
 // Makes a tree of what the parser says, and stops at what a document cannot hold.
@@ -66,8 +67,7 @@ public:
     bool StartObject() { return open(kind::map); }
     bool StartArray() { return open(kind::list); }
     bool EndObject(json::SizeType) {
-        std::vector<std::string_view> keys;
-        for (const auto& [key, member] : open_.back()->members) keys.emplace_back(key);
+        std::vector<std::string_view> keys(open_.back()->keys.begin(), open_.back()->keys.end());
         std::sort(keys.begin(), keys.end());
         if (std::adjacent_find(keys.begin(), keys.end()) != keys.end()) return refuse("a key twice in an object");
         return close();
@@ -92,9 +92,9 @@ private:
 
     tree& next() {
         if (open_.empty()) return root_;
-        auto& members = open_.back()->members;
-        members.emplace_back(open_.back()->what == kind::map ? std::move(key_) : std::string(), tree{});
-        return members.back().second;
+        auto& container = *open_.back();
+        if (container.what == kind::map) container.keys.push_back(std::move(key_));
+        return container.members.emplace_back();
     }
     bool add(document_scalar v) {
         if (open_.size() > depth_) return refuse("nested too deeply");
@@ -124,13 +124,13 @@ void build(transaction& tx, document_node& n, const tree& t) {
     if (t.members.empty()) return;
     if (t.what == kind::map) {
         const auto map = n.map.open(tx);
-        for (const auto& [key, member] : t.members) build(tx, *map->at(tx, key), member);
+        for (std::size_t i = 0; i < t.keys.size(); ++i) build(tx, *map->at(tx, t.keys[i]), t.members[i]);
         return;
     }
     const auto list = n.list.open(tx);
     const auto elements = list->insert(tx, 0, t.members.size());
     for (std::size_t i = 0; i < elements.size(); ++i)
-        build(tx, *list->items.at(tx, elements[i]), t.members[i].second);
+        build(tx, *list->items.at(tx, elements[i]), t.members[i]);
 }
 
 // ---- writing ----

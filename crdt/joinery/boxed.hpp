@@ -95,6 +95,8 @@ public:
 
 private:
     struct holder {
+        holder() = default;
+        explicit holder(const T& v) : value(v) {}
         T value{};
         bool touched = false; // by the edit under way, whose steps need it
     };
