@@ -4,7 +4,9 @@
 #include "text_columns.hpp"
 
 #include <algorithm>
+#include <set>
 #include <utility>
+#include <vector>
 
 namespace joinery {
 
@@ -24,28 +26,52 @@ namespace {
 
 using node_fragment = record_fragment<detail::document_node>;
 
-std::uint64_t runs_of(const text_fragment& f) {
-    return f.columns ? f.columns->stretches().size() : f.runs.size() + f.deletions.size();
-}
-
-// Every map and list above a dot keeps it in an index. What those take grows with the depth, and so is not among what is
-// charged where a dot is read.
-struct index_cost {
-    static constexpr std::uint64_t per_run = 24;
-    compact_input_archive& ar;
+// Every map and list above a dot keeps it in an index. What those take grows with the depth, and so is not among what
+// is charged where a dot is read. It is counted as the indexes do: in runs, by replica.
+class index_cost {
+public:
+    explicit index_cost(compact_input_archive& ar) : ar_(ar), replicas_(document::max_depth + 1) {}
 
     void of(const node_fragment& f, std::size_t depth) {
-        if (depth > document::max_depth) ar.fail(decode_error::too_deep);
+        if (depth > document::max_depth) ar_.fail(decode_error::too_deep);
+        replicas_[depth].clear();
         const auto& [marks, value, counter, text, map, list] = f.fields;
-        charge(marks.size() + value.size() + counter.get().runs.size() + runs_of(text.get()), depth);
+        for (const auto& m : marks) add(m.where, depth);
+        for (const auto& v : value) add(v.where, depth);
+        for (const auto& r : counter.get().runs) add({r.start.replica, r.start.seq, r.last}, depth);
+        add(text.get(), depth);
         const auto& [order, items] = list.get().fields;
-        charge(runs_of(order.order), depth);
-        for (const auto& i : map.get().items) of(i.value, depth + 1);
-        for (const auto& i : items.items) of(i.value, depth + 1);
+        add(order.order, depth);
+        for (const auto& i : map.get().items) below(i.value, depth);
+        for (const auto& i : items.items) below(i.value, depth);
     }
 
 private:
-    void charge(std::uint64_t runs, std::size_t depth) { ar.charge(runs * depth * per_run); }
+    static constexpr std::uint64_t per_run = 24;
+    static constexpr std::uint64_t per_replica = 128;
+
+    compact_input_archive& ar_;
+    std::vector<std::set<replica_id>> replicas_; // of the node on each level, so far
+    dot_range last_{};
+    std::size_t common_ = 0; // down to here the next dots lie where the last ones did
+
+    void below(const node_fragment& f, std::size_t depth) {
+        common_ = std::min(common_, depth);
+        of(f, depth + 1);
+    }
+    void add(const dot_range& dots, std::size_t depth) {
+        const bool follows = last_.replica == dots.replica && last_.last + 1 == dots.first;
+        ar_.charge((follows ? depth - common_ : depth) * per_run);
+        common_ = depth;
+        last_ = dots;
+        for (std::size_t d = depth; d-- > 0 && replicas_[d].insert(dots.replica).second;) ar_.charge(per_replica);
+    }
+    void add(const text_fragment& f, std::size_t depth) {
+        if (f.columns)
+            for (const auto& s : f.columns->stretches()) add(f.columns->dots(s), depth);
+        for (const auto& r : f.runs) add({r.first.replica, r.first.seq, r.first.seq + r.count - 1}, depth);
+        for (const auto& d : f.deletions) add({d.first.replica, d.first.seq, d.first.seq + d.count - 1}, depth);
+    }
 };
 
 } // namespace
@@ -54,7 +80,7 @@ void document_fragment::save(compact_output_archive& ar) const { content_.save(a
 
 void document_fragment::load(compact_input_archive& ar) {
     content_.load(ar);
-    index_cost{ar}.of(content_.get(), 0);
+    index_cost(ar).of(content_.get(), 0);
 }
 
 // ---- the CRDT interface ----

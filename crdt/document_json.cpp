@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Documents to and from JSON (RFC 8259). RapidJSON reads and writes; it is seen here only, and under a name of our own, so
-// that it cannot meet another copy of itself that was compiled with other settings (Cereal's JSON archive is one).
+// Documents to and from JSON (RFC 8259). RapidJSON reads and writes; it is seen here only, and under a name of our own,
+// so that it cannot meet another copy of itself that was compiled with other settings (Cereal's JSON archive is one).
 #include "document_node.hpp"
 
 #define RAPIDJSON_NAMESPACE joinery::detail::rapidjson
@@ -129,8 +129,7 @@ void build(transaction& tx, document_node& n, const tree& t) {
     }
     const auto list = n.list.open(tx);
     const auto elements = list->insert(tx, 0, t.members.size());
-    for (std::size_t i = 0; i < elements.size(); ++i)
-        build(tx, *list->items.at(tx, elements[i]), t.members[i]);
+    for (std::size_t i = 0; i < elements.size(); ++i) build(tx, *list->items.at(tx, elements[i]), t.members[i]);
 }
 
 // ---- writing ----

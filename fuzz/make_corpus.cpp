@@ -232,7 +232,8 @@ void write_json(const std::filesystem::path& corpus) {
     const folder to(corpus, "json_import");
     const std::string nested(33, '[');
     const std::pair<const char*, std::string> texts[] = {
-        {"object", R"({"title": "Trip", "done": false, "to do": ["pack", {"what": "book", "cost": 12.50}], "n": null})"},
+        {"object",
+         R"({"title": "Trip", "done": false, "to do": ["pack", {"what": "book", "cost": 12.50}], "n": null})"},
         {"numbers", "[0, -0, -0.0, 1e22, 5e-324, 9223372036854775808, -9223372036854775808, 1.7976931348623157e308]"},
         {"number_too_big", "[18446744073709551616]"},
         {"number_too_small", "1e-400"},

@@ -34,7 +34,8 @@ namespace {
 
 // ---- what documents mean, as a function of a causally closed history and of nothing else ----
 
-// An edit writes entries, each at a path, and kills entries that it had seen. What is there is what lives. Paths are text:
+// An edit writes entries, each at a path, and kills entries that it had seen. What is there is what lives. Paths are
+// text:
 // "/key" leads into a map, "#name" into a list, and a prefix to a document in something else.
 
 struct facts;
@@ -111,9 +112,9 @@ entries living(const history& seen) {
 }
 bool has(const entries& live, const std::string& path, kind k) {
     return std::any_of(live.begin(), live.end(), [&](const entry& e) {
-        if (e.what == type::mark) return (e.path == path && e.made == k) ||
-                                         (k == kind::map && into(e.path, path, '/')) ||
-                                         (k == kind::list && into(e.path, path, '#'));
+        if (e.what == type::mark)
+            return (e.path == path && e.made == k) || (k == kind::map && into(e.path, path, '/')) ||
+                   (k == kind::list && into(e.path, path, '#'));
         if (k == kind::map) return into(e.path, path, '/');
         if (k == kind::list) return into(e.path, path, '#') || (e.path == path && e.what == type::element);
         if (e.path != path) return false;
@@ -197,7 +198,8 @@ struct deriving {
         std::uint64_t n = 0;
         for (const auto& each : what) {
             auto x = fresh(t, path);
-            x.self = {lamport, {e.dots.replica, e.dots.first + n++}}; // a dot of the edit's, the order of which is right
+            x.self = {lamport,
+                      {e.dots.replica, e.dots.first + n++}}; // a dot of the edit's, the order of which is right
             x.parent = std::exchange(parent, x.self);
             x.payload = each;
             out.lamport[path] = lamport++;
@@ -449,7 +451,10 @@ operation change(document& d, transaction& tx, choices& from, const std::string&
         return o;
     case 7:
     case 8:
-    case 9: o.what = act::erase; d.erase(tx, at.path); return o;
+    case 9:
+        o.what = act::erase;
+        d.erase(tx, at.path);
+        return o;
     case 10: {
         if (at.path.steps().size() > 1) break;
         o.what = act::import;
@@ -507,9 +512,8 @@ using pages = joinery::or_map<std::string, two>;
 joinery::testing::subject<document, operation> alone(const std::string& name) {
     joinery::testing::subject<document, operation> s(name);
     s.view([](const document& d) { return read(d, {}); });
-    s.specification([](const history& seen) -> std::optional<std::string> {
-        return node_text(seen, living(seen), "");
-    });
+    s.specification(
+        [](const history& seen) -> std::optional<std::string> { return node_text(seen, living(seen), ""); });
     return s;
 }
 

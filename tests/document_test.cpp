@@ -364,11 +364,27 @@ TEST_CASE("document: JSON pointers") {
 }
 
 TEST_CASE("document: JSON comes back as it was") {
-    for (const std::string json :
-         {"null", "true", "false", "0", "-1", "9223372036854775807", "-9223372036854775808", "9223372036854775808",
-          "18446744073709551615", "1.0", "-0.0", "0.1", "1e+300", "5e-324", "1.7976931348623157e+308", "\"\"",
-          R"("a\"b\\c\n\t\u0001é😀")", "[]", "{}", "[[],[{}],[null,[1,2.5,\"x\"]]]",
-          R"({"a":{"b":{"c":[1,{"d":true}]}},"e":"f"})"}) {
+    for (const std::string json : {"null",
+                                   "true",
+                                   "false",
+                                   "0",
+                                   "-1",
+                                   "9223372036854775807",
+                                   "-9223372036854775808",
+                                   "9223372036854775808",
+                                   "18446744073709551615",
+                                   "1.0",
+                                   "-0.0",
+                                   "0.1",
+                                   "1e+300",
+                                   "5e-324",
+                                   "1.7976931348623157e+308",
+                                   "\"\"",
+                                   R"("a\"b\\c\n\t\u0001é😀")",
+                                   "[]",
+                                   "{}",
+                                   "[[],[{}],[null,[1,2.5,\"x\"]]]",
+                                   R"({"a":{"b":{"c":[1,{"d":true}]}},"e":"f"})"}) {
         CHECK(imported(json) == json);
     }
     CHECK(imported(" { \"b\" : 1 ,\n \"a\" : \"\\u00e9\\ud83d\\ude00\\u0000\" } ") ==
@@ -386,8 +402,7 @@ TEST_CASE("document: JSON comes back as it was") {
     }
     replica<document> r{id_a};
     r.edit(importing(R"({"list":[1,{}],"x":{"y":null}})"));
-    CHECK(r->to_json({}, 2) ==
-          "{\n  \"list\": [\n    1,\n    {}\n  ],\n  \"x\": {\n    \"y\": null\n  }\n}");
+    CHECK(r->to_json({}, 2) == "{\n  \"list\": [\n    1,\n    {}\n  ],\n  \"x\": {\n    \"y\": null\n  }\n}");
     CHECK(r->to_json({"x"}) == R"({"y":null})");
 }
 
@@ -421,9 +436,10 @@ TEST_CASE("document: what cannot be imported is told, and nothing has changed") 
         CHECK(joinery::encode(r.state()) == before);
         return error;
     };
-    for (const char* wrong : {"", " ", "{", "[1,]", "{\"a\":1,}", "{a:1}", "nul", "1 2", "[1", "\"a", "01", "+1", "1.", ".5",
-                              "1e", "-", "'a'", "NaN", "Infinity", "-Infinity", "[1]//", "{\"a\" 1}", "\"\t\"", "\"\\x\"",
-                              "\"\\u12\"", "]", "[}"}) {
+    for (const char* wrong :
+         {"",         " ",         "{",     "[1,]",      "{\"a\":1,}", "{a:1}",   "nul",       "1 2", "[1",
+          "\"a",      "01",        "+1",    "1.",        ".5",         "1e",      "-",         "'a'", "NaN",
+          "Infinity", "-Infinity", "[1]//", "{\"a\" 1}", "\"\t\"",     "\"\\x\"", "\"\\u12\"", "]",   "[}"}) {
         const auto error = error_of(wrong);
         CHECK_FALSE(error.reason.empty());
         CHECK(error.byte <= std::string_view(wrong).size());

@@ -183,10 +183,10 @@ private:
 };
 
 /// Errors of edits, before anything is changed: std::out_of_range if an element or a position is not there,
-/// std::invalid_argument if the path leads through something, or the edit is of a kind, that is not what is there, or if
-/// text is not valid UTF-8; std::length_error if a path has more than max_depth steps. A step costs O(1), by a position
-/// O(log n) in the list; O(n log n) in a list that has elements without a place, or for an element that is erased or
-/// inserted after by its name. Reading what is not there gives nothing.
+/// std::invalid_argument if the path leads through something, or the edit is of a kind, that is not what is there, or
+/// if text is not valid UTF-8; std::length_error if a path has more than max_depth steps. A step costs O(1), by a
+/// position O(log n) in the list; O(n log n) in a list that has elements without a place, or for an element that is
+/// erased or inserted after by its name. Reading what is not there gives nothing.
 class document {
 public:
     using fragment = document_fragment;
@@ -254,8 +254,8 @@ public:
     std::size_t size(const path& at) const;
     /// Of the map, sorted. O(n log n).
     std::vector<std::string> keys(const path& at) const;
-    /// The name of an element, which is a step too, and stays when positions change. Nothing if the path does not end in
-    /// an element of a list.
+    /// The name of an element, which is a step too, and stays when positions change. Nothing if the path does not end
+    /// in an element of a list.
     std::optional<unique_id> name(const path& element) const;
     /// All paths at which several kinds or values stand, in the order of to_json. O(n log n).
     std::vector<path> conflicts() const;
