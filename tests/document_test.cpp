@@ -2,6 +2,7 @@
 #include <joinery/document.hpp>
 
 #include "cereal_archives.hpp"
+#include "document_node.hpp"
 #include "replicas.hpp"
 
 #include <joinery/lww_register.hpp>
@@ -561,11 +562,7 @@ TEST_CASE("document: unsent edits are made anew on what others have pruned") {
     check_converged(p.a, p.b);
 }
 
-TEST_CASE("document: nested in a map and in a record") {
-    struct page {
-        joinery::lww_register<std::string> title;
-        document content;
-    };
+TEST_CASE("document: below the keys of a map") {
     using pages = joinery::or_map<std::string, document>;
     replica<pages> a{id_a}, b{id_b};
     a.edit([](pages& m, transaction& tx) {
@@ -585,6 +582,25 @@ TEST_CASE("document: nested in a map and in a record") {
         m.at(tx, "one")->erase(tx, {"x"});
         m.at(tx, "three")->push_back(tx, {}, 1);
     });
+}
+
+TEST_CASE("document: parts that a later version adds are kept and passed on") {
+    replica<document> a{id_a}, b{id_b};
+    auto d = a.edit(importing(R"({"l": [{"x": 1}]})"));
+    auto& l = std::get<4>(d.fragment.get().make().fields).make().items.front().value;
+    auto& element = std::get<1>(std::get<5>(l.fields).make().fields).items.front().value;
+    element.unknown.emplace_back(9, joinery::opaque_fragment{{}, {std::byte{1}}});
+    const auto received = joinery::decode<joinery::delta<document>>(joinery::encode(d));
+    REQUIRE(received);
+    b.join(*received);
+    CHECK(b->to_json() == a->to_json());
+    const auto kept = joinery::decode<joinery::causal<document>>(joinery::encode(b.state()));
+    REQUIRE(kept);
+    replica<document> c{id_c};
+    c.join(*kept);
+    CHECK(c->to_json() == a->to_json());
+    REQUIRE(c.state().whole().unknown.size() == 1);
+    CHECK(c.state().whole().unknown.front().content.bytes.size() == 1);
 }
 
 TEST_CASE("document: saved and read by all archives, to any depth that can be written") {
@@ -618,13 +634,35 @@ TEST_CASE("document: saved and read by all archives, to any depth that can be wr
 }
 
 TEST_CASE("document: what no replica writes is refused") {
-    // One level too many, made by hand of one that is not.
     using joinery::decode_error;
-    replica<document> r{id_a};
-    document::path at;
-    while (at.steps().size() < document::max_depth) at = at / "";
-    auto d = r.edit(setting(at, nullptr));
-    CHECK(joinery::decode<joinery::delta<document>>(joinery::encode(d)));
+    using node = joinery::record_fragment<joinery::detail::document_node>;
+    const auto refused = [](const node& root) {
+        joinery::delta<document> d;
+        d.covered.add(joinery::dot{id_a, 1});
+        d.fragment.get().make() = root;
+        const auto back = joinery::decode<joinery::delta<document>>(joinery::encode(d));
+        return back ? std::string_view("nothing") : to_string(back.error());
+    };
+    node leaf;
+    std::get<0>(leaf.fields).push_back({id_a, 1}, {kind::map});
+    const auto above = [](const std::string& key, const node& below) {
+        node n;
+        std::get<4>(n.fields).make().items.push_back({key, below});
+        return n;
+    };
+    CHECK(refused(leaf) == "nothing");
+    node deep = leaf;
+    for (std::size_t i = 0; i < document::max_depth; ++i) deep = above("", deep);
+    CHECK(refused(deep) == "nothing");
+    CHECK(refused(above("", deep)) == "nested too deeply");
+    CHECK(refused(above("", node())) == "non-canonical form");
+    CHECK(refused(above("\xff", leaf)) == "invalid value");
+    node twice = above("x", leaf);
+    std::get<4>(twice.fields).make().items.push_back({"x", leaf});
+    CHECK(refused(twice) == "non-canonical form");
+    node unknown_kind;
+    std::get<0>(unknown_kind.fields).push_back({id_a, 1}, {kind::value});
+    CHECK(refused(unknown_kind) == "invalid value");
     const auto refuses = [](const document::scalar& wrong, decode_error why) {
         std::vector<std::byte> bytes;
         joinery::compact_output_archive ar(bytes);

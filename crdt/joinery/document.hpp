@@ -233,8 +233,8 @@ public:
     /// All that rga_text can do: runs f on the text.
     void edit_text(transaction& tx, const path& text, const std::function<void(rga_text&)>& f);
     /// A JSON text takes the place of what was seen at the path; its strings become values. With an error nothing has
-    /// changed: what is not JSON, nested too deeply or too large, a key twice, text that is not UTF-8, a number that no
-    /// int64, uint64 or double is near. O(n log n).
+    /// changed: what is not JSON, nested too deeply or too large, a key twice, text that is not UTF-8, an integer that
+    /// neither int64 nor uint64 has, another number beyond what double has. O(n log n).
     result<void, json_error> import_json(transaction& tx, const path& at, std::string_view json);
 
     // ---- reading ----
