@@ -236,7 +236,8 @@ void document::make(transaction& tx, const path& at, kind what) {
 
 unique_id document::insert_element(transaction& tx, const path& list, std::size_t pos, const change& fill) {
     const auto* n = writable(list, kind::list, 1);
-    if (pos > (n ? elements_of(*n).size() : 0)) throw std::out_of_range("document: position beyond the end of a list");
+    if (pos > 0 && (!n || !elements_of(*n).has_position(pos)))
+        throw std::out_of_range("document: position beyond the end of a list");
     unique_id made;
     write(tx, list, [&](document_node& to) {
         if (!to.has(kind::list)) put_mark(to, tx, kind::list);
@@ -255,10 +256,10 @@ unique_id document::insert(transaction& tx, const path& list, std::size_t pos, k
     return insert_element(tx, list, pos, [&](document_node& n) { put_mark(n, tx, what); });
 }
 unique_id document::push_back(transaction& tx, const path& list, scalar value) {
-    return insert(tx, list, length(list), std::move(value));
+    return insert(tx, list, end_of(list), std::move(value));
 }
 unique_id document::push_back(transaction& tx, const path& list, kind what) {
-    return insert(tx, list, length(list), what);
+    return insert(tx, list, end_of(list), what);
 }
 
 bool document::erase(transaction& tx, const path& at) {
@@ -352,9 +353,10 @@ std::optional<std::int64_t> document::counter(const path& at) const {
     return c ? c->value() : 0;
 }
 
-std::size_t document::length(const path& list) const {
+// Behind the last element that has a place.
+std::size_t document::end_of(const path& list) const {
     const auto* n = find(list);
-    return n ? elements_of(*n).size() : 0;
+    return n ? elements_of(*n).order.size() : 0;
 }
 
 std::size_t document::size(const path& at) const {

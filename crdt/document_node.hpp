@@ -93,6 +93,8 @@ struct document_list {
     or_map<unique_id, document_node> items;
 
     std::size_t size() const { return order.size() + astray().size(); }
+    /// True if something can be inserted there.
+    bool has_position(std::size_t n) const { return n <= order.size() || n <= size(); }
     /// All, in order. O(n log n).
     std::vector<unique_id> all() const;
     std::optional<unique_id> at(std::size_t position) const;

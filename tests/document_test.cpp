@@ -169,6 +169,8 @@ TEST_CASE("document: an erased element with a write below it stands at the end o
     // What is inserted stands before it, and it can be edited and erased like any other.
     p.a.edit(inserting({"l"}, 4, "new"));
     p.b.edit(setting({"l", 3, "y"}, 1));
+    p.a.edit([](document& d, transaction& tx) { d.erase(tx, {"l", d.push_back(tx, {"l"}, "gone")}); });
+    CHECK_THROWS_AS(p.a.edit(inserting({"l"}, 6, 1)), std::out_of_range);
     meet(p.a, p.b);
     CHECK(p.a->to_json({"l"}) == R"([{"n":2},{"n":3},"new",{"x":true},{"x":true,"y":1}])");
     p.a.edit(erasing({"l", 3}));

@@ -184,9 +184,11 @@ private:
 
 /// Errors of edits, before anything is changed: std::out_of_range if an element or a position is not there,
 /// std::invalid_argument if the path leads through something, or the edit is of a kind, that is not what is there, or
-/// if text is not valid UTF-8; std::length_error if a path has more than max_depth steps. A step costs O(1), by a
-/// position O(log n) in the list; O(n log n) in a list that has elements without a place, or for an element that is
-/// erased or inserted after by its name. Reading what is not there gives nothing.
+/// if text is not valid UTF-8; std::length_error if a path has more than max_depth steps. Reading what is not there
+/// gives nothing.
+///
+/// A step costs O(1), by a position O(log n) in its list. What has to know of elements without a place takes O(n log n)
+/// in lists that have them: steps to them by position, size, to_json. So does erasing an element by its name.
 class document {
 public:
     using fragment = document_fragment;
@@ -218,7 +220,8 @@ public:
     void make_list(transaction& tx, const path& at) { make(tx, at, kind::list); }
     void make_text(transaction& tx, const path& at) { make(tx, at, kind::text); }
     void make_counter(transaction& tx, const path& at) { make(tx, at, kind::counter); }
-    /// A new element of the list before position `pos`: a value, or an empty container. Its name.
+    /// A new element of the list before position `pos`: a value, or an empty container. Its name. At a position behind
+    /// an element without a place it stands behind the last one that has one.
     unique_id insert(transaction& tx, const path& list, std::size_t pos, scalar value);
     unique_id insert(transaction& tx, const path& list, std::size_t pos, kind what);
     unique_id push_back(transaction& tx, const path& list, scalar value);
@@ -290,7 +293,7 @@ private:
     using change = std::function<void(detail::document_node&)>;
     void write(transaction& tx, const path& at, const change& f);
     unique_id insert_element(transaction& tx, const path& list, std::size_t pos, const change& fill);
-    std::size_t length(const path& list) const;
+    std::size_t end_of(const path& list) const;
     const detail::document_node* find(const path& at) const;
     const detail::document_node* writable(const path& at, std::size_t further = 0) const;
     const detail::document_node* writable(const path& at, kind what, std::size_t further = 0) const;
