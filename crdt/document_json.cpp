@@ -15,7 +15,6 @@
 
 namespace joinery {
 
-using detail::document_list;
 using detail::document_node;
 namespace json = detail::rapidjson;
 
