@@ -194,6 +194,12 @@ int main(int argc, char** argv) {
         else
             t.at(tx, key(i % 500))->quantity.increment(tx, 1);
     });
+    using joinery::document;
+    small_edits<document>(out, "document: a value in a map of maps", [](auto& t, auto& tx, std::size_t i) {
+        t.set(tx, {"items", key(i % 500), "note"}, key(i));
+    });
+    small_edits<document>(out, "document: an element more",
+                          [](auto& t, auto& tx, std::size_t i) { t.push_back(tx, {"items"}, key(i)); });
     small_edits<rga_text>(out, "rga_text: typing", [](auto& t, auto& tx, std::size_t) { t.insert(tx, t.size(), "x"); });
     small_edits<rga_text>(out, "rga_text: random places",
                           [](auto& t, auto& tx, std::size_t i) { t.insert(tx, (i * 7919) % (t.size() + 1), "x"); });

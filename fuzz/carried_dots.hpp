@@ -4,6 +4,8 @@
 // The dots that a fragment carries, with multiplicity: forged ones may stand for two things at once, for which
 // no state can do more than stay readable.
 
+#include "document_node.hpp"
+
 #include <joinery/joinery.hpp>
 
 #include <tuple>
@@ -27,6 +29,11 @@ template <class T, class F> void for_each_carried(const list_fragment<T>& list, 
     for_each_carried(list.order, f);
 }
 template <record T, class F> void for_each_carried(const record_fragment<T>& r, F&& f);
+template <class Box, class F>
+    requires requires(const Box& b) { b.get(); }
+void for_each_carried(const Box& box, F&& f) { // documents, and what is boxed in them
+    for_each_carried(box.get(), f);
+}
 template <class K, crdt V, class F> void for_each_carried(const or_map_fragment<K, V>& map, F&& f) {
     for (const auto& i : map.items) for_each_carried(i.value, f);
 }

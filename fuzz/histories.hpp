@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <variant>
 #include <vector>
@@ -299,6 +300,52 @@ struct documents {
             if (d.body.size() > 0) d.body.erase(tx, 0, 1);
             break;
         default: d.notes.at(tx, "n")->insert(tx, 0, "w"); d.body.insert(tx, d.body.size(), "z");
+        }
+    }
+};
+
+/// As JSON knows them, nothing declared: joinery::document.
+struct dynamic_documents {
+    using type = joinery::document;
+    static constexpr bool one_form = false;
+    static constexpr unsigned steps = 8;
+    static void edit(type& d, transaction& tx, unsigned step) {
+        try {
+            step_of(d, tx, step);
+        } catch (const std::logic_error&) { // of another kind is what is there
+            d.erase(tx, {"x"});
+        }
+    }
+
+private:
+    static void step_of(type& d, transaction& tx, unsigned step) {
+        using kind = type::kind;
+        switch (step % 8) {
+        case 0:
+            d.set(tx, {"x", "y"}, "value");
+            d.increment(tx, {"n"}, 5);
+            break;
+        case 1:
+            d.insert(tx, {"l"}, d.size({"l"}), kind::map);
+            d.insert(tx, {"l"}, 0, 2.5);
+            break;
+        case 2:
+            if (d.size({"l"}) > 0) d.make_list(tx, {"l", 0});
+            d.insert_text(tx, {"t"}, 0, "text\xc3\xa9");
+            break;
+        case 3: d.set(tx, {"x"}, step % 2 == 0 ? type::scalar(UINT64_MAX) : type::scalar(true)); break;
+        case 4:
+            d.erase(tx, {"l", 0});
+            d.increment(tx, {"n"}, -7);
+            break;
+        case 5:
+            if (const auto* t = d.find_text({"t"}); t && t->size() > 1) d.erase_text(tx, {"t"}, 1, 1);
+            d.set(tx, {"x", "z"}, nullptr);
+            break;
+        case 6: static_cast<void>(d.import_json(tx, {"j"}, R"({"a": [1, {"b": []}], "": -3})")); break;
+        default:
+            d.erase(tx, {"x"});
+            if (d.size({"l"}) > 0) d.set(tx, {"l", 0}, "last");
         }
     }
 };

@@ -229,6 +229,34 @@ void write_stored(const std::filesystem::path& corpus) {
     to.write("members_cut", marked(3, list));
 }
 
+void write_json(const std::filesystem::path& corpus) {
+    const folder to(corpus, "json_import");
+    const std::string nested(33, '[');
+    const std::pair<const char*, std::string> texts[] = {
+        {"object",
+         R"({"title": "Trip", "done": false, "to do": ["pack", {"what": "book", "cost": 12.50}], "n": null})"},
+        {"numbers", "[0, -0, -0.0, 1e22, 5e-324, 9223372036854775808, -9223372036854775808, 1.7976931348623157e308]"},
+        {"number_too_big", "[18446744073709551616]"},
+        {"number_too_small", "1e-400"},
+        {"strings", R"(["", "\u0000\n\"\\\/", "\ud83d\ude00", "é", "😀"])"},
+        {"surrogate", R"("\ud83d")"},
+        {"not_utf8", "\"\xff\""},
+        {"key_twice", R"({"a": 1, "b": {"a": 2, "a": 3}})"},
+        {"deepest", std::string(32, '[') + std::string(32, ']')},
+        {"too_deep", nested + std::string(33, ']')},
+        {"never_closed", nested},
+        {"truncated", R"({"a": [1, 2)"},
+        {"zero_byte", std::string("1\0", 2)},
+        {"byte_order_mark", "\xef\xbb\xbf{}"},
+        {"trailing", "{} {}"},
+        {"empty", ""},
+    };
+    for (const auto& [name, text] : texts) {
+        const auto b = std::as_bytes(std::span(text));
+        to.write(name, {b.begin(), b.end()});
+    }
+}
+
 } // namespace
 } // namespace joinery::fuzz
 
@@ -255,6 +283,8 @@ int main(int argc, char** argv) {
     write_histories<lists>(corpus, "rga_list");
     write_histories<texts>(corpus, "rga_text");
     write_histories<documents>(corpus, "document");
+    write_histories<dynamic_documents>(corpus, "dynamic_document");
+    write_json(corpus);
     write_histories<sets>(corpus, "sets");
     write_histories<switches>(corpus, "switches");
     return 0;

@@ -5,6 +5,7 @@
 
 #include "../fuzz/allocation_meter.hpp"
 #include "../fuzz/histories.hpp"
+#include "document_node.hpp"
 
 #include <doctest/doctest.h>
 
@@ -142,6 +143,7 @@ TEST_CASE("memory: random and mutated bytes, for every type") {
     check_hostile<fuzz::records>(8);
     check_hostile<fuzz::texts>(9);
     check_hostile<fuzz::documents>(10);
+    check_hostile<fuzz::dynamic_documents>(11);
 }
 
 TEST_CASE("memory: version vectors and causal contexts of many replicas and many ranges") {
@@ -238,6 +240,89 @@ TEST_CASE("memory: maps in maps, one key below each") {
         r.edit([&](auto& m, transaction& tx) {
             for (std::uint32_t i = 0; i < n; ++i) m.at(tx, i)->at(tx, 0)->add(tx, 0);
         });
+        check_state(r.state());
+    }
+}
+
+// A fragment with n nodes, each with one dot: a mark, or a null value; below so many maps or lists, and each below as
+// many of its own.
+joinery::document_fragment nodes(const std::vector<dot>& dots, bool marks, bool in_lists, std::size_t above,
+                                 std::size_t each) {
+    using node = record_fragment<detail::document_node>;
+    const auto down = [&](node& n, std::uint64_t key) -> node& {
+        auto& [m, value, counter, text, map, list] = n.fields;
+        if (in_lists) {
+            auto& items = std::get<1>(list.make().fields).items;
+            items.push_back({unique_id(dot{replica_id{0}, key}), {}});
+            return items.back().value;
+        }
+        auto& items = map.make().items;
+        std::string name;
+        for (; key > 0; key >>= 7) name += static_cast<char>(key & 0x7f);
+        items.push_back({name, {}});
+        return items.back().value;
+    };
+    joinery::document_fragment out;
+    node* base = &out.get().make();
+    for (std::size_t i = 0; i < above; ++i) base = &down(*base, 0);
+    std::uint64_t i = 0;
+    for (dot d : dots) {
+        node* n = &down(*base, i++);
+        for (std::size_t k = 0; k < each; ++k) n = &down(*n, 0);
+        if (marks)
+            std::get<0>(n->fields).push_back(d, {});
+        else
+            std::get<1>(n->fields).push_back(d, {});
+    }
+    return out;
+}
+
+TEST_CASE("memory: documents of little nodes, however deep") {
+    for (std::uint64_t n : {10, 300, 10'000})
+        for (const auto& dots : shapes(n))
+            for (const bool marks : {true, false})
+                for (const bool in_lists : {true, false})
+                    for (const auto& [above, each] :
+                         std::vector<std::pair<std::size_t, std::size_t>>{{0, 0}, {31, 0}, {0, 31}, {8, 8}}) {
+                        if (n == 10'000 && each > 0) continue;
+                        delta<joinery::document> d;
+                        d.covered = covering(dots);
+                        d.fragment = nodes(dots, marks, in_lists, above, each);
+                        check_delta(d);
+                    }
+}
+
+TEST_CASE("memory: documents that replicas write are read") {
+    const auto repeated = [](const std::string& what, std::size_t n) {
+        std::string out;
+        for (std::size_t i = 0; i < n; ++i) out += (i > 0 ? "," : "") + what;
+        return out;
+    };
+    std::string keys;
+    for (int i = 0; i < 5000; ++i) keys += (i > 0 ? ",\"" : "\"") + std::to_string(i) + "\":null";
+    const std::string deep = std::string(28, '[') + repeated("0", 5000) + std::string(28, ']');
+    for (const std::string& json :
+         {"[" + repeated("null", 10'000) + "]", "{" + keys + "}", "[" + repeated("[]", 5000) + "]",
+          "[" + repeated("[[[{}]]]", 2000) + "]", "[" + repeated(R"({"a":[{"b":"c"}],"d":{"e":1.5}})", 2000) + "]",
+          deep, "[" + repeated(std::string(30, '[') + std::string(30, ']'), 300) + "]"}) {
+        replica<joinery::document> r{replica_id::random()}, other{replica_id::random()};
+        r.edit([&](joinery::document& d, transaction& tx) { REQUIRE(d.import_json(tx, {}, json)); });
+        check_state(r.state());
+        // What is overwritten and erased leaves gaps.
+        other.join(r.state());
+        other.edit([&](joinery::document& d, transaction& tx) {
+            joinery::document::path at;
+            while (d.size(at) == 1) at = at / 0;
+            const auto keys_there = d.keys(at);
+            for (std::size_t i = 0; i < d.size(at); i += 2) {
+                const auto step =
+                    keys_there.empty() ? joinery::document_step(i) : joinery::document_step(keys_there[i]);
+                d.set(tx, at / step, 1);
+                tx.unique_id();
+            }
+        });
+        check_state(other.state());
+        r.join(other.state());
         check_state(r.state());
     }
 }

@@ -7,6 +7,7 @@
 #include <joinery/bounded_counter.hpp>
 #include <joinery/codec.hpp>
 #include <joinery/ddsketch.hpp>
+#include <joinery/document.hpp>
 #include <joinery/flags.hpp>
 #include <joinery/g_counter.hpp>
 #include <joinery/g_set.hpp>
