@@ -95,6 +95,15 @@ std::vector<removal> removal_log::extract(const causal_context& wanted) const {
     return out;
 }
 
+// Somebody may yet rest on what another removal had to kill again.
+std::vector<dot_range> removal_log::without_others(const std::vector<dot_range>& settled) const {
+    causal_context left;
+    for (const auto& r : settled) left.add(r);
+    for (const auto& [event, killed] : records_)
+        for (const auto& r : killed.dots) left.remove(r);
+    return {left.ranges().begin(), left.ranges().end()};
+}
+
 void removal_log::prune_dots(const version_vector& horizon) {
     std::erase_if(records_, [&](const auto& record) {
         const auto& [event, k] = record;

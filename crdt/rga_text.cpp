@@ -297,8 +297,9 @@ void rga_text::clear(transaction& tx, kills& out) {
     if (body_) body_->engine().clear(tx, out);
 }
 
-void rga_text::prune(const version_vector& stable, std::span<const dot_range> settled, dot_sink* sink) {
-    if (body_ && !body_->packed()) body_->engine().prune(stable, settled, sink);
+void rga_text::prune(const version_vector& stable, std::span<const dot_range> settled, dot_sink* sink,
+                     const causal_context& but) {
+    if (body_ && !body_->packed()) body_->engine().prune(stable, settled, sink, but);
 }
 
 // Parents among tombstones are incidental, too.
@@ -315,6 +316,39 @@ void rga_text::keep_live(fragment& f) {
         rest.remove_prefix(size);
     }
     f = std::move(live);
+}
+
+void rga_text::clear(transaction& tx, const causal_context& dots, kills& out) {
+    if (body_) body_->engine().clear(tx, dots, out);
+}
+
+bool rga_text::revive(dot d, std::string_view utf8) { return body_ && body_->engine().revive(d, utf8); }
+
+void rga_text::bury(fragment& f, const causal_context& dots) {
+    f.spell_out();
+    fragment buried;
+    std::string_view rest = f.text;
+    const auto take = [&](text_run run, const dot_range& part, bool deleted) {
+        if (part.first > run.first.seq) run.parent = {part.replica, part.first - 1};
+        run.lamport += part.first - run.first.seq;
+        run.first.seq = part.first;
+        run.count = part.size();
+        const auto size = run.deleted ? 0 : detail::utf8_prefix(rest, run.count);
+        run.deleted = run.deleted || deleted;
+        detail::append(buried, run, run.deleted ? std::string_view() : rest.substr(0, size));
+        rest.remove_prefix(size);
+    };
+    for (const auto& r : f.runs) {
+        dot_range all = detail::dots_of(r);
+        for (const auto& part : dots.intersect(all)) {
+            if (all.first < part.first) take(r, {all.replica, all.first, part.first - 1}, false);
+            take(r, part, true);
+            all.first = part.last + 1;
+        }
+        if (all.first <= all.last) take(r, all, false);
+    }
+    f.runs = std::move(buried.runs);
+    f.text = std::move(buried.text);
 }
 
 void rga_text::known_removed(const causal_context& dots, causal_context& out) const {

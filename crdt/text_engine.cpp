@@ -196,6 +196,45 @@ void text_engine::clear(transaction& tx, kills& out) {
     }
 }
 
+void text_engine::clear(transaction& tx, const causal_context& dots, kills& out) {
+    open_edit& edit = open(tx);
+    dots.for_each([&](const dot_range& r) {
+        for (dot_range rest = r; rest.first <= r.last;) {
+            const auto p = next(rest);
+            if (!p) break;
+            rest.first = p->dots.last + 1;
+            if (p->state != text_state::live) continue;
+            edit.cleared.emplace_back(p->first, p->count());
+            set_live(p->first, p->count(), false);
+            out.add(p->dots);
+        }
+    });
+    if (!waiting()) return;
+    for (const auto& held : late_->text.live())
+        for (const auto& part : dots.intersect(held)) {
+            arriving_text* run = late_->text.next(part);
+            edit.cleared_waiting.push_back({part, std::exchange(run->text, {})});
+            run->state = text_state::dead;
+            out.add(part);
+        }
+}
+
+bool text_engine::revive(dot d, std::string_view utf8) {
+    journal_.begin_anew();
+    if (arriving_text* run = waiting() ? late_->text.next(d) : nullptr) {
+        run->state = text_state::live;
+        run->text = utf8;
+        return true;
+    }
+    const auto p = next(dot_range(d));
+    if (!p || p->state == text_state::live) return p.has_value();
+    settled_.remove(d);
+    log_.revive(p->first, 1, utf8);
+    set_live(p->first, 1, true);
+    tree_.settle();
+    return true;
+}
+
 // ---- what is here ----
 
 std::optional<text_engine::piece> text_engine::next(dot_range within) const {

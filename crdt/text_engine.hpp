@@ -110,6 +110,10 @@ public:
     /// Requires: as many characters lie behind pos.
     void erase(transaction& tx, const dot_range& dots, std::uint64_t pos);
     void clear(transaction& tx, kills& out);
+    /// The same for some: those of these dots that live.
+    void clear(transaction& tx, const causal_context& dots, kills& out);
+    /// A character lives whatever deleted it, as this. False if it is not here.
+    bool revive(dot d, std::string_view utf8);
 
     void extract(const causal_context& wanted, text_fragment& out) const;
     /// Adds these dots to an empty fragment if they are what was done last, and one run; else nothing.
@@ -119,7 +123,8 @@ public:
     /// All of it, into a new text.
     void join(const text_fragment& f);
     void kill(const dot_range& r);
-    void prune(const version_vector& stable, std::span<const dot_range> settled, dot_sink* sink);
+    void prune(const version_vector& stable, std::span<const dot_range> settled, dot_sink* sink,
+               const causal_context& but);
     void known_removed(const causal_context& dots, causal_context& out) const;
 
     bool vacant() const;

@@ -9,7 +9,8 @@
 
 namespace joinery::detail {
 
-void text_engine::prune(const version_vector& stable, std::span<const dot_range> settled, dot_sink* sink) {
+void text_engine::prune(const version_vector& stable, std::span<const dot_range> settled, dot_sink* sink,
+                        const causal_context& but) {
     for (const auto& r : settled) mark(r, text_state::dead, text_state::settled);
     std::vector<text_deletion> known;
     for_each_deletion([&](const text_deletion& d) {
@@ -20,6 +21,7 @@ void text_engine::prune(const version_vector& stable, std::span<const dot_range>
         if (sink) sink->dropped(detail::dots_of(d));
         mark(targets_of(d), text_state::dead, text_state::settled);
     }
+    but.for_each([&](const dot_range& r) { mark(r, text_state::settled, text_state::dead); });
     if (late_ && late_->empty()) late_ = nullptr;
     if (!settled_.empty()) prune_tombstones(stable, sink);
     if (wasteful()) compact();

@@ -27,6 +27,7 @@ template <class F> void for_each_carried(text_fragment text, F&& f) {
 }
 template <class T, class F> void for_each_carried(const list_fragment<T>& list, F&& f) {
     for_each_carried(list.order, f);
+    for_each_carried(list.sets, f);
 }
 template <record T, class F> void for_each_carried(const record_fragment<T>& r, F&& f);
 template <class Box, class F>

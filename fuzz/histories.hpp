@@ -125,15 +125,25 @@ struct texts {
 struct lists {
     using type = rga_list<std::string>;
     static constexpr bool one_form = true;
-    static constexpr unsigned steps = 4;
+    static constexpr unsigned steps = 7;
     static void edit(type& l, transaction& tx, unsigned step) {
-        switch (step % 4) {
+        switch (step % 7) {
         case 0: l.insert(tx, 0, {"one", "two", ""}); break;
         case 1: l.insert(tx, l.size() / 2, "three"); break;
         case 2:
             if (!l.empty()) l.erase(tx, l.size() / 3);
             break;
-        default: l.push_back(tx, "last");
+        case 3: l.push_back(tx, "last"); break;
+        case 4:
+            if (!l.empty()) l.set(tx, l.size() / 2, "another");
+            break;
+        case 5:
+            if (!l.empty()) l.move(tx, 0, l.size() - 1);
+            break;
+        default:
+            if (l.empty()) break;
+            l.set(tx, 0, "first");
+            l.move(tx, l.size() - 1, 0);
         }
     }
 };

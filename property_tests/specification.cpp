@@ -24,6 +24,11 @@ struct derived {
     std::uint64_t already_removed = 0;        // of an increment: up to here its run was removed before
     dot parent;                               // of an insertion
     std::uint64_t lamport = 0;                // of an insertion or an erasure: of its first dot
+    // Of lists:
+    std::set<dot> elements;    // that it erased, set or moved, each named by its insertion
+    timestamp placed, written; // of the one that it set or moved: when it was placed, and its value written
+    dot place;                 // of the one that it set: where it was
+    std::string value;         // that it set, or took along
 };
 
 namespace {
@@ -41,6 +46,8 @@ bool is_write(act a) {
     case act::forbid:
     case act::store:
     case act::relocate:
+    case act::replace:
+    case act::shift:
     case act::discard: return true;
     default: return false;
     }
@@ -100,15 +107,16 @@ struct character {
     std::string utf8;
 };
 
-// All characters at `path` that the start leads to, in order, tombstones included.
+// All characters at `path` that the start leads to, in order, tombstones included; and the places in a list that
+// elements were moved to.
 std::vector<character> in_order(const history& seen, const std::string& path) {
     std::map<dot, std::vector<character>> children;
     for (const auto& e : seen) {
-        if (e.what.what != act::insert || e.what.path != path) continue;
+        if ((e.what.what != act::insert && e.what.what != act::shift) || e.what.path != path) continue;
         const auto& f = facts(e, seen);
         dot parent = f.parent;
         std::uint64_t i = 0;
-        for (auto& c : characters(e.what.value)) {
+        for (auto& c : e.what.what == act::shift ? std::vector<std::string>{""} : characters(e.what.value)) {
             dot where{e.dots.replica, e.dots.first + i};
             children[parent].push_back({where, f.lamport + i, c});
             parent = where;
@@ -130,17 +138,80 @@ std::vector<character> in_order(const history& seen, const std::string& path) {
     return out;
 }
 
-std::vector<character> visible(const history& seen, const std::string& path) {
-    auto all = in_order(seen, path);
-    auto killed = killed_by(seen);
-    std::erase_if(all, [&](const character& c) { return killed.contains(c.where); });
-    return all;
+// An element of a list; a character of a text is one that is neither moved nor set.
+struct element {
+    using write = std::tuple<timestamp, timestamp, dot, std::string>; // also when it was placed, if it took it along
+    std::set<std::pair<timestamp, dot>> places;                       // the last shows
+    std::set<write> written;                                          // the last is its value
+    std::set<dot> sets;
+};
+using is_dead = std::function<bool(dot)>;
+
+std::map<dot, element> elements_at(const history& seen, const std::string& path, const is_dead& dead) {
+    std::map<dot, element> out;
+    std::set<dot> kept; // where sets were made
+    for (const auto& e : seen) {
+        if (e.what.what != act::replace || e.what.path != path || dead(first_dot(e))) continue;
+        const auto& f = facts(e, seen);
+        kept.insert(f.place);
+        auto& at = out[*f.elements.begin()];
+        at.written.emplace(f.written, timestamp{}, first_dot(e), f.value);
+        at.sets.insert(first_dot(e));
+    }
+    const auto stands = [&](dot element, dot where, timestamp placed, timestamp written, const std::string& value) {
+        if (dead(where) && !kept.contains(where)) return;
+        out[element].places.emplace(placed, where);
+        if (!dead(where)) out[element].written.emplace(written, placed, where, value);
+    };
+    for (const auto& e : seen) {
+        if (e.what.path != path) continue;
+        if (e.what.what == act::insert) {
+            dot where = first_dot(e);
+            for (const auto& c : characters(e.what.value)) {
+                stands(where, where, {}, {}, c);
+                ++where.seq;
+            }
+        } else if (e.what.what == act::shift) {
+            const auto& f = facts(e, seen);
+            stands(*f.elements.begin(), first_dot(e), f.placed, f.written, f.value);
+        }
+    }
+    return out;
+}
+
+struct visible_element {
+    dot name, where;
+    element all;
+    const std::string& value() const { return std::get<std::string>(*all.written.rbegin()); }
+    // With the values that it was also set to.
+    std::string siblings() const {
+        std::string out = value();
+        for (auto w = std::next(all.written.rbegin()); w != all.written.rend(); ++w)
+            if (all.sets.contains(std::get<dot>(*w))) out += std::get<std::string>(*w);
+        return out;
+    }
+};
+
+std::vector<visible_element> visible(const history& seen, const std::string& path, const is_dead& dead) {
+    std::map<dot, std::pair<dot, element>> shown;
+    for (auto& [name, e] : elements_at(seen, path, dead))
+        if (!e.places.empty()) shown[e.places.rbegin()->second] = {name, e};
+    std::vector<visible_element> out;
+    for (const auto& c : in_order(seen, path))
+        if (const auto at = shown.find(c.where); at != shown.end())
+            out.push_back({at->second.first, c.where, at->second.second});
+    return out;
+}
+std::vector<visible_element> visible(const history& seen, const std::string& path) {
+    const auto killed = killed_by(seen);
+    return visible(seen, path, [&](dot d) { return killed.contains(d); });
 }
 
 std::uint64_t greatest_lamport(const history& seen, const std::string& path) {
     std::uint64_t greatest = 0;
     for (const auto& e : seen)
-        if ((e.what.what == act::insert || e.what.what == act::erase) && e.what.path == path)
+        if ((e.what.what == act::insert || e.what.what == act::erase || e.what.what == act::shift) &&
+            e.what.path == path)
             greatest = std::max(greatest, facts(e, seen).lamport + e.dots.size() - 1);
     return greatest;
 }
@@ -215,6 +286,14 @@ derived derive(const op& e, const history& before) {
             if (is_write(w.what.what) && matches(w.what) && !killed.contains(first_dot(w)))
                 out.kills.insert(first_dot(w));
     };
+    const auto kill_element = [&](const visible_element& at) {
+        out.elements.insert(at.name);
+        for (const auto& [when, where] : at.all.places) out.kills.insert(where);
+        for (const auto& w : before)
+            if (w.what.what == act::replace && at.all.sets.contains(first_dot(w)))
+                out.kills.insert({first_dot(w), facts(w, before).place});
+    };
+    const auto later = [&](timestamp than) { return std::max(o.at, timestamp{than.ticks + 1}); };
     switch (o.what) {
     case act::add:
     case act::permit:
@@ -244,8 +323,33 @@ derived derive(const op& e, const history& before) {
     }
     case act::erase: {
         auto text = visible(before, o.path);
-        for (std::size_t i = 0; i < o.count; ++i) out.kills.insert(text.at(o.position + i).where);
+        for (std::size_t i = 0; i < o.count; ++i) kill_element(text.at(o.position + i));
         out.lamport = greatest_lamport(before, o.path) + 1;
+        break;
+    }
+    case act::replace: {
+        const auto at = visible(before, o.path).at(o.position);
+        out.elements.insert(at.name);
+        out.kills = at.all.sets;
+        for (const auto& w : before) // and hidden places that were kept for those
+            if (w.what.what == act::replace && at.all.sets.contains(first_dot(w)) && facts(w, before).place != at.where)
+                out.kills.insert(facts(w, before).place);
+        out.place = at.where;
+        out.placed = at.all.places.rbegin()->first;
+        out.written = later(std::get<0>(*at.all.written.rbegin()));
+        out.value = o.value;
+        break;
+    }
+    case act::shift: {
+        const auto text = visible(before, o.path);
+        const auto& at = text.at(o.position);
+        kill_element(at);
+        const std::size_t gap = o.count > o.position ? o.count + 1 : o.count;
+        if (gap > 0) out.parent = text.at(gap - 1).where;
+        out.lamport = greatest_lamport(before, o.path) + 1;
+        out.placed = later(at.all.places.rbegin()->first);
+        out.written = std::get<0>(*at.all.written.rbegin());
+        out.value = at.value();
         break;
     }
     case act::put: break;
@@ -270,6 +374,9 @@ derived derive(const op& e, const history& before) {
             for (std::uint64_t seq = w.dots.first; seq <= w.dots.last; ++seq)
                 if (!killed.contains({w.dots.replica, seq})) out.kills.insert({w.dots.replica, seq});
         }
+        for (const auto& w : before) // what sets keep is killed once more
+            if (w.what.what == act::replace && below(w.what.path, o.path) && !killed.contains(first_dot(w)))
+                out.kills.insert(facts(w, before).place);
         for (const auto& path : counters)
             for (const auto& [start, run] : runs_at(before, path))
                 if (run.live()) out.killed_runs[start] = run.last;
@@ -314,6 +421,13 @@ struct reading {
     void latest(const std::string& path, const std::tuple<timestamp, dot, std::optional<std::string>>& write) {
         const auto at = last.try_emplace(path, write).first;
         at->second = std::max(at->second, write);
+    }
+    void read(const std::string& path, const std::vector<visible_element>& all) {
+        for (std::size_t i = 0; i < all.size(); ++i) {
+            texts[path] += all[i].value();
+            if (const auto siblings = all[i].siblings(); siblings.size() > 1)
+                texts[path + std::to_string(i) + "/"] = siblings;
+        }
     }
     contents result() {
         contents out;
@@ -360,6 +474,11 @@ std::set<std::string> paths_of(const history& seen, act a) {
         if (e.what.what == a) out.insert(e.what.path);
     return out;
 }
+std::set<std::string> sequences(const history& seen) {
+    auto out = paths_of(seen, act::insert);
+    out.merge(paths_of(seen, act::shift));
+    return out;
+}
 
 } // namespace
 
@@ -378,9 +497,7 @@ contents content(const history& seen) {
                     run.removed < e.dots.last && e.dots.last <= run.last)
                     out.counters[path] += e.what.amount;
         }
-    for (const auto& path : paths_of(seen, act::insert))
-        for (const auto& c : in_order(seen, path))
-            if (!killed.contains(c.where)) out.texts[path] += c.utf8;
+    for (const auto& path : sequences(seen)) out.read(path, visible(seen, path));
     for (const auto& path : paths_of(seen, act::relocate)) out.texts[path] = tree_of(moves_at(seen, path, killed));
     for (const auto& e : seen)
         if (e.what.what == act::put)
@@ -401,7 +518,7 @@ contents happens_before(const history& seen) {
         if (o.what == act::permit || o.what == act::forbid)
             return (b.what == act::permit || b.what == act::forbid) && b.value == o.value;
         if (o.what == act::store || o.what == act::discard) return b.what == act::store || b.what == act::discard;
-        if (o.what == act::relocate) return false;
+        if (o.what == act::relocate || o.what == act::replace || o.what == act::shift) return false;
         return b.what == o.what || b.what == act::reset;
     };
     for (const auto& e : seen) {
@@ -434,15 +551,23 @@ contents happens_before(const history& seen) {
                 if (removed_by_key(e, by)) dead.insert(first_dot(e));
         out.texts[path] = tree_of(moves_at(seen, path, dead));
     }
-    for (const auto& path : paths_of(seen, act::insert))
-        for (const auto& c : in_order(seen, path)) {
-            bool dead = false;
-            const op* e = seen.find(c.where);
-            for (const auto& by : seen)
-                dead = dead || removed_by_key(*e, by) ||
-                       (by.what.what == act::erase && facts(by, seen).kills.contains(c.where));
-            if (!dead) out.texts[path] += c.utf8;
-        }
+    for (const auto& path : sequences(seen)) {
+        // Whoever erases or moves an element has seen all its places and sets; a set supersedes sets.
+        const auto dead = [&](dot d) {
+            const op* e = seen.find(d);
+            const dot name = e->what.what == act::insert ? d : *facts(*e, seen).elements.begin();
+            for (const auto& by : seen) {
+                if (removed_by_key(*e, by)) return true;
+                const act b = by.what.what;
+                if ((b == act::erase || b == act::shift || (b == act::replace && e->what.what == act::replace)) &&
+                    by.what.path == path && by.saw(*e) && facts(by, seen).elements.contains(name))
+                    return true;
+                if (facts(by, seen).kills.contains(d)) return true; // the place of a set that it saw
+            }
+            return false;
+        };
+        out.read(path, visible(seen, path, dead));
+    }
     return out.result();
 }
 
@@ -471,6 +596,8 @@ std::string to_string(const operation& o) {
     case act::increment: return at + (o.amount < 0 ? "decrement " : "increment ") + std::to_string(std::abs(o.amount));
     case act::insert: return at + "insert \"" + o.value + "\" at " + std::to_string(o.position);
     case act::erase: return at + "erase " + std::to_string(o.count) + " from " + std::to_string(o.position);
+    case act::replace: return at + "set " + std::to_string(o.position) + " to " + o.value;
+    case act::shift: return at + "move " + std::to_string(o.position) + " to " + std::to_string(o.count);
     case act::raise: return at + "raise to " + std::to_string(o.amount);
     case act::permit: return at + "add " + o.value;
     case act::forbid: return at + "remove " + o.value;

@@ -29,6 +29,8 @@ enum class act {
     increment,  // a counter, by `amount`, which may be negative
     insert,     // `value` into a text, at `position`
     erase,      // `count` characters from a text, from `position` on
+    replace,    // the element of a list at `position`, by `value`
+    shift,      // the element of a list from `position` to `count`
     raise,      // a register of the greatest value, to `amount`
     permit,     // an element to a set in which removals win
     forbid,     // an element from it

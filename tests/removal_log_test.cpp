@@ -166,3 +166,12 @@ TEST_CASE("removal_log: a range of any length is one entry") {
     log.arrived(causal_context{{a, 1, far}});
     CHECK(log.awaited().empty());
 }
+
+TEST_CASE("removal_log: what two records kill is settled when both are pruned") {
+    removal_log log;
+    const causal_context seen{{a, 1, 9}, {b, 1, 9}};
+    log.add(removal{{a, 8}, {{{a, 1, 3}}, {}}}, seen);
+    log.add(removal{{b, 8}, {{{a, 2, 2}}, {}}}, seen);
+    CHECK(log.prune({{a, 9}, {b, 7}}) == std::vector<dot_range>{{a, 1, 1}, {a, 3, 3}});
+    CHECK(log.prune({{a, 9}, {b, 9}}) == std::vector<dot_range>{{a, 2, 2}});
+}

@@ -83,8 +83,8 @@ public:
     }
     bool contains(dot event) const { return records_.contains(event); }
 
-    /// Forgets what the records say whose event and all killed dots are in `stable`, and returns what they killed.
-    /// What `keep(replica_id)` says of a run's replica stays, without the rest of its record.
+    /// Forgets what the records say whose event and all killed dots are in `stable`, and returns what they killed and
+    /// no other record does. What `keep(replica_id)` says of a run's replica stays, without the rest of its record.
     template <class Keep> std::vector<dot_range> prune(const version_vector& stable, Keep&& keep);
     std::vector<dot_range> prune(const version_vector& stable) {
         return prune(stable, [](replica_id) { return false; });
@@ -113,6 +113,7 @@ private:
     void await(std::vector<dot_range> unseen);
     void index_runs(const kills& k);
     void reindex_runs();
+    std::vector<dot_range> without_others(const std::vector<dot_range>& settled) const;
     static bool within(dot event, const kills& k, const version_vector& stable);
     static std::size_t cost(const kills& k);
 };
@@ -138,8 +139,7 @@ template <class Keep> std::vector<dot_range> removal_log::prune(const version_ve
         }
     }
     if (runs_gone) reindex_runs();
-    std::sort(settled.begin(), settled.end());
-    return settled;
+    return settled.empty() ? settled : without_others(settled);
 }
 
 } // namespace joinery

@@ -141,7 +141,9 @@ public:
     /// Tombstones go from right to left: one goes only if its deletion is stable, and the next element that
     /// remains is too, or there is none; and if no element that is not stable was inserted after it. `settled`: dots
     /// killed by removals that have become stable.
-    void prune(const version_vector& stable, std::span<const dot_range> settled, dot_sink* sink);
+    void prune(const version_vector& stable, std::span<const dot_range> settled, dot_sink* sink) {
+        prune(stable, settled, sink, {});
+    }
     static void keep_live(fragment& f);
     void known_removed(const causal_context& dots, causal_context& out) const;
     static void drop_reissued(fragment& f, const causal_context& unsent);
@@ -150,6 +152,18 @@ public:
     bool vacant() const;
     std::uint64_t digest(const causal_context& all) const;
     static std::string type_name() { return "rga_text"; }
+
+    // ---- for types that are made of a text: rga_list.hpp ----
+
+    /// As `clear`, those of these dots that live.
+    void clear(transaction& tx, const causal_context& dots, kills& out);
+    /// A character lives as `utf8` whatever deleted it, until the next kill. False if it is not here, nor waits.
+    bool revive(dot d, std::string_view utf8);
+    /// As `prune`, but what is left of these stays, whatever deleted them.
+    void prune(const version_vector& stable, std::span<const dot_range> settled, dot_sink* sink,
+               const causal_context& but);
+    /// Makes these tombstones.
+    static void bury(fragment& f, const causal_context& dots);
 
     /// The greatest Lamport number seen; the next character or deletion gets the one after.
     std::uint64_t max_lamport() const;

@@ -12,15 +12,16 @@
 
 namespace joinery::detail {
 
-/// Runs a change of `store` that is part of the join `s`, and counts what it does to siblings. The entries
-/// that enter stand beside those that stay; only when the kills of the same join are done is it known which do.
-/// So each step counts the difference that it makes. O(entries), if there is more than one.
-template <class Store, class Change> void count_siblings(Store& store, join_scope& s, Change&& change) {
+/// Runs a change of the entries that `entries()` answers with, part of the join `s`, and counts what it does to
+/// siblings. The entries that enter stand beside those that stay; only when the kills of the same join are done is it
+/// known which do. So each step counts the difference that it makes. O(entries), if there is more than one.
+template <class Entries, class Change> void count_siblings_among(Entries&& entries, join_scope& s, Change&& change) {
     if (!s.siblings) return change();
     const auto count = [&] {
         std::uint64_t old = 0, fresh = 0;
-        if (store.size() > 1)
-            for (const auto& e : store) ++(s.seen.contains(e.where) ? old : fresh);
+        const auto& all = entries();
+        if (all.size() > 1)
+            for (const auto& e : all) ++(s.seen.contains(e.where) ? old : fresh);
         // Without an older entry, one of those that have entered stands alone.
         return sibling_counts{old > 0 || fresh == 0 ? fresh : fresh - 1, old > 0 ? old - 1 : 0};
     };
@@ -29,6 +30,10 @@ template <class Store, class Change> void count_siblings(Store& store, join_scop
     const auto after = count();
     s.siblings->seen += after.seen - before.seen;
     s.siblings->resolved += before.resolved - after.resolved;
+}
+/// The same for all entries of a store.
+template <class Store, class Change> void count_siblings(Store& store, join_scope& s, Change&& change) {
+    count_siblings_among([&]() -> const Store& { return store; }, s, std::forward<Change>(change));
 }
 
 } // namespace joinery::detail
