@@ -42,6 +42,7 @@ public:
         add(text.get(), depth);
         const auto& [order, items] = list.get().fields;
         add(order.order, depth);
+        for (const auto& s : order.sets) add(s.where, depth);
         for (const auto& i : map.get().items) below(i.value, depth);
         for (const auto& i : items.items) below(i.value, depth);
     }
