@@ -12,6 +12,7 @@
 #include <joinery/pn_counter.hpp>
 #include <joinery/random_source.hpp>
 #include <joinery/record.hpp>
+#include <joinery/rga_list.hpp>
 #include <joinery/rga_text.hpp>
 #include <joinery/rw_set.hpp>
 #include <joinery/tree.hpp>
@@ -20,6 +21,7 @@
 #include <rapidcheck.h>
 
 #include <map>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -40,9 +42,10 @@ struct entry {
     enable_wins_flag hidden;
     rga_text note;
     tree nodes;
+    rga_list<int> order;
 };
 JOINERY_RECORD(entry, (1, numbers), (2, others), (3, counted), (4, named), (5, last), (6, all), (7, points), (8, open),
-               (9, hidden), (10, note), (11, nodes))
+               (9, hidden), (10, note), (11, nodes), (12, order))
 using entries = or_map<std::string, entry>;
 
 // All that can be read, by path; what is as at first is left out.
@@ -67,6 +70,7 @@ view read(const entries& all) {
         put("\"open\"", e.open.enabled());
         put("\"hidden\"", e.hidden.enabled());
         put("\"note\"", e.note.str());
+        if (!e.order.empty()) put("\"order\"", e.order.values());
         std::vector<unique_id> left{tree::root()};
         while (!left.empty()) {
             const auto up = left.back();
@@ -82,7 +86,7 @@ view read(const entries& all) {
 
 void edit(entry& e, transaction& tx, random_source& random) {
     const int n = static_cast<int>(random.below(3));
-    switch (random.below(22)) {
+    switch (random.below(26)) {
     case 0: return e.numbers.add(tx, n);
     case 1: return e.numbers.remove(tx, n);
     case 2: return e.others.add(tx, n);
@@ -102,6 +106,17 @@ void edit(entry& e, transaction& tx, random_source& random) {
         if (!e.note.empty()) e.note.erase(tx, random.below(e.note.size()), 1);
         return;
     case 16: e.nodes.create(tx, tree::root()); return;
+    case 17:
+    case 18: return e.order.insert(tx, random.below(e.order.size() + 1), n);
+    case 19:
+        if (!e.order.empty()) e.order.erase(tx, random.below(e.order.size()));
+        return;
+    case 20:
+        if (!e.order.empty()) e.order.set(tx, random.below(e.order.size()), n + 10);
+        return;
+    case 21:
+        if (!e.order.empty()) e.order.move(tx, random.below(e.order.size()), random.below(e.order.size()));
+        return;
     default:
         const auto nodes = e.nodes.children(tree::root());
         if (nodes.size() < 2) return;
@@ -123,6 +138,21 @@ std::string edited(const std::string& quoted, const std::vector<text_change>& st
     return '"' + out + text.substr(at) + '"';
 }
 
+// "[1, 2]" and steps
+std::string stepped(const std::string& shown, const std::vector<list_step<int>>& steps) {
+    std::vector<int> list, out;
+    std::istringstream in(shown.empty() ? "" : shown.substr(1));
+    for (int n = 0; in >> n; in.ignore(1)) list.push_back(n);
+    auto at = list.begin();
+    for (const auto& step : steps) {
+        out.insert(out.end(), at, at + static_cast<std::ptrdiff_t>(step.retain));
+        out.insert(out.end(), step.insert.begin(), step.insert.end());
+        at += static_cast<std::ptrdiff_t>(step.retain + step.erase);
+    }
+    out.insert(out.end(), at, list.end());
+    return out.empty() ? "nothing" : shown_value(out).str();
+}
+
 void follow(view& seen, const noted_changes& noted) {
     RC_ASSERT(!noted.everything);
     for (const auto& c : noted.values) {
@@ -131,6 +161,8 @@ void follow(view& seen, const noted_changes& noted) {
         auto after = c.after.str();
         if (const auto* steps = c.after.as<std::vector<text_change>>()) {
             after = edited(before, *steps);
+        } else if (const auto* steps_of_list = c.after.as<std::vector<list_step<int>>>()) {
+            after = stepped(before, *steps_of_list);
         } else {
             const auto told = c.before.str();
             RC_ASSERT(told == before || (before.empty() && (told == "0" || told == "false" || told == "nothing")));

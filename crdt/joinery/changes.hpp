@@ -124,7 +124,8 @@ struct value_change {
     /// As the type is observed: the value of a counter or register, std::vector<V> of an mv_register, true and false
     /// of flags and of elements of sets, the number of times of a bag's, the parent of a tree's node; nothing where
     /// there was, or is, nothing. Of a text `before` is nothing and `after` a std::vector<text_change>, each such
-    /// change on top of those before; or the whole text (std::string), where single changes are not known.
+    /// change on top of those before; or the whole text (std::string), where single changes are not known. Of an
+    /// rga_list<T> likewise a std::vector<list_step<T>>.
     shown_value before, after;
     conflict_choice how = conflict_choice::none; ///< if concurrent edits met here: what decided
     std::vector<shown_value> overruled;          ///< the concurrent values that do not count

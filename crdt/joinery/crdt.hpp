@@ -42,7 +42,8 @@
 //     void tidy(transaction& tx, const version_vector& stable, kills& out)
 //                                                      drops those, as `clear` does
 // For those who follow what joins change (changes.hpp):
-//     observation<V> observed() const                  what there is to see of it
+//     observation<V> observed() const                  what there is to see of it; sequences have
+//     steps_since(marks()) instead
 // For containers:
 //     bool place(compact_input_archive& path, const unknown_field& field, join_scope& s)
 //                                                      joins a kept field that is now known into the value
@@ -104,15 +105,14 @@ template <crdt_members T> struct crdt_traits<T> {
         noting(t, s, [&] { t.join(f, s); });
     }
     static void kill(T& t, const dot_range& dots, join_scope& s) {
-        const bool some = s.changes && s.event && holds(t, dots);
-        noting(
-            t, s, [&] { t.kill(dots, s); }, some);
+        const auto change = [&] { t.kill(dots, s); };
+        noting(t, s, change, &dots);
     }
     static void kill(T& t, const run_removal& r, join_scope& s) {
         if constexpr (requires { t.kill(r, s); }) {
-            const bool some = s.changes && s.event && holds(t, {r.start.replica, r.start.seq, r.last});
-            noting(
-                t, s, [&] { t.kill(r, s); }, some);
+            const dot_range dots{r.start.replica, r.start.seq, r.last};
+            const auto change = [&] { t.kill(r, s); };
+            noting(t, s, change, &dots);
         }
     }
     static void clear(T& t, transaction& tx, kills& out) { t.clear(tx, out); }
@@ -178,12 +178,14 @@ template <crdt_members T> struct crdt_traits<T> {
     static std::string type_name() { return T::type_name(); }
 
 private:
-    // Makes a change that is part of a join, and notes it if anybody wants to know. `killing`: the event of the scope
-    // kills something of the value.
-    template <class Change> static void noting(T& t, join_scope& s, Change&& change, bool killing = false) {
+    // Makes a change that is part of a join, and notes it if anybody wants to know. `killed`: dots that the event of
+    // the scope kills.
+    template <class Change>
+    static void noting(T& t, join_scope& s, Change&& change, const dot_range* killed = nullptr) {
         if (!s.changes) return change();
         if constexpr (requires { t.observed(); }) {
             change_list* changes = std::exchange(s.changes, nullptr); // not what it is made of
+            const bool killing = killed && s.event && holds(t, *killed);
             const auto before = t.observed();
             change();
             s.changes = changes;
@@ -199,6 +201,12 @@ private:
                 s.changes->note_steps(s.path, shown_value(t.str()));
             else if (!steps->empty())
                 s.changes->note_steps(s.path, shown_value(*steps));
+        } else if constexpr (requires { t.steps_since(t.marks()); }) {
+            if (killed && !holds(t, *killed)) return change();
+            const auto before = t.marks();
+            change();
+            if (auto steps = t.steps_since(before); !steps.empty())
+                s.changes->note_steps(s.path, shown_value(std::move(steps)));
         } else {
             change();
         }

@@ -20,6 +20,7 @@
 // list is a function of the events seen. Source: Kleppmann, "Moving elements in list CRDTs" (PaPoC 2020), where each
 // element has a register of its place.
 
+#include <joinery/changes.hpp>
 #include <joinery/digest.hpp>
 #include <joinery/list_changes.hpp>
 #include <joinery/list_fragment.hpp>
@@ -31,6 +32,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -38,6 +40,24 @@
 #include <vector>
 
 namespace joinery {
+
+/// One step of a change: passes over `retain` elements, then erases `erase` of them and puts `insert` there. An element
+/// that is moved, or set, is erased and inserted.
+template <class T> struct list_step {
+    std::size_t retain = 0;
+    std::size_t erase = 0;
+    std::vector<T> insert;
+
+    friend bool operator==(const list_step&, const list_step&) = default;
+    friend std::string to_string(const list_step& s) {
+        std::string out = "retain " + std::to_string(s.retain);
+        if (s.erase > 0) out += ", erase " + std::to_string(s.erase);
+        if (s.insert.empty()) return out;
+        out += ", insert ";
+        detail::show_any(out, s.insert);
+        return out;
+    }
+};
 
 /// Positions are elements. Errors, before anything is changed: std::out_of_range if a position or range is not within
 /// the list. Everything takes O(log n) for each element that it touches, n the number of runs of elements that were
@@ -84,6 +104,21 @@ public:
     /// Places that stay with their elements, wherever those are moved; with one that was erased, where it was inserted.
     text_anchor anchor(std::size_t pos, text_bias bias = text_bias::left) const;
     std::optional<std::size_t> position(const text_anchor& a) const;
+
+    /// What stands where, for `steps_since`: which place of which element, and which write of its value. O(n log n).
+    using mark = std::pair<dot, dot>;
+    std::vector<mark> marks() const {
+        std::vector<mark> out;
+        out.reserve(size());
+        for (std::size_t i = 0; i < size(); ++i) {
+            const dot at = place(i), element = element_at(at);
+            const bool was_changed = changes_ && changes_->changed(element);
+            out.emplace_back(at, was_changed ? changes_->value(element, elements_).where : at);
+        }
+        return out;
+    }
+    /// How the list has changed since it had these marks. O(n log n).
+    std::vector<list_step<T>> steps_since(const std::vector<mark>& before) const;
 
     /// Equal elements with equal dots. O(n log n).
     friend bool operator==(const rga_list& a, const rga_list& b) {
@@ -300,6 +335,29 @@ template <class T> void rga_list<T>::erase(transaction& tx, std::size_t pos, std
         tx.record(event, std::move(seen));
     }
     end_edit();
+}
+
+// Places keep their order, so what is there before and after stands in one order.
+template <class T> std::vector<list_step<T>> rga_list<T>::steps_since(const std::vector<mark>& before) const {
+    const auto after = marks();
+    const std::set<mark> old(before.begin(), before.end()), now(after.begin(), after.end());
+    std::vector<list_step<T>> out;
+    list_step<T> step;
+    const auto end_step = [&] {
+        if (step.erase > 0 || !step.insert.empty()) out.push_back(std::exchange(step, {}));
+    };
+    for (std::size_t i = 0, j = 0; i < before.size() || j < after.size();) {
+        if (i < before.size() && !now.contains(before[i])) {
+            ++step.erase, ++i;
+        } else if (j < after.size() && !old.contains(after[j])) {
+            step.insert.push_back(at(j++));
+        } else {
+            end_step();
+            ++step.retain, ++i, ++j;
+        }
+    }
+    end_step();
+    return out;
 }
 
 template <class T> void rga_list<T>::set(transaction& tx, std::size_t pos, T value) {
