@@ -25,7 +25,8 @@ public:
     bool accepts(const delta<value_type>& d) const {
         return planted::is(bug::accepts_everything) || d.since.empty() || d.since.within(version());
     }
-    bool join(const delta<value_type>& d, hybrid_clock* clock = nullptr, sibling_counts* = nullptr) {
+    bool join(const delta<value_type>& d, hybrid_clock* clock = nullptr, sibling_counts* = nullptr,
+              change_list* = nullptr) {
         if (!accepts(d)) return false;
         if (planted::is(bug::compares_versions) && seen_by_greatest(d.covered)) return false;
         bool grows = !context_.contains(d.covered);
@@ -84,7 +85,7 @@ private:
     version_vector horizon_;
     timestamp latest_{};
 
-    void merge(const delta<value_type>& d, hybrid_clock* clock, sibling_counts* = nullptr) {
+    void merge(const delta<value_type>& d, hybrid_clock* clock = nullptr, sibling_counts* = nullptr) {
         join_scope scope{context_, d.covered, log_, context_.intersects(d.covered), clock, &latest_};
         std::vector<removal> fresh;
         for (const auto& r : d.removals)
