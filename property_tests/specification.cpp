@@ -425,7 +425,7 @@ struct reading {
     void read(const std::string& path, const std::vector<visible_element>& all) {
         for (std::size_t i = 0; i < all.size(); ++i) {
             texts[path] += all[i].value();
-            if (const auto siblings = all[i].siblings(); siblings.size() > 1)
+            if (const auto siblings = all[i].siblings(); siblings != all[i].value())
                 texts[path + std::to_string(i) + "/"] = siblings;
         }
     }
