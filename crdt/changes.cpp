@@ -90,10 +90,13 @@ void change_list::note(const path_step* path, shown_value before, shown_value af
                        std::vector<shown_value> overruled) {
     if (noted_.everything) return;
     const auto bytes = encoded(path);
-    const auto [place, is_new] = places_.try_emplace(
-        std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()), noted_.values.size());
-    value_change* c = is_new ? add(path) : &noted_.values[place->second];
+    const std::string key(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    const auto known = places_.find(key);
+    const bool is_new = known == places_.end();
+    if (is_new && how == conflict_choice::none && before == after) return;
+    value_change* c = is_new ? add(path) : &noted_.values[known->second];
     if (!c) return;
+    if (is_new) places_.emplace(key, noted_.values.size() - 1);
     if (is_new) c->before = std::move(before);
     c->after = std::move(after);
     c->how = how;
@@ -103,6 +106,16 @@ void change_list::note(const path_step* path, shown_value before, shown_value af
 void change_list::note_steps(const path_step* path, shown_value steps) {
     if (noted_.everything) return;
     if (auto* c = add(path)) c->after = std::move(steps);
+}
+
+// The changes before it are left empty, and so left out.
+void change_list::note_whole(const path_step* path, shown_value value) {
+    if (noted_.everything) return;
+    auto* c = add(path);
+    if (!c) return;
+    for (auto& old : noted_.values)
+        if (old.path == c->path) old.after = {};
+    c->after = std::move(value);
 }
 
 void change_list::note_everything() {

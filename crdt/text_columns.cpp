@@ -446,7 +446,7 @@ std::shared_ptr<const text_columns> text_columns::read(compact_input_archive& ar
         require(o.add(first, lamport, dots.size()) && o.stretches.size() == i + 1, decode_error::non_canonical);
     }
     const lv size = o.size();
-    ar.charge(size / 64 * 4 * sizeof(std::uint64_t));
+    ar.charge(size / 64 * 5 * sizeof(std::uint64_t));
     lv behind = 0;
     for (std::size_t n = ar.count(); n > 0; --n) {
         ar.charge(3 * sizeof(run));

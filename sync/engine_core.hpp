@@ -50,8 +50,16 @@ struct engine::core {
             std::uint64_t round; // of questions
             version_vector version;
         };
-        std::vector<answer> told;             // not all of it is here yet: the first such answer, and the last
-        std::uint64_t reached = 0;            // the last round whose answer is here
+        std::vector<answer> told;  // not all of it is here yet: the first such answer, and the last
+        std::uint64_t reached = 0; // the last round whose answer is here
+
+        // While much is written, a later answer must not take the place of the first: it is reached later. Over another
+        // link an earlier one may come after it.
+        void answered(std::uint64_t round, const version_vector& has) {
+            if (round <= reached || (!told.empty() && round <= told.back().round)) return;
+            if (told.size() == 2) told.pop_back();
+            told.push_back({round, has});
+        }
         bool shares = false;                  // it has the collection, with our type
         bool member = false;                  // and was let in, as it says
         std::optional<version_vector> let_in; // it has let us in: what it had when it knew of us

@@ -205,7 +205,6 @@ void engine::core::ask_anew(link& k) {
 std::uint64_t engine::core::ask() {
     ++rounds;
     for (auto& [l, k] : links) {
-        if (k.ignored) continue;
         k.to_ask = rounds;
         ask_next_round(k);
     }
@@ -213,16 +212,20 @@ std::uint64_t engine::core::ask() {
 }
 
 void engine::core::ask_next_round(link& k) {
-    if (!k.answered || k.to_ask == k.asked) return;
+    if (!k.answered || k.ignored || k.to_ask == k.asked) return;
     k.asked = k.to_ask;
     say_hello(k);
 }
 
 // True if all that it said in this round, or a later one, is here.
 bool engine::core::reaches(const collection& c, view& v, std::uint64_t round) {
-    while (!v.told.empty() && v.told.front().version.within(c.version)) {
-        v.reached = v.told.front().round;
-        v.told.erase(v.told.begin());
+    while (!v.told.empty()) {
+        auto here = v.told.end(); // the last that is here: what comes before it may have been of an id that is gone
+        for (auto a = v.told.begin(); a != v.told.end(); ++a)
+            if (a->version.within(c.version)) here = a;
+        if (here == v.told.end()) break;
+        v.reached = std::max(v.reached, here->round);
+        v.told.erase(v.told.begin(), here + 1);
     }
     return v.reached >= round;
 }
@@ -325,11 +328,7 @@ void engine::core::on_hello(link_id l, link& k, const hello& m) {
                 if (!next_id && theirs.version[id] > own_limit(c)) exceeded(c);
                 if (answers_us() && theirs.member && !v.let_in) v.let_in = theirs.version;
                 learn(c, *p, theirs.version);
-                if (answers_us() &&
-                    k.asked > 0) { // while much is written, a later answer must not take an earlier one's place
-                    if (v.told.size() == 2) v.told.pop_back();
-                    v.told.push_back({k.asked, theirs.version});
-                }
+                if (answers_us()) v.answered(k.asked, theirs.version);
                 if (v.ahead_since != never) { // not news under way: it has what was lost, or is new
                     v.ahead_since = std::min(v.ahead_since, now - options.timings.patience);
                     c.check_pull = true;

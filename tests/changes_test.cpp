@@ -143,6 +143,15 @@ TEST_CASE("changes: adds and removals that met") {
     const auto again = b.edit([](auto& s, auto& tx) { s.remove(tx, "milk"); });
     CHECK(told(a, {again}) == lines{"\"milk\": true -> true, what a removal had not seen survived"});
 
+    replica<or_set<std::string>> e{id_a}, f{id_b};
+    const auto put_in = e.edit([](auto& s, auto& tx) { s.add(tx, "x"); });
+    f.join(put_in);
+    const auto anew = e.edit([](auto& s, auto& tx) {
+        s.remove(tx, "x");
+        s.add(tx, "x");
+    });
+    CHECK(told(f, {anew}).empty()); // nothing was concurrent
+
     replica<rw_set<int>> c{id_a}, d{id_b};
     const auto put = c.edit([](auto& s, auto& tx) { s.add(tx, 1); });
     const auto taken = d.edit([](auto& s, auto& tx) { s.remove(tx, 1); });
@@ -208,6 +217,25 @@ TEST_CASE("changes: nodes of a tree that are elsewhere, also those that a late m
     }
     // Of two moves that would make a circle the one that is first in the order counts.
     CHECK(moved == (b->parent(x) == y ? 2 : 0));
+}
+
+TEST_CASE("changes: a key that is removed and made anew by one writer is no conflict") {
+    using settings = or_map<std::string, lww_register<std::string>>;
+    replica<settings> a{id_a}, b{id_b};
+    b.join(a.edit([](auto& m, auto& tx) { m.at(tx, "k")->set(tx, "1"); }));
+    const auto version = b.version();
+    a.edit([](auto& m, auto& tx) { m.erase(tx, "k"); });
+    a.edit([](auto& m, auto& tx) { m.at(tx, "k")->set(tx, "2"); });
+    CHECK(told(b, {a.delta_since(version)}) == lines{"\"k\": \"1\" -> \"2\""});
+}
+
+TEST_CASE("changes: what nobody sees does not count") {
+    replica<or_set<int>> a{id_a}, b{id_b};
+    change_list list(10);
+    for (int i = 0; i < 20; ++i) b.join(a.edit([&](auto& s, auto& tx) { s.add(tx, 1); }), &list);
+    const auto now = list.take();
+    CHECK_FALSE(now.everything);
+    CHECK(now.values.size() == 1);
 }
 
 TEST_CASE("changes: many at once are no list any more") {

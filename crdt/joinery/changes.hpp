@@ -142,7 +142,7 @@ struct noted_changes {
     bool everything = false;
 };
 
-/// Notes what joins change. Takes O(what has changed).
+/// Notes what joins change. Takes O(what there is to see where something has changed).
 class change_list {
 public:
     /// Beyond `most` changes all counts as changed.
@@ -162,6 +162,8 @@ public:
               std::vector<shown_value> overruled = {});
     /// Changes of a sequence, on top of those before.
     void note_steps(const path_step* path, shown_value steps);
+    /// All of a sequence, in the place of those before.
+    void note_whole(const path_step* path, shown_value value);
     void note_everything();
 
 private:

@@ -105,15 +105,14 @@ template <crdt_members T> struct crdt_traits<T> {
         noting(t, s, [&] { t.join(f, s); });
     }
     static void kill(T& t, const dot_range& dots, join_scope& s) {
-        const auto change = [&] { t.kill(dots, s); };
-        noting(t, s, change, &dots);
+        if constexpr (tells)
+            if (s.changes && holds(t, causal_context{dots}))
+                return noting(
+                    t, s, [&] { t.kill(dots, s); }, true);
+        t.kill(dots, s);
     }
     static void kill(T& t, const run_removal& r, join_scope& s) {
-        if constexpr (requires { t.kill(r, s); }) {
-            const dot_range dots{r.start.replica, r.start.seq, r.last};
-            const auto change = [&] { t.kill(r, s); };
-            noting(t, s, change, &dots);
-        }
+        if constexpr (requires { t.kill(r, s); }) noting(t, s, [&] { t.kill(r, s); });
     }
     static void clear(T& t, transaction& tx, kills& out) { t.clear(tx, out); }
     static bool empty(const T& t) { return t.empty(); }
@@ -178,31 +177,36 @@ template <crdt_members T> struct crdt_traits<T> {
     static std::string type_name() { return T::type_name(); }
 
 private:
-    // Makes a change that is part of a join, and notes it if anybody wants to know. `killed`: dots that the event of
-    // the scope kills.
-    template <class Change>
-    static void noting(T& t, join_scope& s, Change&& change, const dot_range* killed = nullptr) {
+    static constexpr bool is_observed = requires(const T c) { c.observed(); };
+    static constexpr bool has_revisions = requires(const T c) { c.changes_since(c.revision()); };
+    static constexpr bool has_marks = requires(const T c) { c.steps_since(c.marks()); };
+    static constexpr bool tells = is_observed || has_revisions || has_marks;
+
+    // Makes a change that is part of a join, and notes it if anybody wants to know. `killing`: the event of the scope
+    // kills some of it.
+    template <class Change> static void noting(T& t, join_scope& s, Change&& change, bool killing = false) {
         if (!s.changes) return change();
-        if constexpr (requires { t.observed(); }) {
+        if constexpr (is_observed) {
             change_list* changes = std::exchange(s.changes, nullptr); // not what it is made of
-            const bool killing = killed && s.event && holds(t, *killed);
             const auto before = t.observed();
             change();
             s.changes = changes;
             auto after = t.observed();
-            if (killing && after.how == conflict_choice::none && !t.empty() && !holds(t, *s.event))
+            killing = s.event && (killing || before.value != after.value);
+            // What was here before the event came, and was not killed by it, is concurrent with it.
+            if (killing && after.how == conflict_choice::none && !holds(t, causal_context{*s.event}) &&
+                holds(t, s.seen))
                 after.how = conflict_choice::unseen_survives;
             changes->note(s.path, before, std::move(after));
-        } else if constexpr (requires { t.changes_since(t.revision()); }) {
+        } else if constexpr (has_revisions) {
             const auto before = t.revision();
             change();
             const auto steps = t.changes_since(before);
             if (!steps)
-                s.changes->note_steps(s.path, shown_value(t.str()));
+                s.changes->note_whole(s.path, shown_value(t.str()));
             else if (!steps->empty())
                 s.changes->note_steps(s.path, shown_value(*steps));
-        } else if constexpr (requires { t.steps_since(t.marks()); }) {
-            if (killed && !holds(t, *killed)) return change();
+        } else if constexpr (has_marks) {
             const auto before = t.marks();
             change();
             if (auto steps = t.steps_since(before); !steps.empty())
@@ -211,9 +215,9 @@ private:
             change();
         }
     }
-    static bool holds(const T& t, const dot_range& dots) {
+    static bool holds(const T& t, const causal_context& dots) {
         fragment f;
-        t.extract(causal_context{dots}, f);
+        t.extract(dots, f);
         return !f.empty();
     }
 };

@@ -327,20 +327,22 @@ template <class K, crdt V> void or_map<K, V>::clear(transaction& tx, kills& out)
 
 template <class K, crdt V> void or_map<K, V>::extract(const causal_context& wanted, fragment& out) const {
     std::vector<std::pair<slot, causal_context>> parts; // in order of first dots
-    const bool many = wanted.count() >= nodes_.size() / 8;
-    std::vector<std::size_t> place_of(many ? nodes_.size() : 0, SIZE_MAX);
     std::unordered_map<slot, std::size_t> place;
-    if (many) parts.reserve(nodes_.size());
+    std::vector<std::size_t> places; // the same, once there are many
     wanted.for_each([&](const dot_range& r) {
         dots_.visit(r, [&](const dot_range& dots, slot i) {
             if (parts.empty() || parts.back().first != i) {
-                auto& at = many ? place_of[i] : place.try_emplace(i, SIZE_MAX).first->second;
+                auto& at = places.empty() ? place.try_emplace(i, SIZE_MAX).first->second : places[i];
                 if (at != SIZE_MAX) {
                     parts[at].second.add(dots);
                     return;
                 }
                 at = parts.size();
                 parts.emplace_back(i, causal_context());
+                if (places.empty() && parts.size() > 64 && parts.size() > nodes_.size() / 8) {
+                    places.assign(nodes_.size(), SIZE_MAX);
+                    for (std::size_t k = 0; k < parts.size(); ++k) places[parts[k].first] = k;
+                }
             }
             parts.back().second.add(dots);
         });

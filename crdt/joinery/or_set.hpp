@@ -166,6 +166,12 @@ private:
     void trim();
     bool equals(const or_set& other) const;
 
+    // Before this join, and so concurrently with the event whose kills it survives.
+    bool was_there(slot i, const join_scope& s) const {
+        bool seen = false;
+        for_each_dot(nodes_[i], [&](dot d) { seen = seen || s.seen.contains(d); });
+        return seen;
+    }
     static void note(join_scope& s, const E& e, bool before, bool after, conflict_choice how = conflict_choice::none) {
         if (!s.changes) return;
         const path_step step = step_to_key(s.path, e);
@@ -369,7 +375,7 @@ template <class E> void or_set<E>::kill(const dot_range& dots, join_scope& s) {
         for (std::uint64_t seq = part.first; seq <= part.last; ++seq) element = take({part.replica, seq}, i);
         if (element)
             note(s, *element, true, false);
-        else if (s.event && dots_.find(*s.event) != i)
+        else if (s.changes && s.event && dots_.find(*s.event) != i && was_there(i, s))
             note(s, nodes_[i].element, true, true, conflict_choice::unseen_survives);
         s.dropped(part);
     }

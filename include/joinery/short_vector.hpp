@@ -16,7 +16,8 @@ namespace joinery {
 /// As std::vector, with room for N elements inside. A move invalidates iterators. If copying an element throws, nothing
 /// has changed.
 template <class T, std::size_t N> class short_vector {
-    static_assert(std::is_nothrow_move_constructible_v<T> && std::is_nothrow_move_assignable_v<T> && N > 0);
+    static_assert(std::is_nothrow_move_constructible_v<T> && std::is_nothrow_move_assignable_v<T> && N > 0,
+                  "values that are kept by their dots can be moved, and that does not throw");
 
 public:
     using value_type = T;
@@ -76,7 +77,10 @@ public:
         ::new (static_cast<void*>(data_ + size_++)) T(std::move(x));
     }
     template <class... Args> T& emplace_back(Args&&... args) {
-        if (size_ == capacity_) reallocate(2 * capacity_);
+        if (size_ == capacity_) {
+            push_back_grown(T{std::forward<Args>(args)...}); // made first: the arguments may be of an element
+            return back();
+        }
         T* made = ::new (static_cast<void*>(data_ + size_)) T{std::forward<Args>(args)...};
         ++size_;
         return *made;

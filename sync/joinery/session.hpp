@@ -28,7 +28,8 @@ struct session_behind : std::runtime_error {
 
 /// Read your writes, monotonic reads, monotonic writes, and writes follow reads; for each collection apart. A token
 /// takes some ten bytes for each replica that ever wrote. What a leader has lost with its process, because it was not
-/// durable, cannot be waited for. Thread safety: none.
+/// durable, cannot be waited for; nor can an edit by the id that it was made under, if it has another since, because
+/// its leader was evicted or shared its id (events `new_id`). Thread safety: none.
 class session {
 public:
     explicit session(std::chrono::milliseconds patience = std::chrono::seconds(5)) : patience_(patience) {}
