@@ -132,6 +132,7 @@ write_result node_core::settle(served_collection& c, const dot_range& dots, cons
     write_result result;
     result.dots = dots;
     const bool durable = level_ != durability::none;
+    if (on_thread()) result.complete = o.acknowledgements == 0; // it cannot wait for itself
     if (on_thread() || (!durable && o.acknowledgements == 0)) return result;
 
     const dot last{dots.replica, dots.last};

@@ -5,6 +5,7 @@
 
 #include <joinery/bag.hpp>
 #include <joinery/bounded_counter.hpp>
+#include <joinery/document.hpp>
 #include <joinery/flags.hpp>
 #include <joinery/lww_map.hpp>
 #include <joinery/lww_register.hpp>
@@ -171,6 +172,8 @@ TEST_CASE("changes: flags, bags, maps, bounded counters") {
     replica<bag<std::string>> c{id_a}, d{id_b};
     const auto three = c.edit([](auto& all, auto& tx) { all.add(tx, "nut", 3); });
     CHECK(told(d, {three}) == lines{"\"nut\": 0 -> 3"});
+    const auto one = c.edit([](auto& all, auto& tx) { all.remove(tx, "nut"); });
+    CHECK(told(d, {one}) == lines{"\"nut\": 3 -> 2"}); // nothing was concurrent
 
     replica<lww_map<std::string, int>> e{id_a}, f{id_b};
     const auto set = e.edit([](auto& m, auto& tx) { m.set(tx, "k", 1); });
@@ -249,6 +252,14 @@ TEST_CASE("changes: many at once are no list any more") {
     now = list.take();
     CHECK_FALSE(now.everything);
     CHECK(now.values.size() == 1);
+}
+
+TEST_CASE("changes: the values of a document are shown") {
+    replica<document> a{id_a}, b{id_b};
+    const auto set = a.edit([](auto& d, auto& tx) { d.set(tx, "/a", 1.5); });
+    const auto lines_told = told(b, {set});
+    REQUIRE(lines_told.size() == 1);
+    CHECK(lines_told[0] == "\"map\"/\"a\"/\"value\": nothing -> 1.5");
 }
 
 TEST_CASE("changes: what changed back is left out") {

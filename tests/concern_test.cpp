@@ -228,6 +228,20 @@ TEST_CASE("concern: asking from the node's own thread is refused, as it would wa
     CHECK(refused > 0);
 }
 
+TEST_CASE("concern: a write on the node's own thread does not claim what it cannot wait for") {
+    memory_network network;
+    number_leader a(options(network, "a", {}));
+    std::atomic<int> told{0}; // 1: complete, 2: not
+    auto watch = a.subscribe([&](const change&) {
+        if (told != 0) return;
+        told = a.write(adding(2), {.acknowledgements = 1}).complete ? 1 : 2;
+        told.notify_one();
+    });
+    add(a, 1);
+    told.wait(0);
+    CHECK(told == 2);
+}
+
 TEST_CASE("session: who moves between leaders sees its own writes, and never less than before") {
     memory_network network;
     std::vector<std::unique_ptr<number_leader>> leaders;

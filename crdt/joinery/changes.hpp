@@ -125,7 +125,8 @@ struct value_change {
     /// of flags and of elements of sets, the number of times of a bag's, the parent of a tree's node; nothing where
     /// there was, or is, nothing. Of a text `before` is nothing and `after` a std::vector<text_change>, each such
     /// change on top of those before; or the whole text (std::string), where single changes are not known. Of an
-    /// rga_list<T> likewise a std::vector<list_step<T>>.
+    /// rga_list<T> likewise a std::vector<list_step<T>>. A vector is one pass from the start. In documents the path is
+    /// through their parts: "map", "list", "items", "value", "counter", "text".
     shown_value before, after;
     conflict_choice how = conflict_choice::none; ///< if concurrent edits met here: what decided
     std::vector<shown_value> overruled;          ///< the concurrent values that do not count
@@ -135,7 +136,9 @@ std::string to_string(const value_change& c);
 /// The steps, with slashes between.
 std::string to_string(const std::vector<shown_value>& path);
 
-/// What has changed since the last `take`, in the order in which it did first; what changed back is left out.
+/// What joins have changed since the last `take`, in the order in which it did first; what changed back is left out,
+/// unless there was an edit here in between. Edits made here are not told, so a view of a text or list that is edited
+/// here too is kept up to date by changes_since(revision()), or steps_since(marks()), instead.
 struct noted_changes {
     std::vector<value_change> values;
     /// More than that: so much came at once that it is better read anew, or it is not known what changed.
@@ -165,6 +168,8 @@ public:
     /// All of a sequence, in the place of those before.
     void note_whole(const path_step* path, shown_value value);
     void note_everything();
+    /// Something was edited here: what comes is told apart from what came.
+    void edited() { places_.clear(); }
 
 private:
     std::size_t most_;

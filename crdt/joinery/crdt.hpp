@@ -43,7 +43,8 @@
 //                                                      drops those, as `clear` does
 // For those who follow what joins change (changes.hpp):
 //     observation<V> observed() const                  what there is to see of it; sequences have
-//     steps_since(marks()) instead
+//                                                      steps_since(marks()) instead. Without either, nothing is told
+//     static constexpr bool removes_in_part = true     removals leave some of what they have seen
 // For containers:
 //     bool place(compact_input_archive& path, const unknown_field& field, join_scope& s)
 //                                                      joins a kept field that is now known into the value
@@ -194,8 +195,8 @@ private:
             auto after = t.observed();
             killing = s.event && (killing || before.value != after.value);
             // What was here before the event came, and was not killed by it, is concurrent with it.
-            if (killing && after.how == conflict_choice::none && !holds(t, causal_context{*s.event}) &&
-                holds(t, s.seen))
+            if (!requires { T::removes_in_part; } && killing && after.how == conflict_choice::none &&
+                !holds(t, causal_context{*s.event}) && holds(t, s.seen))
                 after.how = conflict_choice::unseen_survives;
             changes->note(s.path, before, std::move(after));
         } else if constexpr (has_revisions) {

@@ -94,6 +94,8 @@ private:
     variant value_;
 };
 
+inline std::string to_string(const document_scalar& v) { return v.to_json(); }
+
 /// A step from a container to what it holds: a key of a map; an element of a list, by its position or by its name.
 class document_step {
 public:
@@ -129,6 +131,7 @@ public:
     explicit document_path(std::vector<document_step> steps) : steps_(std::move(steps)) {}
     /// std::invalid_argument if it is none.
     document_path(std::string_view pointer);
+    document_path(std::nullptr_t) = delete; // 0 is no path: {0} is
     document_path(const char* pointer) : document_path(std::string_view(pointer)) {}
     document_path(const std::string& pointer) : document_path(std::string_view(pointer)) {}
 

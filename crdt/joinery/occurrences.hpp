@@ -29,6 +29,8 @@ public:
         }
     };
 
+    /// A removal leaves what it was not asked for, so that what survives need not be concurrent with it.
+    static constexpr bool removes_in_part = true;
     /// The most that one call adds.
     static constexpr std::uint64_t most_at_once = std::uint64_t{1} << 32;
 

@@ -25,11 +25,12 @@ enum class assurance : std::uint8_t {
 /// Which peers count.
 enum class peer_scope : std::uint8_t {
     all,
-    zone, ///< those of this node's zone
+    zone, ///< those of this node's zone (node_options::zone); nodes without one are one zone
 };
 
 struct write_options {
-    /// How many peers must have it before `write` returns.
+    /// How many peers must have it before `write` returns. More than are known: until more come, or the time runs out.
+    /// On the node's own thread (in a subscriber) nobody is waited for, and the result is not complete.
     std::size_t acknowledgements = 0;
     /// How long to wait for them. The write stays, whatever comes.
     std::chrono::milliseconds timeout{5000};
@@ -54,7 +55,7 @@ struct awaited_peer {
 struct write_result {
     std::optional<dot_range> dots;     ///< of the edit; none if nothing changed
     std::size_t acknowledged = 0;      ///< by how many peers, if it was asked for
-    bool complete = true;              ///< as many as were asked for
+    bool complete = true;              ///< as many as were asked for; also if nothing changed, so that nobody was
     std::vector<awaited_peer> missing; ///< the known peers in scope that did not answer in time, if not complete
 
     /// A session token: `leader::sync_to` elsewhere waits until this write is there.

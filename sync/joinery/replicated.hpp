@@ -260,6 +260,7 @@ template <class T> template <class F> std::optional<dot_range> replicated<T>::ed
 
 template <class T> std::optional<dot_range> replicated<T>::take(const delta<T>& d, assurance wanted) {
     if (d.covered.empty()) return std::nullopt;
+    if (noted()) noted()->edited();
     const dot_range dots = d.covered.ranges().front(); // an edit's are consecutive
     pending().add(dots, wanted, take_dependencies(), [&](std::vector<std::byte>& out) {
         compact_output_archive ar(out);
