@@ -39,7 +39,7 @@ bool text_engine::build(const text_fragment& f, join_scope& s) {
             const auto dots = detail::dots_of(runs[i]);
             if (i > 0) {
                 const auto former = detail::dots_of(runs[i - 1]);
-                if (dots.replica < former.replica || (dots.replica == former.replica && dots.first <= former.last))
+                if (former.replica > dots.replica || (dots.replica == former.replica && dots.first <= former.last))
                     return false;
             }
             if (!s.covered.contains(dots)) return false;

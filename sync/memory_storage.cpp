@@ -6,29 +6,25 @@
 
 namespace joinery {
 
-namespace {
-
-struct image {
-    std::optional<replica_id> id;
-    bool clean = true;
-    std::vector<stored_collection> collections;
-
-    void append(std::uint32_t collection, std::vector<std::byte> record) {
-        collections[collection].records.push_back(std::move(record));
-    }
-    void compact(std::uint32_t collection, std::span<const std::byte> snapshot) {
-        collections[collection].snapshot.assign(snapshot.begin(), snapshot.end());
-        collections[collection].records.clear();
-    }
-};
-
-} // namespace
-
 // Invariants:
 // 1. `synced` is what a new storage would load; `hardened` what it would load after a power cut.
 // 2. `pending` holds the records appended since, over all collections, in order.
 // 3. A view whose generation is not the current one is dead; `held` says that a live one exists.
 struct memory_disk::contents {
+    struct image {
+        std::optional<replica_id> id;
+        bool clean = true;
+        std::vector<stored_collection> collections;
+
+        void append(std::uint32_t collection, std::vector<std::byte> record) {
+            collections[collection].records.push_back(std::move(record));
+        }
+        void compact(std::uint32_t collection, std::span<const std::byte> snapshot) {
+            collections[collection].snapshot.assign(snapshot.begin(), snapshot.end());
+            collections[collection].records.clear();
+        }
+    };
+
     durability level;
     image synced, hardened;
     std::vector<std::pair<std::uint32_t, std::vector<std::byte>>> pending;

@@ -20,9 +20,9 @@ constexpr std::size_t poll_budget = std::size_t{1} << 18; // bytes that one poll
 constexpr std::size_t frame_cost = 64;                    // what a frame costs of it besides its bytes
 constexpr std::chrono::milliseconds longest_wait = std::chrono::hours(24);
 
-class memory_node;
-
 } // namespace
+
+class memory_node;
 
 /// All that the transports share, and the mutex that guards it together with everything in them.
 class memory_network::state {
@@ -34,8 +34,6 @@ public:
     std::map<std::string, memory_node*> listening;
     std::set<memory_node*> nodes;
 };
-
-namespace {
 
 class memory_node final : public transport {
 public:
@@ -225,8 +223,6 @@ private:
         l.peer->queue({event::kind::disconnected, l.theirs, nullptr});
     }
 };
-
-} // namespace
 
 memory_network::memory_network(memory_network_options options) : state_(std::make_shared<state>(options)) {}
 

@@ -79,7 +79,9 @@ def meson(consumer, source, components, work):
         shutil.copy(file, project)
     (project / "subprojects").mkdir()
     (project / "subprojects/joinery").symlink_to(source)
-    run("meson", "setup", build, project, "-Dbuildtype=plain", f"-Dcomponents={','.join(components)}",
+    # Unity builds: nothing here is built twice, and this takes half the time.
+    run("meson", "setup", build, project, "-Dbuildtype=plain", "-Dunity=subprojects", "-Dunity_size=16",
+        "-Djoinery:default_library=shared", f"-Dcomponents={','.join(components)}",
         *(f"-Djoinery:{c}={'enabled' if c in components else 'disabled'}" for c in COMPONENTS))
     run("ninja", "-C", build)
     print(run(build / "consumer"), end="")
