@@ -64,6 +64,9 @@ template <class V> struct present {
 
 /// A handle; copies are of the same leader.
 template <class T> class leader {
+    static_assert(checked_crdt<T>(),
+                  "T must have the members that crdt.hpp lists, or be a JOINERY_RECORD of such types");
+
 public:
     /// A node of its own with one collection. It closes with the last copy of this, which a subscriber must
     /// not destroy. Throws as node and node::open do.
