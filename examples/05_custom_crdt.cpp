@@ -43,7 +43,7 @@ public:
     static std::string type_name() { return "reasoned_switch"; }
     friend bool operator==(const reasoned_switch&, const reasoned_switch&) = default;
 
-    // What there is to see of it: who follows what joins change is told of that, and of nothing without it.
+    // What there is to see of it, for those who follow what joins change: without this they are told of nothing.
     joinery::observation<std::set<std::string>> observed() const {
         if (!on()) return {};
         return {reasons(), reasons_.size() > 1 ? joinery::conflict_choice::all_kept : joinery::conflict_choice::none};

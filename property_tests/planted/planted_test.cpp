@@ -229,7 +229,7 @@ TEST_CASE("explore: second choices are tried too, in small histories, and the re
     INFO(to_string(right));
     CHECK(right.ok());
     CHECK(right.draws == 3);
-    CHECK(to_string(right).find("operations that draw (up to 3 times): the first two choices of the first 2 draws in "
+    CHECK(to_string(right).find("draws (up to 3 by an operation): the first two choices of the first 2 draws in "
                                 "histories of up to 3 edits, else the first choices only") != std::string::npos);
 
     const auto only_ones = increments([](std::uint64_t) { return std::uint64_t{1}; });
@@ -241,7 +241,7 @@ TEST_CASE("explore: second choices are tried too, in small histories, and the re
     const auto first = kit::explore(only_ones, {.replicas = 2, .edits = 2, .varied_draws = 0});
     CHECK(first.ok());
     CHECK(first.histories < right.histories);
-    CHECK(to_string(first).find("operations that draw (up to 3 times): the first choices only") != std::string::npos);
+    CHECK(to_string(first).find("draws (up to 3 by an operation): the first choices only") != std::string::npos);
     // None, or one edit of either replica with either choice of two draws.
     const auto one = kit::explore(increments([](std::uint64_t n) { return n; }), {.replicas = 2, .edits = 1});
     CHECK(one.histories == 1 + 4 * 2);

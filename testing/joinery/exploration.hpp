@@ -277,7 +277,7 @@ inline std::string to_string(const exploration& x) {
     if (x.refused > 0) out += std::to_string(x.refused) + " edits refused, ";
     if (x.draws > 0) {
         const auto& b = x.bounds;
-        out += "operations that draw (up to " + std::to_string(x.draws) + " times): ";
+        out += "draws (up to " + std::to_string(x.draws) + " by an operation): ";
         if (b.varied_draws > 0 && b.varied_edits > 0)
             out += "the first two choices of " +
                    (x.draws > b.varied_draws ? "the first " + std::to_string(b.varied_draws) + " draws"
