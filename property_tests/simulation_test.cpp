@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Applications on simulated clusters: a right one holds for a thousand schedules, and broken ones are found. Seeds are
-// fixed, so that a failure is one of the code; JOINERY_SEED and JOINERY_SCHEDULES make the first of them a soak.
+// fixed, so that a failure is one of the code; JOINERY_SEED takes their place, and with JOINERY_SCHEDULES the first of
+// them is a soak.
 #include "environment_variable.hpp"
 
 #include <joinery/joinery.hpp>
