@@ -43,9 +43,16 @@ public:
     static std::string type_name() { return "reasoned_switch"; }
     friend bool operator==(const reasoned_switch&, const reasoned_switch&) = default;
 
+    // What there is to see of it, for those who follow what joins change: without this they are told of nothing.
+    joinery::observation<std::set<std::string>> observed() const {
+        if (!on()) return {};
+        return {reasons(), reasons_.size() > 1 ? joinery::conflict_choice::all_kept : joinery::conflict_choice::none};
+    }
+
 private:
     joinery::dot_store<std::string> reasons_;
 };
+static_assert(joinery::checked_crdt<reasoned_switch>()); // says what is missing
 
 // ---- its test ----
 
@@ -99,8 +106,11 @@ int main() {
     auto off = eu.edit([](auto& sw, auto& tx) { sw.turn_off(tx); });
     auto on = us.edit([](auto& sw, auto& tx) { sw.turn_on(tx, "repair"); });
     us.join(off);
-    eu.join(on);
+    joinery::change_list list;
+    eu.join(on, &list);
     std::cout << "off and on at the same moment: the switch is " << printed(eu->reasons()) << '\n';
+    const auto told = list.take().values;
+    for (const auto& c : told) std::cout << "eu is told: " << to_string(c) << '\n';
 
     auto report = joinery::testing::check(switches());
     std::cout << to_string(report) << to_string(report.counts);
@@ -109,5 +119,5 @@ int main() {
     const auto all = joinery::testing::explore(switches());
     std::cout << to_string(all);
 
-    return eu.state() == us.state() && report.ok() && thorough && all.ok() ? 0 : 1;
+    return eu.state() == us.state() && told.size() == 1 && report.ok() && thorough && all.ok() ? 0 : 1;
 }

@@ -8,7 +8,9 @@ namespace joinery {
 engine::core::core(engine_options o, storage& d, engine_output& output) : options(std::move(o)), disk(d), out(output) {
     if (!options.random) options.random = [] { return replica_id::random().value(); };
     if (options.name.size() > hello::max_name) options.name.resize(hello::max_name);
-    if (options.zone.size() > hello::max_name) options.zone.resize(hello::max_name);
+    if (options.zone.size() > hello::max_name) // cut, two of them could become one
+        throw std::invalid_argument("zone \"" + options.zone + "\": longer than " + std::to_string(hello::max_name) +
+                                    " bytes");
     auto& limits = options.limits;
     limits.max_frame = std::max<std::size_t>(limits.max_frame, 1024);
     limits.batch = std::min(limits.batch, limits.max_frame - message_overhead);

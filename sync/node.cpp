@@ -159,7 +159,7 @@ write_result node_core::settle(served_collection& c, const dot_range& dots, cons
 consulted node_core::consult(const served_collection& c, const read_options& o) {
     consulted result;
     if (o.answers == 0) return result;
-    if (on_thread()) throw std::logic_error("read \"" + c.name + "\": its own thread cannot wait for answers");
+    must_not_wait_here("read \"" + c.name + "\" with answers");
     std::unique_lock lock(mutex_);
     if (!running_) throw_closed();
     const auto round = engine_->ask();
@@ -177,6 +177,13 @@ consulted node_core::consult(const served_collection& c, const read_options& o) 
     result.answered = who.size();
     if (!result.complete) result.missing = engine_->others(c.number, who, o.scope);
     return result;
+}
+
+void node_core::must_not_wait_here(const std::string& call) const {
+    if (on_thread())
+        throw std::logic_error(call +
+                               ": called on the node's own thread, as subscribers are; nothing could arrive that it "
+                               "waits for");
 }
 
 void node_core::ask() {
@@ -252,6 +259,7 @@ void node_core::evict(replica_id who) {
 }
 
 bool node_core::leave(std::chrono::milliseconds timeout) {
+    must_not_wait_here("leave");
     {
         std::unique_lock lock(mutex_);
         if (!running_) throw_closed();

@@ -85,16 +85,6 @@ void cluster::run() {
     for (auto& m : machines) m.start();
     for (const auto& p : plan.all)
         if (p.what != happening::step) network.schedule(p.at, [this, &p] { do_fault(p); });
-    for (const auto& p : plan.all) {
-        if (p.what != happening::step) continue;
-        pass(p.at);
-        for (std::size_t i = 0; i < machines.size() && !found; ++i) {
-            auto& m = machines[(p.who + i) % machines.size()];
-            if (!m.running() || network.paused(m.place)) continue;
-            m.step(p.draw);
-            break;
-        }
-    }
     pass(settings.length + time(500));
     if (found) return;
     heal();
@@ -122,9 +112,27 @@ void cluster::run() {
 }
 
 void cluster::pass(time until) {
-    while (!found && network.step(until)) {
+    while (!found && go_on(until)) {
     }
     if (!found) network.run_until(until);
+}
+
+bool cluster::go_on(time until) {
+    while (next_ < plan.all.size() && plan.all[next_].what != happening::step) ++next_;
+    const auto due = next_ < plan.all.size() ? plan.all[next_].at : time::max();
+    if (network.step(std::min(until, due))) return true;
+    if (due > until) return false;
+    network.run_until(due);
+    take_step(plan.all[next_++]);
+    return true;
+}
+
+// By the machine that was drawn, or the next one that can: a user waits for one thing at a time.
+void cluster::take_step(const planned& p) {
+    for (std::size_t i = 0; i < machines.size(); ++i) {
+        auto& m = machines[(p.who + i) % machines.size()];
+        if (m.running() && !m.busy() && !network.paused(m.place)) return m.step(p.draw);
+    }
 }
 
 void cluster::heal() {

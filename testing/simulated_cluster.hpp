@@ -82,6 +82,8 @@ public:
     /// Once it is up to that; again and again if it fails.
     void start_later(std::uint64_t draw);
     bool running() const { return engine_.has_value() && !doomed_; }
+    /// It waits in its application.
+    bool busy() const { return applications_ > 0; }
     void step(std::uint64_t draw);
     void stop_cleanly();
     /// The process ends without a word; `power`: its machine does, too.
@@ -178,12 +180,15 @@ public:
     std::string name_of(dot d) const;
     std::string name_of(const version_vector& v) const;
     bool somebody_is_new() const;
+    /// The next thing that happens, a step or something of the network; false if nothing does by then.
+    bool go_on(time until);
     /// A machine's storage is about to have nothing: what nobody else has is excused.
     void excuse(const machine& m, bool disk_lost);
 
 private:
     void write_down(const machine* m, const std::string& text);
     void link_all();
+    void take_step(const planned& p);
     void do_fault(const planned& p);
     void bad_network(happening what, random_source& draw);
     void partition(bool one_way, random_source& draw);
@@ -196,6 +201,7 @@ private:
     void check_end();
 
     bool tracing_;
+    std::size_t next_ = 0; // what is planned from here on has yet to come
     std::map<replica_id, std::string> names_;
 };
 

@@ -204,7 +204,7 @@ template <class F> void machine::run_application(F&& f) {
 
 void machine::step(std::uint64_t draw) {
     std::vector<write_record*> written;
-    cluster_.writes_of_step = &written;
+    auto* const outer = std::exchange(cluster_.writes_of_step, &written); // of a machine that waits in its step
     run_application([&] {
         const auto said = process_->step(draw);
         cluster_.count("steps");
@@ -213,7 +213,7 @@ void machine::step(std::uint64_t draw) {
         cluster_.told.push_back(written);
         cluster_.tell(this, "tells its user: ", *said);
     });
-    cluster_.writes_of_step = nullptr;
+    cluster_.writes_of_step = outer;
     if (!running()) return;
     if (const auto shown = process_->view(); !shown.empty()) cluster_.tell(this, "shows: ", shown);
 }
@@ -289,7 +289,7 @@ bool machine::wait(const std::function<bool()>& here, std::chrono::milliseconds 
             if (doomed_ || network.now() >= deadline) return false;
         }
         const auto until = frozen() ? network.now() + time(50) : deadline;
-        if (!network.step(until)) network.run_until(until);
+        if (!cluster_.go_on(until)) network.run_until(until);
     }
 }
 

@@ -103,9 +103,14 @@ simulation_report simulate(simulated_application& app, const faults& f, const si
         o.least_steps > o.most_steps || f.least > f.most || o.length < time(1))
         throw std::invalid_argument("simulate: 2 to 26 leaders, and no range that ends before it begins");
     simulation_report out;
-    out.seed = o.seed ? o.seed : seed_for_this_run();
-    for (const auto& w : weights(f))
-        if (w.weight > 0 && f.most > 0) out.asked_for.emplace_back(name(w.what));
+    out.seed = seed_for_this_run(o.seed);
+    for (const auto& w : weights(f)) {
+        if (w.weight == 0) continue;
+        if (f.most == 0)
+            throw std::invalid_argument("simulate: " + std::string(name(w.what)) +
+                                        " is asked for, but faults::most is 0");
+        out.asked_for.emplace_back(name(w.what));
+    }
     if (f.clock_skew) out.asked_for.emplace_back("clock off by hours");
     const auto schedules = o.schedules ? o.schedules : environment_number("JOINERY_SCHEDULES", o.usual_schedules);
     while (out.schedules < schedules && !out.failure) {

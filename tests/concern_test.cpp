@@ -211,21 +211,53 @@ TEST_CASE("concern: many readers at once are all answered, also while others wri
     CHECK(incomplete == 0);
 }
 
-TEST_CASE("concern: asking from the node's own thread is refused, as it would wait for itself") {
+TEST_CASE("concern: what waits for others is refused on the node's own thread, as it would wait for itself") {
     memory_network network;
     number_leader a(options(network, "a", {}));
-    std::atomic<int> refused{0};
+    std::atomic<bool> done{false};
+    std::vector<std::string> refused, not_refused;
+    session mine(patience);
+    mine.write(a, adding(0));
     auto watch = a.subscribe([&](const change&) {
-        try {
-            a.read([](const auto& s) { return s.size(); }, read_options{.answers = 1});
-        } catch (const std::logic_error&) {
-            ++refused;
-            refused.notify_one();
-        }
+        if (done) return;
+        const auto attempt = [&](const std::string& call, auto&& f) {
+            try {
+                f();
+                not_refused.push_back(call);
+            } catch (const std::logic_error& e) {
+                refused.push_back(e.what());
+            }
+        };
+        const auto yes = [](const auto&) { return true; };
+        attempt("read", [&] { a.read(yes, read_options{.answers = 1, .timeout = patience}); });
+        attempt("wait_until", [&] { a.wait_until(yes, patience); }); // also if nothing has to come
+        attempt("sync_to", [&] { a.sync_to(a.version(), patience); });
+        attempt("session", [&] { mine.read(a, yes); });
+        attempt("leave", [&] { a.leave(patience); });
+        done = true;
+        done.notify_one();
     });
     add(a, 1);
-    refused.wait(0);
-    CHECK(refused > 0);
+    done.wait(false);
+    CHECK(not_refused.empty());
+    REQUIRE(refused.size() == 5);
+    CHECK(refused[1].find("wait_until \"main\": called on the node's own thread") == 0);
+    CHECK(a.wait_until([](const auto& s) { return s.contains(1); }, patience)); // the node goes on
+}
+
+TEST_CASE("concern: acknowledgements that assure of nothing are refused, and nothing is written") {
+    memory_network network;
+    number_leader a(options(network, "a", {}));
+    CHECK_THROWS_AS(a.write(adding(1), {.acknowledgements = 1, .level = assurance::none}), std::invalid_argument);
+    CHECK_FALSE(has(a, 1));
+    CHECK(a.write(adding(2), {.level = assurance::none}).complete); // nobody is waited for
+}
+
+TEST_CASE("concern: zones whose names would have to be cut are refused") {
+    memory_network network;
+    CHECK_THROWS_AS(number_leader(options(network, "a", {}, std::string(65, 'z'))), std::invalid_argument);
+    number_leader b(options(network, "b", {}, std::string(64, 'z')));
+    CHECK(b.status().zone.size() == 64);
 }
 
 TEST_CASE("concern: a write on the node's own thread does not claim what it cannot wait for") {
@@ -281,4 +313,24 @@ TEST_CASE("session: a leader that is behind says so, and its token can be carrie
     CHECK(carried->token("another").empty());
     REQUIRE(b.wait_until(reading, patience));
     CHECK(carried->read(b, reading));
+}
+
+TEST_CASE("session: a read that asks others counts what they had as seen") {
+    memory_network network;
+    number_leader a(options(network, "a", {"b"}));
+    number_leader b(options(network, "b", {"a"}));
+    number_leader alone(options(network, "c", {}));
+    add(b, 0);
+    arrives(a, 0);
+    session mine(100ms);
+    add(b, 1);
+    const auto asked = mine.read(
+        a, [](const numbers& s) { return s.contains(1); }, read_options{.answers = 1, .timeout = patience});
+    CHECK(asked.complete);
+    CHECK(asked.answered == 1);
+    CHECK(asked.value);
+    CHECK(mine.token("main") == a.version());
+    CHECK_THROWS_AS(mine.read(
+                        alone, [](const numbers& s) { return s.size(); }, read_options{}),
+                    session_behind);
 }

@@ -34,7 +34,7 @@ struct manual {
 static_assert(!std::is_copy_constructible_v<replica<cart>> && !std::is_copy_assignable_v<replica<cart>>);
 static_assert(std::is_nothrow_move_constructible_v<cart> && std::is_move_constructible_v<replica<cart>>);
 static_assert(std::is_copy_constructible_v<causal<cart>>);
-static_assert(joinery::crdt<cart> && !joinery::crdt<std::string>);
+static_assert(joinery::checked_crdt<cart>() && !joinery::crdt<std::string>);
 
 TEST_CASE("replica: begins empty, under its id") {
     replica<cart> a{id_a};

@@ -583,3 +583,8 @@ TEST_CASE("rga_list: fragments that nobody writes are refused or ignored") {
     CHECK(other->empty());
     other.join(other.state().whole());
 }
+
+TEST_CASE("rga_list: its name tells what the elements are") {
+    CHECK(rga_list<std::string>::type_name() == "rga_list<string>");
+    CHECK(rga_list<int>::type_name() == "rga_list<i32>");
+}

@@ -8,6 +8,7 @@
 
 #include <memory>
 #include <span>
+#include <string>
 #include <utility>
 
 namespace joinery::detail {
@@ -61,6 +62,7 @@ public:
     }
     bool empty() const { return !held_ || traits::empty(held_->value); }
     bool vacant() const { return !held_ || traits::vacant(held_->value); }
+    static std::string type_name() { return traits::type_name(); }
     void prune(const version_vector& stable, std::span<const dot_range> settled, dot_sink* sink) {
         if (!held_) return;
         traits::prune(held_->value, stable, settled, sink);

@@ -18,7 +18,7 @@
 //     bool empty() const                               nothing live
 //     bool vacant() const                              nothing stored at all, tombstones included
 //     bool operator==                                  equal live content, dots included
-//     static std::string type_name()
+//     static std::string type_name()                   by which leaders know that they replicate the same
 //
 // Optional, for types whose entries leave something behind:
 //     void kill(const run_removal& r, join_scope& s)   counters
@@ -76,6 +76,7 @@ concept crdt_members = std::default_initializable<T> && std::movable<T> && std::
     t.clear(tx, k);
     { c.empty() } -> std::convertible_to<bool>;
     { c.vacant() } -> std::convertible_to<bool>;
+    { T::type_name() } -> std::convertible_to<std::string>;
 };
 
 /// How the library reaches a type. The primary template calls its members; record.hpp adds records.
@@ -223,9 +224,54 @@ private:
     }
 };
 
-/// A type whose values can be replicated: replica<T>.
+/// A type whose values can be replicated: replica<T>. What one lacks is told by checked_crdt.
 template <class T>
-concept crdt = crdt_traits<T>::is_crdt;
+concept crdt = crdt_members<T> || crdt_traits<T>::is_crdt;
+
+/// For a static_assert beside a type of your own: true, or else it does not compile, with a sentence for each member
+/// that is missing.
+template <class T> constexpr bool checked_crdt() {
+    constexpr bool has_fragment = crdt<T> || requires { typename T::fragment; };
+    static_assert(has_fragment, "T is no CRDT: it has no type `fragment`, and was not declared by JOINERY_RECORD");
+    if constexpr (has_fragment && !crdt<T>) {
+        using fragment = typename T::fragment;
+        static_assert(std::default_initializable<T> && std::movable<T> && std::equality_comparable<T>,
+                      "T is no CRDT: it cannot be made without arguments, moved, and compared with ==");
+        static_assert(
+            requires(const fragment f, fragment out) {
+                { f.empty() } -> std::convertible_to<bool>;
+            },
+            "T is no CRDT: its fragment lacks `bool empty() const`");
+        static_assert(
+            requires(const T c, const causal_context& wanted, fragment& out) { c.extract(wanted, out); },
+            "T is no CRDT: it lacks `void extract(const causal_context& wanted, fragment& out) const`");
+        static_assert(
+            requires(T t, const fragment& f, join_scope& s) { t.join(f, s); },
+            "T is no CRDT: it lacks `void join(const fragment& f, join_scope& s)`");
+        static_assert(
+            requires(T t, const dot_range& dots, join_scope& s) { t.kill(dots, s); },
+            "T is no CRDT: it lacks `void kill(const dot_range& dots, join_scope& s)`");
+        static_assert(
+            requires(T t, transaction & tx, kills & out) { t.clear(tx, out); },
+            "T is no CRDT: it lacks `void clear(transaction& tx, kills& out)`");
+        static_assert(
+            requires(const T c) {
+                { c.empty() } -> std::convertible_to<bool>;
+            },
+            "T is no CRDT: it lacks `bool empty() const`");
+        static_assert(
+            requires(const T c) {
+                { c.vacant() } -> std::convertible_to<bool>;
+            },
+            "T is no CRDT: it lacks `bool vacant() const`");
+        static_assert(
+            requires {
+                { T::type_name() } -> std::convertible_to<std::string>;
+            },
+            "T is no CRDT: it lacks `static std::string type_name()`");
+    }
+    return crdt<T>;
+}
 
 template <crdt T> using fragment_of = typename crdt_traits<T>::fragment;
 

@@ -10,9 +10,11 @@
 #include <joinery/join_scope.hpp>
 #include <joinery/short_vector.hpp>
 #include <joinery/transaction.hpp>
+#include <joinery/type_name.hpp>
 
 #include <algorithm>
 #include <iterator>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -38,12 +40,13 @@ public:
         return d;
     }
 
-    /// A write that supersedes those entries which `pred` holds of. Returns its dot. O(n).
-    template <class Pred> dot replace_if(transaction& tx, P value, Pred&& pred) {
+    /// A write that takes the place of some entries only: of those whose value `superseded(const P&)` is true of, while
+    /// the others stay beside it, as if they had not been seen. Returns its dot. O(n).
+    template <class Superseded> dot replace_if(transaction& tx, P value, Superseded&& superseded) {
         dot d = tx.next();
         kills seen;
         auto gone = std::stable_partition(entries_.begin(), entries_.end(),
-                                          [&](const dot_entry<P>& e) { return !pred(e.value); });
+                                          [&](const dot_entry<P>& e) { return !superseded(e.value); });
         if (gone != entries_.end()) {
             std::vector<dot_entry<P>> old(std::make_move_iterator(gone), std::make_move_iterator(entries_.end()));
             entries_.erase(gone, entries_.end());
@@ -110,6 +113,7 @@ public:
         drop_if(s, [&](const dot_entry<P>& e) { return dots.contains(e.where); });
     }
 
+    static std::string type_name() { return type_name_list<P>("dot_store"); }
     friend bool operator==(const dot_store&, const dot_store&) = default;
 
 private:

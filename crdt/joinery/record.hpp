@@ -43,7 +43,7 @@ template <class... F> constexpr bool tags_ascend() {
 
 template <class... Fields> struct record_fields {
     static_assert(detail::tags_ascend<Fields...>(), "the tags of a record are positive and ascend");
-    static_assert((crdt<detail::field_type<Fields>> && ...), "the members of a record are CRDTs");
+    static_assert((checked_crdt<detail::field_type<Fields>>() && ...), "the members of a record are CRDTs");
     std::tuple<Fields...> all;
     using fragments = std::tuple<fragment_of<detail::field_type<Fields>>...>;
     static constexpr std::size_t size = sizeof...(Fields);

@@ -20,7 +20,8 @@
 namespace joinery {
 
 template <class T> class replica {
-    static_assert(crdt<T>, "T must have the members that crdt.hpp lists, or be a JOINERY_RECORD of such types");
+    static_assert(checked_crdt<T>(),
+                  "T must have the members that crdt.hpp lists, or be a JOINERY_RECORD of such types");
 
 public:
     /// A new, empty replica. Requires: no other replica has, or ever had, this id.

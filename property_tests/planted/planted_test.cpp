@@ -3,15 +3,19 @@
 // where none is planted.
 
 #include "../drivers.hpp"
+#include "../environment_variable.hpp"
 #include "state.hpp"
 
 #include <joinery/convergence.hpp>
+#include <joinery/exploration.hpp>
 #include <joinery/or_map.hpp>
 
 #include <doctest/doctest.h>
 
 #include <algorithm>
 #include <cstdio>
+#include <functional>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -184,7 +188,9 @@ TEST_CASE("planted bugs: a failure can be replayed from its seed, and its smalle
     auto sets = set_subject<planted::small_set>("small_set");
     auto first = kit::check(sets, {.histories = most_histories});
     REQUIRE(first.failure.has_value());
-    auto again = kit::check(sets, {.seed = first.failure->seed, .histories = 1});
+    const environment_variable seed("JOINERY_SEED", std::to_string(first.failure->seed));
+    auto again = kit::check(sets, {.seed = 17, .histories = 1}); // the environment's takes the place of the program's
+    CHECK(again.seed == first.failure->seed);
     REQUIRE(again.failure.has_value());
     CHECK(again.failure->law == first.failure->law);
     CHECK(again.failure->smallest == first.failure->smallest);
@@ -195,4 +201,78 @@ TEST_CASE("planted bugs: a failure can be replayed from its seed, and its smalle
     CHECK(story == first.failure->story);
     planted::now = bug::none;
     CHECK_FALSE(kit::run(sets, first.failure->smallest).has_value());
+}
+
+namespace {
+using counted = kit::subject<joinery::g_counter, std::uint64_t>;
+
+// Increments by one, as long as draws have their first choices. Specified is what each does as a whole.
+counted increments(const std::function<std::uint64_t(std::uint64_t)>& specified) {
+    counted s("g_counter");
+    s.operation("increment", [](auto& c, auto& tx, kit::choices& from) {
+        const std::uint64_t n = 1 + from.pick(3) + from.pick(3) + from.pick(3);
+        c.increment(tx, n);
+        return n;
+    });
+    s.view([](const joinery::g_counter& c) { return std::to_string(c.value()); });
+    s.specification([specified](const kit::seen_events<std::uint64_t>& seen) {
+        std::uint64_t sum = 0;
+        for (const auto& e : seen) sum += specified(e.what);
+        return std::to_string(sum);
+    });
+    return s;
+}
+} // namespace
+
+TEST_CASE("explore: second choices are tried too, in small histories, and the report says in which") {
+    const auto right = kit::explore(increments([](std::uint64_t n) { return n; }), {.replicas = 2, .edits = 3});
+    INFO(to_string(right));
+    CHECK(right.ok());
+    CHECK(right.draws == 3);
+    CHECK(to_string(right).find("draws (up to 3 by an operation): the first two choices of the first 2 draws in "
+                                "histories of up to 3 edits, else the first choices only") != std::string::npos);
+
+    const auto only_ones = increments([](std::uint64_t) { return std::uint64_t{1}; });
+    const auto wrong = kit::explore(only_ones, {.replicas = 2, .edits = 2});
+    REQUIRE_FALSE(wrong.ok());
+    REQUIRE(wrong.story.size() == 1);
+    CHECK(wrong.story.front() == "A, having seen {}, edits: increment 2 = A1");
+
+    const auto first = kit::explore(only_ones, {.replicas = 2, .edits = 2, .varied_draws = 0});
+    CHECK(first.ok());
+    CHECK(first.histories < right.histories);
+    CHECK(to_string(first).find("draws (up to 3 by an operation): the first choices only") != std::string::npos);
+    // None, or one edit of either replica with either choice of two draws.
+    const auto one = kit::explore(increments([](std::uint64_t n) { return n; }), {.replicas = 2, .edits = 1});
+    CHECK(one.histories == 1 + 4 * 2);
+}
+
+TEST_CASE("explore: operations that refuse what they are asked for make no history, and are counted") {
+    kit::subject<joinery::g_counter> s("g_counter");
+    s.operation("increment", [](auto& c, auto& tx, kit::choices& from) {
+        if (from.pick(2) == 1) throw std::invalid_argument("too much");
+        c.increment(tx, 1);
+    });
+    const auto found = kit::explore(s, {.replicas = 2, .edits = 2});
+    CHECK(found.ok());
+    CHECK(found.refused > 0);
+    CHECK(to_string(found).find(" edits refused") != std::string::npos);
+}
+
+TEST_CASE("check: the story says where the history is over, and which events cannot be shown") {
+    struct silent {};
+    kit::subject<joinery::g_counter, silent> s("g_counter");
+    s.operation("increment", [](auto& c, auto& tx, kit::choices&) {
+        c.increment(tx, 1);
+        return silent{};
+    });
+    std::vector<std::string> story;
+    kit::history h;
+    h.actions = {{kit::action_kind::edit, 0, 0, 0, 0, {0}}};
+    CHECK_FALSE(kit::run(s, h, &story));
+    std::string all;
+    for (const auto& line : story) all += line + "\n";
+    CHECK(all.find("A edits: increment (no operator<<) = A1") != std::string::npos);
+    CHECK(all.find("the history is over; as after each, all ask all") != std::string::npos);
+    CHECK(all.find("what is pruned must go on working: each edits once more") != std::string::npos);
 }

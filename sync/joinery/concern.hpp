@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -17,7 +18,7 @@ namespace joinery {
 
 /// How sure it is that a peer has an edit when it says so.
 enum class assurance : std::uint8_t {
-    none,     ///< it need not say so
+    none,     ///< it need not say so: of edits that nobody is waited for
     received, ///< it has it in memory, and loses it with its process
     durable,  ///< it keeps it as its storage keeps what is written there
 };
@@ -34,8 +35,17 @@ struct write_options {
     std::size_t acknowledgements = 0;
     /// How long to wait for them. The write stays, whatever comes.
     std::chrono::milliseconds timeout{5000};
-    assurance level = assurance::durable; ///< what counts: `received` comes sooner
+    assurance level = assurance::durable; ///< what counts: `received` comes sooner, `none` cannot be waited for
     peer_scope scope = peer_scope::all;
+
+    /// What peers are asked to say of the edit. Throws std::invalid_argument if it is to be acknowledged, but with
+    /// none.
+    assurance wanted() const {
+        if (acknowledgements == 0) return assurance::none;
+        if (level == assurance::none)
+            throw std::invalid_argument("write: acknowledgements at assurance::none; `received` is the least");
+        return level;
+    }
 };
 
 struct read_options {

@@ -87,7 +87,7 @@ struct engine_limits {
 struct engine_options {
     std::string name; ///< for people; cut at 64 bytes
     node_role role = node_role::leader;
-    std::string zone;               ///< a region's name; cut at 64 bytes
+    std::string zone;               ///< a region's name; at most 64 bytes
     std::size_t expected_peers = 1; ///< how many must have answered before a restarted node publishes
     engine_timings timings;
     engine_limits limits;
@@ -204,7 +204,7 @@ class engine {
 public:
     /// Loads the storage, which may then not be used by anyone else, and settles the identity: a new id for
     /// a new storage, for one that is not durable, and for a relaxed one after an unclean stop.
-    /// Throws storage_error.
+    /// Throws storage_error, and std::invalid_argument if the zone's name is longer than 64 bytes.
     engine(engine_options options, storage& disk, engine_output& out);
     ~engine();
     engine(engine&&) noexcept;

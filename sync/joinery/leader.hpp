@@ -11,7 +11,9 @@
 //
 // Thread safety: everything may be called from any thread. Writes, reads and the arrival of changes exclude
 // each other for as long as the callable runs, so copy out what takes long. A callable must not call back
-// into the same leader.
+// into the same leader. Subscribers run on the node's thread, where everything arrives: what would wait there for
+// something to arrive throws std::logic_error (`wait_until`, `sync_to`, `read` with answers, `leave`); `write` does not
+// wait.
 
 #include <joinery/node.hpp>
 
@@ -62,6 +64,9 @@ template <class V> struct present {
 
 /// A handle; copies are of the same leader.
 template <class T> class leader {
+    static_assert(checked_crdt<T>(),
+                  "T must have the members that crdt.hpp lists, or be a JOINERY_RECORD of such types");
+
 public:
     /// A node of its own with one collection. It closes with the last copy of this, which a subscriber must
     /// not destroy. Throws as node and node::open do.
@@ -71,13 +76,15 @@ public:
     /// Runs f(T&, transaction&) as one edit: if f throws, nothing has changed and the exception goes on to the
     /// caller. Returns once the edit is as durable as the storage's level says; at once without a durable
     /// storage, and on the node's own thread (in a subscriber). With `acknowledgements`, waits for these too.
-    /// Throws identity_conflict, not_a_leader and node_closed.
+    /// Throws identity_conflict, not_a_leader and node_closed; and std::invalid_argument for acknowledgements that are
+    /// assurance::none.
     template <class F> write_result write(F&& f, const write_options& options = {}) {
+        const assurance wanted = options.wanted();
         std::optional<dot_range> dots;
         {
             std::unique_lock lock(state_->mutex());
             core_->admit(*served_, lock);
-            dots = state_->edit(std::forward<F>(f), options.acknowledgements > 0 ? options.level : assurance::none);
+            dots = state_->edit(std::forward<F>(f), wanted);
         }
         if (!dots) return {};
         served_->changed.notify_all();
@@ -107,9 +114,9 @@ public:
     }
 
     /// Calls f(const change&) on the node's thread after every change; several may be told of at once.
-    /// f must not throw. With `details`, the collection notes from now on what comes from others, place by place and
-    /// with the conflicts that were settled (change::noted), which makes joins slower by about as much as reading what
-    /// they change. Who subscribes reads the state after this, and not before.
+    /// f must not throw, nor wait for what comes from others. With `details`, the collection notes from now on what
+    /// comes from others, place by place and with the conflicts that were settled (change::noted), which makes joins
+    /// slower by about as much as reading what they change. Who subscribes reads the state after this, and not before.
     [[nodiscard]] subscription subscribe(std::function<void(const change&)> f, bool details = false) {
         auto s = std::make_shared<detail::subscriber>();
         s->details = details;
@@ -123,14 +130,18 @@ public:
         return subscription(std::move(s));
     }
 
-    /// Waits until predicate(const T&) holds; false if the time ran out, or the node was closed.
+    /// Waits until predicate(const T&) holds; false if the time ran out, or the node was closed. Not on the node's own
+    /// thread (std::logic_error), even if it holds already.
     template <class P> bool wait_until(P&& predicate, std::chrono::milliseconds timeout) const {
+        core_->must_not_wait_here("wait_until \"" + name() + "\"");
         return wait([&] { return std::invoke(predicate, **state_); }, timeout);
     }
 
     /// Waits until everything in `token` is here, and asks peers for it: what was written or read elsewhere
-    /// under that token can be read here then. False if the time ran out.
+    /// under that token can be read here then. False if the time ran out. Not on the node's own thread
+    /// (std::logic_error), even if all of it is here.
     bool sync_to(const version_vector& token, std::chrono::milliseconds timeout) const {
+        core_->must_not_wait_here("sync_to \"" + name() + "\"");
         const auto here = [&] { return token.within(state_->version()); };
         if (wait(here, std::chrono::milliseconds(0))) return true;
         core_->ask();

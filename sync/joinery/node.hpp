@@ -41,9 +41,9 @@ namespace joinery {
 template <class T> class leader;
 
 struct node_options {
-    std::string name;                   ///< for people: in the status of peers, at most 64 bytes
+    std::string name;                   ///< for people: in the status of peers, where it is cut at 64 bytes
     node_role role = node_role::leader; ///< followers and hubs refuse writes
-    std::string zone;                   ///< a region's name: in the status of peers, at most 64 bytes
+    std::string zone;                   ///< a region's name, of at most 64 bytes: what peer_scope::zone goes by
     std::unique_ptr<joinery::transport> transport;
     std::unique_ptr<joinery::storage> storage; ///< none: nothing outlives the process
     engine_timings timings;
@@ -155,6 +155,8 @@ public:
     consulted consult(const served_collection& c, const read_options& o);
     /// Asks the peers what they have.
     void ask();
+    /// Throws std::logic_error on the node's own thread, for a call that would keep it from what the call waits for.
+    void must_not_wait_here(const std::string& call) const;
     void set_presence(const served_collection& c, std::span<const std::byte> bytes, engine_time time_to_live);
     void clear_presence(const served_collection& c);
     std::vector<presence_status> presence(const served_collection& c) const;
@@ -229,7 +231,7 @@ private:
 class node {
 public:
     /// Loads the storage; the thread starts with the first `open`. Throws storage_error, and
-    /// std::invalid_argument without a transport.
+    /// std::invalid_argument without a transport, or if the zone's name is longer than 64 bytes.
     explicit node(node_options options) : core_(std::make_shared<detail::node_core>(std::move(options))) {}
     /// Closes.
     ~node() {
@@ -259,7 +261,8 @@ public:
     /// For nodes that are lost, or away for too long. Throws std::invalid_argument for this node's own id.
     void evict(replica_id who) { core_->evict(who); }
     /// Says goodbye, and closes: nobody waits for this node. False, and nothing has happened, if within the time no
-    /// peer had all of its edits durably. Opened again, its storage goes on under a new id.
+    /// peer had all of its edits durably. Opened again, its storage goes on under a new id. Not on the node's own
+    /// thread (std::logic_error).
     bool leave(std::chrono::milliseconds timeout) { return core_->leave(timeout); }
     /// Ends an identity conflict on this side: the node goes on under a new id, with all that it has.
     replica_id take_new_id() { return core_->take_new_id(); }

@@ -29,7 +29,8 @@ struct session_behind : std::runtime_error {
 /// Read your writes, monotonic reads, monotonic writes, and writes follow reads; for each collection apart. A token
 /// takes some ten bytes for each replica that ever wrote. What a leader has lost with its process, because it was not
 /// durable, cannot be waited for; nor can an edit by the id that it was made under, if it has another since, because
-/// its leader was evicted or shared its id (events `new_id`). Thread safety: none.
+/// its leader was evicted or shared its id (events `new_id`). As it waits, it cannot be used on a leader's own thread,
+/// in subscribers (std::logic_error). Thread safety: none.
 class session {
 public:
     explicit session(std::chrono::milliseconds patience = std::chrono::seconds(5)) : patience_(patience) {}
@@ -43,10 +44,14 @@ public:
     }
     /// As leader::read. Throws session_behind too.
     template <class Leader, class F> auto read(const Leader& at, F&& f) {
+        return read(at, std::forward<F>(f), read_options()).value;
+    }
+    /// As leader::read: what others have too is part of what this session has seen then.
+    template <class Leader, class F> auto read(const Leader& at, F&& f, const read_options& options) {
         arrive(at);
-        auto result = at.read(std::forward<F>(f), read_options());
+        auto result = at.read(std::forward<F>(f), options);
         tokens_[at.name()].join(result.token);
-        return std::move(result.value);
+        return result;
     }
 
     /// What was seen of a collection.
@@ -62,10 +67,10 @@ private:
     std::map<std::string, version_vector> tokens_;
 
     template <class Leader> void arrive(const Leader& at) {
-        const auto known = tokens_.find(at.name());
-        if (known == tokens_.end() || at.sync_to(known->second, patience_)) return;
-        throw session_behind("\"" + at.name() + "\": what this session has seen elsewhere, " +
-                             to_string(known->second) + ", is not all here yet: " + to_string(at.version()));
+        const auto seen = token(at.name());
+        if (at.sync_to(seen, patience_)) return;
+        throw session_behind("\"" + at.name() + "\": what this session has seen elsewhere, " + to_string(seen) +
+                             ", is not all here yet: " + to_string(at.version()));
     }
 };
 

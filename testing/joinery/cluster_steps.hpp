@@ -87,13 +87,7 @@ E cluster<T, E>::apply(std::uint64_t seed, T& value, transaction& tx, std::strin
     choices from(seed);
     const auto& op = subject_.choose(from);
     E what = op.run(value, tx, from);
-    said = op.name;
-    auto add = [&](const std::string& more) { said += (said.empty() || more.empty() ? "" : " ") + more; };
-    if constexpr (std::is_same_v<E, std::string>) {
-        add(what);
-    } else {
-        add(show(what));
-    }
+    said = told(op.name, what);
     return what;
 }
 
@@ -401,7 +395,7 @@ void cluster<T, E>::compare_with_specification(std::size_t r, const std::vector<
 template <crdt T, class E> void cluster<T, E>::finish() {
     random_source random(history_.seed);
     std::size_t n = members_.size();
-    tell("in the end all ask all");
+    tell("the history is over; as after each, all ask all, and prune everything");
     for (std::size_t round = 0; round <= n; ++round)
         for (std::size_t k = 0; k < n * n; ++k) {
             std::size_t r = round == n ? k / n : random.below(n);
@@ -421,7 +415,7 @@ template <crdt T, class E> void cluster<T, E>::finish() {
         if (encode(members_[r].self.state()) != encode(all)) throw violation{bytes, "A and " + name(r) + " differ"};
     }
     // Pruned states go on working: an edit by each, concurrently, then all to all, backwards.
-    tell("all edit once more, and then ask all");
+    tell("what is pruned must go on working: each edits once more, and all ask all again");
     std::uint32_t id = deltas_.empty() ? 0 : deltas_.rbegin()->first + 1;
     for (std::size_t r = 0; r < n; ++r) {
         action a{action_kind::edit, static_cast<std::uint32_t>(r)};

@@ -29,7 +29,7 @@
 namespace joinery::testing {
 
 struct options {
-    std::uint64_t seed = 0;      ///< 0: JOINERY_SEED, or one of the system's entropy
+    std::uint64_t seed = 0;      ///< of the first history, unless JOINERY_SEED is set; 0: one of the system's entropy
     std::uint64_t histories = 0; ///< 0: JOINERY_HISTORIES, or `usual_histories`
     std::uint64_t usual_histories = 300;
     double seconds = 0; ///< if positive: as many histories as fit into this time, instead
@@ -102,7 +102,7 @@ template <crdt T, class E> report check(const subject<T, E>& s, const options& o
     using clock = std::chrono::steady_clock;
     report out;
     out.subject = s.name();
-    out.seed = o.seed ? o.seed : seed_for_this_run();
+    out.seed = seed_for_this_run(o.seed);
     std::uint64_t histories = o.histories ? o.histories : environment_number("JOINERY_HISTORIES", o.usual_histories);
     auto end = clock::now() + std::chrono::duration_cast<clock::duration>(std::chrono::duration<double>(o.seconds));
     for (std::uint64_t i = 0; o.seconds > 0 ? clock::now() < end : i < histories; ++i) {

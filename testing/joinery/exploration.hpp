@@ -10,10 +10,11 @@
 //     polls.operation("no", [](auto& p, auto& tx, auto&) { p.vote(tx, false); });
 //     std::cout << to_string(joinery::testing::explore(polls));
 //
-// Each operation of the subject is tried as it is with its first choices, so it should draw none. Two histories are one
-// if the same edits have seen the same, in whatever order they were made, or if only the names of the replicas differ,
-// not their order; and what has been received is a set of edits, whoever received it in whatever order. That is checked
-// on every step from one set to the next, and so for every order.
+// Of what an operation draws, the first two choices are tried in histories of few edits, and the first in the others:
+// so operations that draw nothing, of which there are more instead, say most. Two histories are one if the same edits
+// have seen the same, in whatever order they were made, or if only the names of the replicas differ, not their order;
+// and what has been received is a set of edits, whoever received it in whatever order. That is checked on every step
+// from one set to the next, and so for every order.
 
 #include <joinery/convergence.hpp>
 
@@ -34,7 +35,9 @@ namespace joinery::testing {
 /// How far to go. The time grows some fortyfold with each further edit.
 struct exploration_bounds {
     std::size_t replicas = 3;
-    std::size_t edits = 4; ///< of all replicas together
+    std::size_t edits = 4;        ///< of all replicas together
+    std::size_t varied_edits = 3; ///< in histories of so many, or fewer, the second choices of draws are tried too:
+    std::size_t varied_draws = 2; ///< of so many draws of an operation, the first ones; at most 16
 };
 
 struct exploration {
@@ -44,6 +47,8 @@ struct exploration {
     std::uint64_t states = 0;      ///< sets of edits that somebody can have received
     std::uint64_t joins = 0;       ///< of deltas, of answers and of complete states
     std::uint64_t comparisons = 0; ///< with the specification
+    std::uint64_t refused = 0;     ///< edits that threw, which is to say that they cannot be made there
+    std::size_t draws = 0;         ///< the most that an operation made
     std::optional<violation> failure;
     std::vector<std::string> story; ///< the history that failed: a line for each edit
 
@@ -57,6 +62,7 @@ public:
     explorer(const subject<T, E>& s, const exploration_bounds& bounds) : subject_(s) {
         found_.subject = s.name();
         found_.bounds = bounds;
+        found_.bounds.varied_draws = std::min<std::size_t>(bounds.varied_draws, 16);
     }
 
     exploration run() {
@@ -89,6 +95,7 @@ private:
     using edits = std::vector<std::uint32_t>; // ascending: in an order in which nothing comes before what it had seen
     struct made {
         std::size_t replica = 0;
+        std::uint64_t second = 0; // which draws took the second choice
         edits seen;
         delta<T> what;
         event<E> told;
@@ -98,7 +105,11 @@ private:
     const subject<T, E>& subject_;
     exploration found_;
     std::vector<made> made_;
-    std::map<std::tuple<std::size_t, std::size_t, edits>, std::optional<std::uint32_t>> known_;
+    struct tried {
+        std::optional<std::uint32_t> edit; // none if it changes nothing
+        std::size_t draws = 0;             // that may vary
+    };
+    std::map<std::tuple<std::size_t, std::size_t, std::uint64_t, edits>, tried> known_;
     std::map<edits, std::vector<std::byte>> states_;
     edits at_; // the history that is looked at
 
@@ -113,10 +124,11 @@ private:
         std::erase(out, one);
         return out;
     }
-    // Whether this is not another one with its replicas renamed: those that edit are the first ones.
-    bool told_apart(const edits& set) const {
+    // Whether this is not another one with its replicas renamed: those that made what was received or seen are the
+    // first ones.
+    bool told_apart(const edits& received) const {
         std::uint64_t editing = 0;
-        for (auto e : set) editing |= std::uint64_t{1} << made_[e].replica;
+        for (auto e : causes_of(received)) editing |= std::uint64_t{1} << made_[e].replica;
         return (editing & (editing + 1)) == 0;
     }
     static causal<T> read(const std::vector<std::byte>& bytes) {
@@ -130,43 +142,55 @@ private:
 
     // One more edit, by each replica, of each kind, having seen each part of the history that has its own edits.
     void extend(const edits& history, std::set<edits>& next) {
+        const bool varied = std::any_of(history.begin(), history.end(), [&](auto e) { return made_[e].second != 0; });
+        const bool may_vary = history.size() < found_.bounds.varied_edits;
+        if (varied && !may_vary) return;
         for (std::size_t r = 0; r < found_.bounds.replicas; ++r)
             for (std::uint32_t part = 0; part < (std::uint32_t{1} << history.size()); ++part) {
                 const edits seen = part_of(history, part);
                 const auto own = [&](std::uint32_t e) { return made_[e].replica == r; };
                 if (std::count_if(seen.begin(), seen.end(), own) != std::count_if(history.begin(), history.end(), own))
                     continue;
-                for (std::size_t op = 0; op < subject_.operations().size(); ++op)
-                    if (const auto e = edit(r, op, seen)) {
+                for (std::size_t op = 0; op < subject_.operations().size(); ++op) {
+                    std::size_t draws = 0; // the most, of any choices
+                    for (std::uint64_t second = 0; second >> (may_vary ? draws : 0) == 0; ++second) {
+                        const tried now = edit(r, op, second, seen);
+                        draws = std::max(draws, now.draws);
+                        if (!now.edit || second >> now.draws != 0) continue; // fewer draws: as one before
                         edits longer = history;
-                        longer.insert(std::upper_bound(longer.begin(), longer.end(), *e), *e);
+                        longer.insert(std::upper_bound(longer.begin(), longer.end(), *now.edit), *now.edit);
                         next.insert(std::move(longer));
                     }
+                }
             }
     }
 
-    // Nothing if it changes nothing.
-    std::optional<std::uint32_t> edit(std::size_t r, std::size_t op, const edits& seen) {
-        auto [at, is_new] = known_.try_emplace({r, op, seen});
+    tried edit(std::size_t r, std::size_t op, std::uint64_t second, const edits& seen) {
+        auto [at, is_new] = known_.try_emplace({r, op, second, seen});
         if (!is_new) return at->second;
         const causal<T> before = read(state(seen));
         replica<T> self(numbered_replica(r), before, hybrid_clock([] { return std::uint64_t{1'700'000'000'000}; }));
-        made m{r, seen, {}, {}, {}};
-        m.what = self.edit([&](T& value, transaction& tx) {
-            choices first(0);
-            m.told.what = subject_.operations()[op].run(value, tx, first);
-        });
-        if (m.what.covered.empty()) return std::nullopt;
+        made m{r, second, seen, {}, {}, {}};
+        choices from = choices::planned(second);
+        try {
+            m.what = self.edit(
+                [&](T& value, transaction& tx) { m.told.what = subject_.operations()[op].run(value, tx, from); });
+        } catch (const std::exception&) { // it refuses its arguments
+            ++found_.refused;
+        }
+        at->second.draws = std::min(from.draws(), found_.bounds.varied_draws);
+        found_.draws = std::max(found_.draws, from.draws());
+        if (m.what.covered.empty()) return at->second;
         m.told.dots = m.what.covered.ranges().front();
         m.told.seen = before.context();
         m.said = name_of(numbered_replica(r)) + ", having seen " + name_of(before.context()) +
-                 ", edits: " + subject_.operations()[op].name + " = " + name_of(m.told.dots);
+                 ", edits: " + told(subject_.operations()[op].name, m.told.what) + " = " + name_of(m.told.dots);
         causal<T> joined = before;
         joined.join(m.what);
         require("an edit is the join of its delta", equal_states(self.state(), joined));
         require("a delta describes what it covers", normal_form(m.what));
         made_.push_back(std::move(m));
-        at->second = static_cast<std::uint32_t>(made_.size() - 1);
+        at->second.edit = static_cast<std::uint32_t>(made_.size() - 1);
         return at->second;
     }
 
@@ -225,8 +249,7 @@ private:
 
     void compare(const edits& received, const causal<T>& s) {
         if (!subject_.view() || !subject_.model()) return;
-        std::set<std::uint32_t> all(received.begin(), received.end());
-        for (auto e : received) add_seen(e, all);
+        const auto all = causes_of(received);
         std::deque<event<E>> events;
         for (auto e : all) events.push_back(made_[e].told);
         const seen_events<E> seen(events, s.context());
@@ -239,6 +262,12 @@ private:
         if (const std::string found = subject_.view()(*s); found != *specified)
             throw violation{"the state is what the specification says",
                             "at " + name_of(s.context()) + " it has " + found + ", specified " + *specified};
+    }
+    // What was received, and what whoever made it had seen.
+    std::set<std::uint32_t> causes_of(const edits& received) const {
+        std::set<std::uint32_t> all(received.begin(), received.end());
+        for (auto e : received) add_seen(e, all);
+        return all;
     }
     void add_seen(std::uint32_t e, std::set<std::uint32_t>& all) const {
         for (auto before : made_[e].seen)
@@ -259,6 +288,17 @@ inline std::string to_string(const exploration& x) {
                       std::to_string(x.bounds.replicas) + " replicas: " + std::to_string(x.histories) + " histories, " +
                       std::to_string(x.states) + " states, " + std::to_string(x.joins) + " joins, " +
                       std::to_string(x.comparisons) + " comparisons with the specification, ";
+    if (x.refused > 0) out += std::to_string(x.refused) + " edits refused, ";
+    if (x.draws > 0) {
+        const auto& b = x.bounds;
+        out += "draws (up to " + std::to_string(x.draws) + " by an operation): ";
+        if (b.varied_draws > 0 && b.varied_edits > 0)
+            out += "the first two choices of " +
+                   (x.draws > b.varied_draws ? "the first " + std::to_string(b.varied_draws) + " draws"
+                                             : std::string("each draw")) +
+                   " in histories of up to " + std::to_string(std::min(b.varied_edits, b.edits)) + " edits, else ";
+        out += "the first choices only, ";
+    }
     if (x.ok()) return out + "no failure\n";
     out += "one FAILED\n  law: " + x.failure->law + "\n  but: " + x.failure->what + "\n";
     for (const auto& line : x.story) out += "    " + line + "\n";

@@ -66,7 +66,7 @@ inline std::string listed(const std::vector<std::string>& parts) {
 } // namespace detail
 
 /// Strings in quotes, optionals as their value or "none", pairs and tuples as (a b), ranges as [a b c] in
-/// their order, anything else as it is streamed, or by its to_string.
+/// their order, anything else as it is streamed, or by its to_string; what has neither, as "(no operator<<)".
 template <class X> std::string show(const X& x) {
     if constexpr (std::is_convertible_v<const X&, std::string_view>) {
         return "\"" + std::string(std::string_view(x)) + "\"";
@@ -90,8 +90,19 @@ template <class X> std::string show(const X& x) {
     } else if constexpr (requires { to_string(x); }) {
         return to_string(x);
     } else {
-        return "?";
+        return "(no operator<<)";
     }
+}
+
+/// How an operation is told of: its name, and what it says of itself.
+template <class E> std::string told(const std::string& operation, const E& what) {
+    std::string more;
+    if constexpr (std::is_same_v<E, std::string>)
+        more = what;
+    else
+        more = show(what);
+    if (more == operation) more.clear();
+    return operation + (operation.empty() || more.empty() ? "" : " ") + more;
 }
 
 /// A range without an order of its own, as {a b c}, sorted as text.

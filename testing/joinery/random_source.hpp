@@ -36,10 +36,24 @@ private:
 /// so an edit can be repeated, and shrunk. With seed 0 every choice is the first.
 class choices {
 public:
-    explicit choices(std::uint64_t seed) : simplest_(seed == 0), random_(seed) {}
+    explicit choices(std::uint64_t seed) : planned_(seed == 0), random_(seed) {}
+    /// The i-th draw is the second choice if bit i is set, and else the first. Draws of which there is but one choice
+    /// do not count.
+    static choices planned(std::uint64_t second) {
+        choices c(0);
+        c.second_ = second;
+        return c;
+    }
 
     /// 0 to n - 1. Requires: n > 0.
-    std::size_t pick(std::size_t n) { return simplest_ ? 0 : random_.below(n); }
+    std::size_t pick(std::size_t n) {
+        if (!planned_) return random_.below(n);
+        if (n == 1) return 0;
+        ++draws_;
+        return (draws_ <= 64 ? second_ >> (draws_ - 1) : 0) & 1;
+    }
+    /// How many draws there were, if they were planned.
+    std::size_t draws() const { return draws_; }
     /// An element, by value. Requires: there is one.
     template <class Range> typename Range::value_type of(const Range& range) {
         auto it = range.begin();
@@ -48,7 +62,9 @@ public:
     }
 
 private:
-    bool simplest_;
+    bool planned_;
+    std::uint64_t second_ = 0;
+    std::size_t draws_ = 0;
     random_source random_;
 };
 
@@ -62,9 +78,10 @@ inline std::uint64_t environment_number(const char* name, std::uint64_t otherwis
     return *end ? otherwise : number;
 }
 
-/// JOINERY_SEED if that is set, else from the system's entropy; never 0.
-inline std::uint64_t seed_for_this_run() {
-    if (std::uint64_t given = environment_number("JOINERY_SEED", 0)) return given;
+/// JOINERY_SEED if that is set, so that a program need not be changed to repeat a run; else what the program wants,
+/// unless that is 0; else from the system's entropy. Never 0.
+inline std::uint64_t seed_for_this_run(std::uint64_t wanted = 0) {
+    if (std::uint64_t given = environment_number("JOINERY_SEED", wanted)) return given;
     std::random_device entropy;
     return ((std::uint64_t{entropy()} << 32) | entropy()) | 1;
 }

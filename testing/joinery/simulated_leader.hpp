@@ -59,11 +59,12 @@ public:
 
     /// As leader<T>::write.
     template <class F> write_result write(F&& f, const write_options& options = {}) {
+        const assurance wanted = options.wanted();
         host_->admit();
         std::optional<dot_range> dots;
         {
             const inside now(*this);
-            dots = state_->edit(std::forward<F>(f), options.acknowledgements > 0 ? options.level : assurance::none);
+            dots = state_->edit(std::forward<F>(f), wanted);
         }
         return dots ? host_->settle(*dots, options) : write_result{};
     }
@@ -101,6 +102,7 @@ public:
         return subscription(std::move(s));
     }
 
+    /// As leader<T>::wait_until.
     template <class P> bool wait_until(P&& predicate, std::chrono::milliseconds timeout) const {
         return host_->wait(
             [&] {
@@ -110,9 +112,10 @@ public:
             timeout);
     }
 
+    /// As leader<T>::sync_to.
     bool sync_to(const version_vector& token, std::chrono::milliseconds timeout) const {
         const auto here = [&] { return token.within(version()); };
-        if (here()) return true;
+        if (host_->wait(here, std::chrono::milliseconds(0))) return true;
         host_->ask();
         return host_->wait(here, timeout);
     }

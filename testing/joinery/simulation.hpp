@@ -76,13 +76,13 @@ struct faults {
     unsigned clock_jump = 1;         ///< of the wall clock, by up to an hour
     unsigned storage_loss = 0;       ///< a crash, after which the storage is empty
     bool clock_skew = true;          ///< some wall clocks are off by hours
-    std::size_t least = 2, most = 7; ///< how many there are in a schedule, but for the clocks
+    std::size_t least = 2, most = 7; ///< how many there are in a schedule, if any are asked for, but for the clocks
 
-    static constexpr faults none() { return {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, false, 0, 0}; }
+    static constexpr faults none() { return {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, false, 2, 7}; }
 };
 
 struct simulation_options {
-    std::uint64_t seed = 0;      ///< of the first schedule; 0: JOINERY_SEED, or one of the system's entropy
+    std::uint64_t seed = 0;      ///< of the first schedule, unless JOINERY_SEED is set; 0: one of the system's entropy
     std::uint64_t schedules = 0; ///< 0: JOINERY_SCHEDULES, or `usual_schedules`
     std::uint64_t usual_schedules = 1000;
     std::size_t least_leaders = 2, most_leaders = 4; ///< 2 to 26
@@ -265,13 +265,14 @@ concept simulated_app = std::copy_constructible<App> && requires {
 };
 
 /// Random schedules until one fails or there were enough. On one thread; everything follows from the seed, as long as
-/// the application draws what is random from the choices. Throws std::invalid_argument for options that make no sense.
+/// the application draws what is random from the choices. Throws std::invalid_argument for options that make no sense,
+/// as are faults of which there are at most 0.
 template <simulated_app App>
 simulation_report simulate(const App& app, const faults& f = {}, const simulation_options& o = {}) {
     detail::application_of<App> all(app);
     return detail::simulate(all, f, o);
 }
-/// The schedules from this seed on.
+/// The schedules from this seed on, unless JOINERY_SEED is set.
 template <simulated_app App> simulation_report simulate(const App& app, const faults& f, std::uint64_t seed) {
     return simulate(app, f, simulation_options{.seed = seed});
 }

@@ -37,7 +37,10 @@ enum class stale_peers { none, only_read, edit };
 
 /// T under test. An operation says of itself an E: that is what the specification sees of it, and what is
 /// printed (show, narration.hpp).
-template <crdt T, class E = std::string> class subject {
+template <class T, class E = std::string> class subject {
+    static_assert(checked_crdt<T>(),
+                  "T must have the members that crdt.hpp lists, or be a JOINERY_RECORD of such types");
+
 public:
     using value_type = T;
     using event_type = E;

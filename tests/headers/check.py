@@ -7,6 +7,8 @@ include roots that it reaches no layer above its own. Libraries live in system f
 root can hide, so their includes are compared with what each layer may use.
 
 A header is skipped while neither it nor anything it includes has changed since it last passed.
+
+What users get wrong does not compile, and the compiler says what is wrong: not_a_crdt.cpp.
 """
 import argparse
 import concurrent.futures
@@ -84,6 +86,17 @@ def check(compiler, layer, header, source, build):
     return ""
 
 
+def check_refusal(compiler, source):
+    """Compiles what must not compile; gives what is wrong with the compiler's answer, empty if nothing."""
+    unit = source / "tests" / "headers" / "not_a_crdt.cpp"
+    command = [compiler, "-fsyntax-only", "-std=c++20"] + [f"-I{source / root}" for root in ROOTS["testing"]]
+    done = subprocess.run([*command, str(unit)], capture_output=True, text=True)
+    if not done.returncode:
+        return f"{compiler} accepts {unit}"
+    missing = [line for line in re.findall(r"^// error: (.*)$", unit.read_text(), re.M) if line not in done.stderr]
+    return f"{compiler} does not say of {unit}: {missing}\n{done.stderr}" if missing else ""
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--source", type=pathlib.Path, required=True)
@@ -96,6 +109,7 @@ def main():
     jobs = int(os.environ.get("JOINERY_JOBS") or os.cpu_count())
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         tasks = [pool.submit(check, args.compiler, l, h, args.source, args.build) for l, h in headers]
+        tasks.append(pool.submit(check_refusal, args.compiler, args.source))
         failures = [message for message in (t.result() for t in tasks) if message]
     failures += misplaced_includes(args.source)
 
