@@ -200,7 +200,7 @@ template <class What> std::string printed(const What& what, unsigned indent) {
     return {text.GetString(), text.GetSize()};
 }
 
-const char* reason(json::ParseErrorCode code) {
+const char* reason(json::ParseErrorCode code, bool at_escape) {
     switch (code) {
     case json::kParseErrorDocumentEmpty: return "there is no value";
     case json::kParseErrorDocumentRootNotSingular: return "something follows the value";
@@ -211,9 +211,11 @@ const char* reason(json::ParseErrorCode code) {
     case json::kParseErrorArrayMissCommaOrSquareBracket: return "',' or ']' is missing in an array";
     case json::kParseErrorStringUnicodeEscapeInvalidHex: return "'\\u' is not followed by four hexadecimal digits";
     case json::kParseErrorStringUnicodeSurrogateInvalid: return "half a surrogate pair";
-    case json::kParseErrorStringEscapeInvalid: return "an unknown escape in a string";
-    case json::kParseErrorStringMissQuotationMark: return "a string does not end";
+    case json::kParseErrorStringEscapeInvalid:
+        if (at_escape) return "an unknown escape in a string";
+        [[fallthrough]]; // as some versions of the parser have it
     case json::kParseErrorStringInvalidEncoding: return "a control character in a string, which has to be escaped";
+    case json::kParseErrorStringMissQuotationMark: return "a string does not end";
     case json::kParseErrorNumberMissFraction: return "a digit is missing behind the point of a number";
     case json::kParseErrorNumberMissExponent: return "a digit is missing in the exponent of a number";
     case json::kParseErrorNumberTooBig: return "a number out of range";
@@ -252,7 +254,7 @@ result<void, json_error> document::import_json(transaction& tx, const path& at, 
     json::EncodedInputStream<json::UTF8<>, json::MemoryStream> in(stream);
     const json::ParseResult parsed = json::Reader().Parse<flags>(in, made);
     if (parsed.IsError())
-        return refused(made.refused().empty() ? std::string(reason(parsed.Code())) : made.refused(), parsed.Offset());
+        return refused(made.refused().empty() ? std::string(reason(parsed.Code(), parsed.Offset() < text.size() && text[parsed.Offset()] == '\\')) : made.refused(), parsed.Offset());
     if (in.Tell() != text.size()) return refused("a zero byte", in.Tell()); // the parser takes it for the end
     write(tx, at, [&](document_node& n) {
         kills seen;

@@ -71,8 +71,10 @@ entries living(const history& seen) {
         for (const auto& gone : facts_of(e, seen).kills) out.erase(gone);
     return out;
 }
+// Places of elements alone are nothing.
 bool has(const entries& live, const std::string& path, kind k) {
     return std::any_of(live.begin(), live.end(), [&](const entry& e) {
+        if (e.what == type::element) return false;
         if (e.what == type::mark)
             return (e.path == path && e.made == k) || (k == kind::map && into(e.path, path, '/')) ||
                    (k == kind::list && into(e.path, path, '#'));
@@ -120,7 +122,9 @@ std::vector<entry> elements(const history& seen, const entries& live, const std:
     std::set<std::string> shown;
     for (const auto& e : all) {
         const std::string name = path + "#" + e.payload;
-        const bool there = std::any_of(live.begin(), live.end(), [&](const entry& x) { return within(x.path, name); });
+        const bool there = std::any_of(live.begin(), live.end(), [&](const entry& x) {
+            return x.what != type::element && within(x.path, name);
+        });
         if (there && last.at(name_of(e)) == std::pair(e.at, e.self.where) && shown.insert(e.payload).second)
             out.push_back(e);
     }
@@ -326,7 +330,7 @@ std::string node_text(const history& seen, const entries& live, const std::strin
     const auto further = [&](char step) {
         std::set<std::string> names;
         for (const auto& e : live)
-            if (into(e.path, path, step)) {
+            if (e.what != type::element && into(e.path, path, step)) {
                 const auto end = e.path.find_first_of("/#", path.size() + 1);
                 names.insert(e.path.substr(path.size() + 1, end == std::string::npos ? end : end - path.size() - 1));
             }

@@ -127,8 +127,8 @@ struct value_change {
     /// change on top of those before; or the whole text (std::string), where single changes are not known. Of an
     /// rga_list<T> likewise a std::vector<list_step<T>>. A vector is one pass from the start.
     /// Of what stands at a path of a document: document::scalar of a value, std::int64_t of a counter, and of a map, a
-    /// list or a text its document::kind; for the last two also their steps, a list's of the names of its elements. A
-    /// path goes on with keys and names, and what is below comes after: document_path makes a path of one.
+    /// list or a text its document::kind; for the last two also their steps, a list's of the names of its elements. The
+    /// path has keys and names (document_path makes one of it); a container that is new comes before what is in it.
     shown_value before, after;
     conflict_choice how = conflict_choice::none; ///< if concurrent edits met here: what decided
     std::vector<shown_value> overruled;          ///< the concurrent values that do not count

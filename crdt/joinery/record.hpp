@@ -137,13 +137,15 @@ template <record T> struct crdt_traits<T> {
         });
     }
     static bool place(T& t, compact_input_archive& path, const unknown_field& field, join_scope& s) {
-        std::uint64_t tag = path.varint();
-        if (path.remaining() == 0) return join_field(t, tag, field.content, s);
         bool known = false;
-        detail::for_each_field<T>([&](auto f, auto) {
-            if (f.tag != tag) return;
-            using traits = crdt_traits<detail::field_type<decltype(f)>>;
-            in_field(f, s, [&](join_scope& below) { known = traits::place(t.*f.member, path, field, below); });
+        noting(t, s, {}, [&] {
+            std::uint64_t tag = path.varint();
+            if (path.remaining() == 0) return void(known = join_field(t, tag, field.content, s));
+            detail::for_each_field<T>([&](auto f, auto) {
+                if (f.tag != tag) return;
+                using traits = crdt_traits<detail::field_type<decltype(f)>>;
+                in_field(f, s, [&](join_scope& below) { known = traits::place(t.*f.member, path, field, below); });
+            });
         });
         return known;
     }
