@@ -254,7 +254,10 @@ result<void, json_error> document::import_json(transaction& tx, const path& at, 
     json::EncodedInputStream<json::UTF8<>, json::MemoryStream> in(stream);
     const json::ParseResult parsed = json::Reader().Parse<flags>(in, made);
     if (parsed.IsError())
-        return refused(made.refused().empty() ? std::string(reason(parsed.Code(), parsed.Offset() < text.size() && text[parsed.Offset()] == '\\')) : made.refused(), parsed.Offset());
+        return refused(made.refused().empty() ? std::string(reason(parsed.Code(), parsed.Offset() < text.size() &&
+                                                                                      text[parsed.Offset()] == '\\'))
+                                              : made.refused(),
+                       parsed.Offset());
     if (in.Tell() != text.size()) return refused("a zero byte", in.Tell()); // the parser takes it for the end
     write(tx, at, [&](document_node& n) {
         kills seen;

@@ -90,8 +90,7 @@ void edit(document& d, transaction& tx, random_source& random) {
     case 7: RC_ASSERT(d.import_json(tx, at, R"({"a": [1, {"b": []}]})").has_value()); return;
     case 8: {
         const auto elements = d.names(at);
-        if (!elements.empty())
-            d.move(tx, at / elements[random.below(elements.size())], random.below(elements.size()));
+        if (!elements.empty()) d.move(tx, at / elements[random.below(elements.size())], random.below(elements.size()));
         return;
     }
     default:

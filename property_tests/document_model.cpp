@@ -122,9 +122,8 @@ std::vector<entry> elements(const history& seen, const entries& live, const std:
     std::set<std::string> shown;
     for (const auto& e : all) {
         const std::string name = path + "#" + e.payload;
-        const bool there = std::any_of(live.begin(), live.end(), [&](const entry& x) {
-            return x.what != type::element && within(x.path, name);
-        });
+        const bool there = std::any_of(live.begin(), live.end(),
+                                       [&](const entry& x) { return x.what != type::element && within(x.path, name); });
         if (there && last.at(name_of(e)) == std::pair(e.at, e.self.where) && shown.insert(e.payload).second)
             out.push_back(e);
     }

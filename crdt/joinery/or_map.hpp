@@ -98,8 +98,13 @@ public:
     const V* find(const K& key) const;
     /// The number of keys that exist.
     std::size_t size() const { return live_; }
-    /// Of hashes of the keys that exist (detail::sums_keys).
-    std::uint64_t key_sum() const requires(detail::sums_keys<K, V>) { return sum_; }
+    /// Of hashes of the keys that exist; zero if nobody asks (detail::sums_keys).
+    std::uint64_t key_sum() const {
+        if constexpr (detail::sums_keys<K, V>)
+            return sum_;
+        else
+            return 0;
+    }
     bool empty() const { return live_ == 0; }
     /// Pairs of key and value, in no particular order; invalidated by every change.
     iterator begin() const { return {&nodes_, 0}; }
