@@ -318,35 +318,3 @@ TEST_CASE("document: explored, a list") {
     });
     explore(s);
 }
-
-TEST_CASE("document: explored, elements that are moved") {
-    auto s = alone("document, elements that are moved");
-    s.operation("insert", [](document& d, transaction& tx, choices&) {
-        auto o = done(act::insert, "", tx);
-        o.made = kind::map;
-        o.element = to_string(d.insert(tx, {}, 0, kind::map));
-        return o;
-    });
-    s.operation("move the last to the front", [](document& d, transaction& tx, choices&) {
-        if (d.size({}) < 2) return operation{};
-        auto o = done(act::move, "", tx);
-        o.element = to_string(d.name({d.size({}) - 1}).value());
-        d.move(tx, {d.size({}) - 1}, 0);
-        return o;
-    });
-    s.operation("write below the last", [](document& d, transaction& tx, choices&) {
-        if (d.size({}) == 0) return operation{};
-        const auto last = d.size({}) - 1;
-        auto o = done(act::set, "#" + to_string(d.name({last}).value()) + "/x", tx, "1");
-        d.set(tx, {last, "x"}, 1);
-        return o;
-    });
-    s.operation("erase the last", [](document& d, transaction& tx, choices&) {
-        if (d.size({}) == 0) return operation{};
-        const auto last = d.size({}) - 1;
-        auto o = done(act::erase, "#" + to_string(d.name({last}).value()), tx);
-        d.erase(tx, {last});
-        return o;
-    });
-    explore(s);
-}
