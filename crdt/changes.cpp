@@ -72,6 +72,7 @@ noted_changes change_list::take() {
     std::erase_if(noted_.values,
                   [](const value_change& c) { return c.before == c.after && c.how == conflict_choice::none; });
     places_.clear();
+    sequences_.clear();
     return std::exchange(noted_, {});
 }
 
@@ -81,16 +82,29 @@ value_change* change_list::add(const path_step* path) {
         return nullptr;
     }
     auto& c = noted_.values.emplace_back();
-    for (const auto* step = path; step; step = step->outer) c.path.push_back(step->show(step->what));
+    for (const auto* step = path; step; step = step->outer)
+        if (step->shown) c.path.push_back(step->show(step->what));
     std::reverse(c.path.begin(), c.path.end());
     return &c;
 }
 
+value_change* change_list::add_sequence(const path_step* path) {
+    auto* c = add(path);
+    if (c) sequences_.push_back(noted_.values.size() - 1);
+    return c;
+}
+
+namespace {
+std::string key_of(const path_step* path) {
+    const auto bytes = encoded(path);
+    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+} // namespace
+
 void change_list::note(const path_step* path, shown_value before, shown_value after, conflict_choice how,
                        std::vector<shown_value> overruled) {
     if (noted_.everything) return;
-    const auto bytes = encoded(path);
-    const std::string key(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    const std::string key = key_of(path);
     const auto known = places_.find(key);
     const bool is_new = known == places_.end();
     if (is_new && how == conflict_choice::none && before == after) return;
@@ -103,24 +117,31 @@ void change_list::note(const path_step* path, shown_value before, shown_value af
     c->overruled = std::move(overruled);
 }
 
+void change_list::note_in_front(const path_step* path) {
+    if (noted_.everything) return;
+    const std::string key = key_of(path);
+    if (!places_.contains(key) && add(path)) places_.emplace(key, noted_.values.size() - 1);
+}
+
 void change_list::note_steps(const path_step* path, shown_value steps) {
     if (noted_.everything) return;
-    if (auto* c = add(path)) c->after = std::move(steps);
+    if (auto* c = add_sequence(path)) c->after = std::move(steps);
 }
 
 // The changes before it are left empty, and so left out.
 void change_list::note_whole(const path_step* path, shown_value value) {
     if (noted_.everything) return;
-    auto* c = add(path);
+    auto* c = add_sequence(path);
     if (!c) return;
-    for (auto& old : noted_.values)
-        if (old.path == c->path) old.after = {};
+    for (const std::size_t i : sequences_)
+        if (noted_.values[i].path == c->path) noted_.values[i].after = {};
     c->after = std::move(value);
 }
 
 void change_list::note_everything() {
     noted_ = {{}, true};
     places_.clear();
+    sequences_.clear();
 }
 
 } // namespace joinery

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The CRDT interface of documents, and what they carry.
+// The CRDT interface of documents, what they carry, and the templates that they are made of.
 #include "document_node.hpp"
 #include "text_columns.hpp"
 
 #include <algorithm>
 #include <set>
-#include <utility>
 #include <vector>
 
 namespace joinery {
@@ -84,6 +83,36 @@ void document_fragment::load(compact_input_archive& ar) {
     index_cost(ar).of(content_.get(), 0);
 }
 
+// ---- what a document is made of, instantiated here and nowhere else ----
+
+template <class K> or_map_fragment<K, detail::document_node>::item::item() = default;
+template <class K>
+or_map_fragment<K, detail::document_node>::item::item(K k, record_fragment<detail::document_node> v)
+    : key(std::move(k)), value(std::move(v)) {}
+template <class K> or_map_fragment<K, detail::document_node>::item::item(const item&) = default;
+template <class K> or_map_fragment<K, detail::document_node>::item::item(item&&) noexcept = default;
+template <class K>
+typename or_map_fragment<K, detail::document_node>::item&
+or_map_fragment<K, detail::document_node>::item::operator=(const item&) = default;
+template <class K>
+typename or_map_fragment<K, detail::document_node>::item&
+or_map_fragment<K, detail::document_node>::item::operator=(item&&) noexcept = default;
+template <class K> or_map_fragment<K, detail::document_node>::item::~item() = default;
+
+template struct or_map_fragment<std::string, detail::document_node>;
+template struct or_map_fragment<unique_id, detail::document_node>;
+template class or_map<std::string, detail::document_node>;
+template class or_map<unique_id, detail::document_node>;
+
+namespace detail {
+document_node::document_node() = default;
+document_node::document_node(const document_node&) = default;
+document_node::document_node(document_node&&) noexcept = default;
+document_node& document_node::operator=(const document_node&) = default;
+document_node& document_node::operator=(document_node&&) noexcept = default;
+document_node::~document_node() = default;
+} // namespace detail
+
 // ---- the CRDT interface ----
 
 document::document() = default;
@@ -117,110 +146,8 @@ void document::reissue(const document& before, const causal_context& unsent, con
 bool document::place(compact_input_archive& path, const unknown_field& field, join_scope& s) {
     return root_.place(path, field, s);
 }
+bool document::untidy(const version_vector& stable) const { return root_.untidy(stable); }
+void document::tidy(transaction& tx, const version_vector& stable, kills& out) { root_.tidy(tx, stable, out); }
 std::uint64_t document::digest(const causal_context& all) const { return root_.digest(all); }
 
-// ---- nodes ----
-
-namespace detail {
-
-bool document_node::has(document::kind k) const {
-    const bool marked = std::any_of(marks.begin(), marks.end(), [&](const auto& m) { return m.value.what == k; });
-    switch (k) {
-    case document::kind::map: return marked || !map.empty();
-    case document::kind::list: return marked || !list.empty();
-    case document::kind::text: return marked || !text.empty();
-    case document::kind::counter: return marked || !counter.empty();
-    case document::kind::value: return !value.empty();
-    }
-    return false;
-}
-
-std::vector<document::kind> document_node::kinds() const {
-    std::vector<document::kind> out;
-    for (const auto k : {document::kind::map, document::kind::list, document::kind::text, document::kind::counter,
-                         document::kind::value})
-        if (has(k)) out.push_back(k);
-    return out;
-}
-
-const document_node* document_node::child(const std::string& key) const {
-    const auto* m = map.get();
-    return m ? m->find(key) : nullptr;
-}
-const document_node* document_node::child(const unique_id& element) const {
-    const auto* l = list.get();
-    return l ? l->items.find(element) : nullptr;
-}
-
-std::vector<std::pair<const std::string*, const document_node*>> by_key(const document_node& n) {
-    std::vector<std::pair<const std::string*, const document_node*>> out;
-    if (const auto* map = n.map.get())
-        for (const auto& [key, child] : *map) out.emplace_back(&key, &child);
-    std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return *a.first < *b.first; });
-    return out;
-}
-
-void clear_except(document_node& n, transaction& tx, std::optional<document::kind> kept, kills& out) {
-    n.marks.clear(tx, out);
-    if (kept != document::kind::value) n.value.clear(tx, out);
-    if (kept != document::kind::counter) n.counter.clear(tx, out);
-    if (kept != document::kind::text) n.text.clear(tx, out);
-    if (kept != document::kind::map) n.map.clear(tx, out);
-    if (kept != document::kind::list) n.list.clear(tx, out);
-}
-
-void put_mark(document_node& n, transaction& tx, document::kind what, kills seen) {
-    const dot d = n.marks.add(tx, {what});
-    tx.record(d, std::move(seen));
-}
-
-// ---- lists ----
-
-// There are none, unless more elements have something below them than have a place.
-std::vector<unique_id> document_list::astray() const {
-    std::vector<unique_id> out;
-    if (items.size() <= order.size()) return out;
-    auto placed = order.values();
-    std::sort(placed.begin(), placed.end());
-    for (const auto& [element, node] : items)
-        if (!std::binary_search(placed.begin(), placed.end(), element)) out.push_back(element);
-    std::sort(out.begin(), out.end());
-    return out;
-}
-
-std::vector<unique_id> document_list::all() const {
-    auto out = order.values();
-    const auto behind = astray();
-    out.insert(out.end(), behind.begin(), behind.end());
-    return out;
-}
-
-std::optional<unique_id> document_list::at(std::size_t position) const {
-    if (position < order.size()) return order.at(position);
-    const auto behind = astray();
-    position -= order.size();
-    return position < behind.size() ? std::optional(behind[position]) : std::nullopt;
-}
-
-std::optional<std::size_t> document_list::place(const unique_id& element) const {
-    const auto all = order.values();
-    const auto it = std::find(all.begin(), all.end(), element);
-    return it == all.end() ? std::nullopt : std::optional(static_cast<std::size_t>(it - all.begin()));
-}
-
-std::vector<unique_id> document_list::insert(transaction& tx, std::size_t position, std::size_t n) {
-    std::vector<unique_id> made;
-    made.reserve(n);
-    for (std::size_t i = 0; i < n; ++i) made.push_back(tx.unique_id());
-    order.insert(tx, std::min(position, order.size()), made);
-    return made;
-}
-
-void document_list::erase(transaction& tx, const unique_id& element, std::optional<std::size_t> position) {
-    if (!position) position = place(element);
-    if (position && *position < order.size()) order.erase(tx, *position);
-    items.erase(tx, element);
-}
-
-} // namespace detail
 } // namespace joinery

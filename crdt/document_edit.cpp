@@ -16,6 +16,13 @@ using detail::document_node;
 
 // ---- values ----
 
+document_scalar::document_scalar() = default;
+document_scalar::document_scalar(const document_scalar& other) = default;
+document_scalar::document_scalar(document_scalar&& other) noexcept = default;
+document_scalar& document_scalar::operator=(const document_scalar& other) = default;
+document_scalar& document_scalar::operator=(document_scalar&& other) noexcept = default;
+document_scalar::~document_scalar() = default;
+
 document_scalar::document_scalar(double x) : value_(x) {
     if (!std::isfinite(x)) throw std::invalid_argument("document: JSON has no number that is infinite or none");
 }
@@ -63,6 +70,17 @@ document_path::document_path(std::string_view pointer) {
         auto last = std::get<document_step::token>(steps_.back().get());
         last.text += c;
         steps_.back() = std::move(last);
+    }
+}
+
+document_path::document_path(const std::vector<shown_value>& told, std::size_t first) {
+    for (std::size_t i = first; i < told.size(); ++i) {
+        if (const auto* key = told[i].as<std::string>())
+            steps_.emplace_back(*key);
+        else if (const auto* name = told[i].as<unique_id>())
+            steps_.emplace_back(*name);
+        else
+            throw std::invalid_argument("document: " + told[i].str() + " is no key, nor the name of an element");
     }
 }
 
@@ -167,7 +185,7 @@ void descend(transaction& tx, document_node& n, std::span<const document_step> s
         return descend(tx, *child, steps.subspan(1), f);
     }
     const auto list = n.list.open(tx);
-    const auto child = list->items.at(tx, std::get<element>(to).name);
+    const auto child = list->open(tx, std::get<element>(to).name);
     descend(tx, *child, steps.subspan(1), f);
 }
 
@@ -195,7 +213,12 @@ const document_node* document::writable(const path& at, std::size_t further) con
         if (!nothing_at(n) && !n->has(what)) is_not(here, what);
         if (key) need_utf8(std::get<std::string>(to));
         here = std::move(here) / step;
-        if (to.index() == 0) throw std::out_of_range("document: there is no element \"" + to_string(here) + "\"");
+        if (to.index() == 0) {
+            const auto* token = std::get_if<document_step::token>(&step.get());
+            const bool end = token && token->text == "-";
+            throw std::out_of_range("document: there is no element \"" + to_string(here) +
+                                    (end ? "\": push_back appends to a list" : "\""));
+        }
         n = follow(n, to);
     }
     return n;
@@ -236,14 +259,14 @@ void document::make(transaction& tx, const path& at, kind what) {
 
 unique_id document::insert_element(transaction& tx, const path& list, std::size_t pos, const change& fill) {
     const auto* n = writable(list, kind::list, 1);
-    if (pos > 0 && (!n || !elements_of(*n).has_position(pos)))
+    if (pos > 0 && (!n || pos > elements_of(*n).size()))
         throw std::out_of_range("document: position beyond the end of a list");
     unique_id made;
     write(tx, list, [&](document_node& to) {
         if (!to.has(kind::list)) put_mark(to, tx, kind::list);
         const auto elements = to.list.open(tx);
         made = elements->insert(tx, pos, 1).front();
-        fill(*elements->items.at(tx, made));
+        fill(*elements->open(tx, made));
     });
     return made;
 }
@@ -284,6 +307,21 @@ bool document::erase(transaction& tx, const path& at) {
             parent.map.open(tx)->erase(tx, std::get<std::string>(to));
     });
     return true;
+}
+
+void document::move(transaction& tx, const path& at, std::size_t to) {
+    const auto* n = writable(at);
+    const std::span<const document_step> steps = at.steps();
+    const auto above = steps.first(steps.empty() ? 0 : steps.size() - 1);
+    const auto* list = find_below(root_.get(), above);
+    const auto from = steps.empty() ? target() : resolve(list, steps.back());
+    const auto* moved = std::get_if<element>(&from);
+    if (!n || !moved) throw std::invalid_argument("document: \"" + to_string(at) + "\" is no element of a list");
+    if (to >= elements_of(*list).size()) throw std::out_of_range("document: position beyond the end of a list");
+    if (moved->position == to) return;
+    const auto root = root_.open(tx);
+    descend(tx, *root, above,
+            [&](document_node& parent) { parent.list.open(tx)->move(tx, moved->name, moved->position, to); });
 }
 
 void document::increment(transaction& tx, const path& counter, std::int64_t n) {
@@ -356,7 +394,7 @@ std::optional<std::int64_t> document::counter(const path& at) const {
 // Behind the last element that has a place.
 std::size_t document::end_of(const path& list) const {
     const auto* n = find(list);
-    return n ? elements_of(*n).order.size() : 0;
+    return n ? elements_of(*n).placed() : 0;
 }
 
 std::size_t document::size(const path& at) const {
@@ -380,6 +418,11 @@ std::optional<unique_id> document::name(const path& at) const {
     const auto to = resolve(find_below(root_.get(), steps.first(steps.size() - 1)), steps.back());
     const auto* e = std::get_if<element>(&to);
     return e ? std::optional(e->name) : std::nullopt;
+}
+
+std::vector<unique_id> document::names(const path& list) const {
+    const auto* n = find(list);
+    return n ? elements_of(*n).all() : std::vector<unique_id>();
 }
 
 namespace {

@@ -4,7 +4,7 @@
 #include "document_node.hpp"
 
 #define RAPIDJSON_NAMESPACE joinery::detail::rapidjson
-#include <rapidjson/error/en.h>
+#include <rapidjson/error/error.h>
 #include <rapidjson/prettywriter.h>
 #include <rapidjson/reader.h>
 #include <rapidjson/stringbuffer.h>
@@ -128,7 +128,7 @@ void build(transaction& tx, document_node& n, const tree& t) {
     }
     const auto list = n.list.open(tx);
     const auto elements = list->insert(tx, 0, t.members.size());
-    for (std::size_t i = 0; i < elements.size(); ++i) build(tx, *list->items.at(tx, elements[i]), t.members[i]);
+    for (std::size_t i = 0; i < elements.size(); ++i) build(tx, *list->open(tx, elements[i]), t.members[i]);
 }
 
 // ---- writing ----
@@ -177,7 +177,7 @@ template <class Writer> struct printer {
         case kind::list:
             out.StartArray();
             if (const auto* list = n->list.get())
-                for (const auto& e : list->all()) print(list->items.find(e));
+                for (const auto& e : list->all()) print(list->find(e));
             out.EndArray();
             break;
         case kind::text: text(n->text.get() ? n->text.get()->str() : std::string()); break;
@@ -200,12 +200,52 @@ template <class What> std::string printed(const What& what, unsigned indent) {
     return {text.GetString(), text.GetSize()};
 }
 
+const char* reason(json::ParseErrorCode code, bool at_escape) {
+    switch (code) {
+    case json::kParseErrorDocumentEmpty: return "there is no value";
+    case json::kParseErrorDocumentRootNotSingular: return "something follows the value";
+    case json::kParseErrorValueInvalid: return "neither null, true, false, a number, a string, '[' nor '{'";
+    case json::kParseErrorObjectMissName: return "a key is missing in an object, or is not in double quotes";
+    case json::kParseErrorObjectMissColon: return "':' is missing behind a key";
+    case json::kParseErrorObjectMissCommaOrCurlyBracket: return "',' or '}' is missing in an object";
+    case json::kParseErrorArrayMissCommaOrSquareBracket: return "',' or ']' is missing in an array";
+    case json::kParseErrorStringUnicodeEscapeInvalidHex: return "'\\u' is not followed by four hexadecimal digits";
+    case json::kParseErrorStringUnicodeSurrogateInvalid: return "half a surrogate pair";
+    case json::kParseErrorStringEscapeInvalid:
+        if (at_escape) return "an unknown escape in a string";
+        [[fallthrough]]; // as some versions of the parser have it
+    case json::kParseErrorStringInvalidEncoding: return "a control character in a string, which has to be escaped";
+    case json::kParseErrorStringMissQuotationMark: return "a string does not end";
+    case json::kParseErrorNumberMissFraction: return "a digit is missing behind the point of a number";
+    case json::kParseErrorNumberMissExponent: return "a digit is missing in the exponent of a number";
+    case json::kParseErrorNumberTooBig: return "a number out of range";
+    default: return "not JSON";
+    }
+}
+
+json_error error_at(std::string why, std::string_view text, std::size_t byte) {
+    json_error e{std::move(why), byte};
+    for (const char c : text.substr(0, byte)) {
+        if (c == '\n') {
+            ++e.line;
+            e.column = 1;
+        } else if ((static_cast<unsigned char>(c) & 0xc0) != 0x80) {
+            ++e.column;
+        }
+    }
+    return e;
+}
+
 } // namespace
+
+std::string to_string(const json_error& e) {
+    return "line " + std::to_string(e.line) + ", column " + std::to_string(e.column) + ": " + e.reason;
+}
 
 result<void, json_error> document::import_json(transaction& tx, const path& at, std::string_view text) {
     writable(at);
-    const auto refused = [](std::string why, std::size_t byte) {
-        return failure<json_error>(json_error{std::move(why), byte});
+    const auto refused = [&](std::string why, std::size_t byte) {
+        return failure<json_error>(error_at(std::move(why), text, byte));
     };
     if (text.size() > max_json) return refused("too large", max_json);
     constexpr unsigned flags = json::kParseIterativeFlag | json::kParseNumbersAsStringsFlag;
@@ -214,7 +254,9 @@ result<void, json_error> document::import_json(transaction& tx, const path& at, 
     json::EncodedInputStream<json::UTF8<>, json::MemoryStream> in(stream);
     const json::ParseResult parsed = json::Reader().Parse<flags>(in, made);
     if (parsed.IsError())
-        return refused(made.refused().empty() ? json::GetParseError_En(parsed.Code()) : made.refused(),
+        return refused(made.refused().empty() ? std::string(reason(parsed.Code(), parsed.Offset() < text.size() &&
+                                                                                      text[parsed.Offset()] == '\\'))
+                                              : made.refused(),
                        parsed.Offset());
     if (in.Tell() != text.size()) return refused("a zero byte", in.Tell()); // the parser takes it for the end
     write(tx, at, [&](document_node& n) {

@@ -5,6 +5,7 @@
 
 #include "utf8.hpp"
 
+#include <joinery/composed.hpp>
 #include <joinery/document.hpp>
 #include <joinery/dot_store.hpp>
 #include <joinery/hash.hpp>
@@ -41,7 +42,12 @@ struct document_mark {
 };
 
 struct document_map;
-struct document_list;
+class document_list;
+struct document_node;
+
+// Of the names of elements: in the order, and in what has them.
+template <> inline constexpr bool sums_elements<unique_id> = true;
+template <> inline constexpr bool sums_keys<unique_id, document_node> = true;
 
 struct document_node {
     dot_store<document_mark> marks;
@@ -51,8 +57,19 @@ struct document_node {
     boxed<document_map> map;
     boxed<document_list> list;
 
+    // Not inline, here and below: they are used in many places, and each is made of all that a document is.
+    document_node();
+    document_node(const document_node& other);
+    document_node(document_node&& other) noexcept;
+    document_node& operator=(const document_node& other);
+    document_node& operator=(document_node&& other) noexcept;
+    ~document_node();
+
     bool has(document::kind k) const;
     std::vector<document::kind> kinds() const;
+    /// What changes tell of: what counts here, and beside it all else. Texts and what is below are told of apart.
+    observation<shown_value> observed() const;
+    static constexpr bool told_apart(std::uint32_t tag) { return tag >= 4; }
     /// Null if there is none.
     const document_node* child(const std::string& key) const;
     const document_node* child(const unique_id& element) const;
@@ -69,6 +86,14 @@ template <class K> struct or_map_fragment<K, detail::document_node> {
     struct item {
         K key{};
         record_fragment<detail::document_node> value;
+
+        item();
+        item(K k, record_fragment<detail::document_node> v = {});
+        item(const item& other);
+        item(item&& other) noexcept;
+        item& operator=(const item& other);
+        item& operator=(item&& other) noexcept;
+        ~item();
         friend bool operator==(const item&, const item&) = default;
     };
     std::vector<item> items;
@@ -86,31 +111,61 @@ namespace detail {
 
 struct document_map : or_map<std::string, document_node> {};
 
-/// An element is visible if it has a place in the order. One that was erased while somebody wrote below it has none:
-/// such elements come last, by their names.
-struct document_list {
+struct document_list_parts {
     rga_list<unique_id> order;
     or_map<unique_id, document_node> items;
 
-    std::size_t size() const { return order.size() + astray().size(); }
-    /// True if something can be inserted there.
-    bool has_position(std::size_t n) const { return n <= order.size() || n <= size(); }
+    static constexpr bool told_apart(std::uint32_t tag) { return tag == 2; }
+};
+JOINERY_RECORD(document_list_parts, (1, order), (2, items))
+
+/// An element is there if something is at it or below. It stands at its place in the order; one that was erased while
+/// somebody wrote below it may have none: such elements come last, by their names. A place may have nothing at it, if
+/// its element was moved while somebody else erased it, and a name two, if it was put back meanwhile: the first counts.
+class document_list : public composed<document_list_parts> {
+public:
+    bool empty() const { return inner_.items.empty(); }
+    std::size_t size() const { return inner_.items.size(); }
     /// All, in order. O(n log n).
     std::vector<unique_id> all() const;
     std::optional<unique_id> at(std::size_t position) const;
-    /// O(n log n), unless something is stored below it.
-    bool contains(const unique_id& element) const { return items.contains(element) || place(element); }
+    bool contains(const unique_id& element) const { return inner_.items.contains(element); }
+    const document_node* find(const unique_id& element) const { return inner_.items.find(element); }
+    /// How many of them have a place.
+    std::size_t placed() const;
 
     /// Elements that are still to be filled.
     std::vector<unique_id> insert(transaction& tx, std::size_t position, std::size_t n);
+    or_map<unique_id, document_node>::open_key open(transaction& tx, const unique_id& element) {
+        return inner_.items.at(tx, element);
+    }
     /// The element at that position, or where it is unknown.
     void erase(transaction& tx, const unique_id& element, std::optional<std::size_t> position);
+    /// The same; it is then at position `to`, which is within the list. False if it is there.
+    bool move(transaction& tx, const unique_id& element, std::optional<std::size_t> position, std::size_t to);
+
+    /// Places that count no more go.
+    bool untidy(const version_vector& stable) const;
+    void tidy(transaction& tx, const version_vector& stable, kills& out);
+
+    /// For those who follow what joins change: the elements, and where in the order they stand.
+    using mark = std::pair<dot, unique_id>;
+    std::vector<mark> marks() const;
+    std::vector<list_step<unique_id>> steps_since(const std::vector<mark>& before) const;
 
 private:
-    std::optional<std::size_t> place(const unique_id& element) const;
-    std::vector<unique_id> astray() const;
+    struct layout {
+        std::vector<std::pair<unique_id, std::size_t>> placed; // with their positions in the order
+        std::vector<std::size_t> idle;                         // the other positions
+        std::vector<unique_id> astray;                         // without a place
+    };
+    bool regular() const;
+    layout lay_out() const;
+    // Behind this many of the elements that have a place, in the order.
+    std::size_t gap(std::size_t elements) const;
+    std::vector<std::size_t> superfluous(const version_vector& stable) const;
+    std::optional<std::size_t> drop_repeated(transaction& tx, const unique_id& element);
 };
-JOINERY_RECORD(document_list, (1, order), (2, items))
 
 /// The keys and what is below them, sorted.
 std::vector<std::pair<const std::string*, const document_node*>> by_key(const document_node& n);
@@ -120,6 +175,12 @@ void clear_except(document_node& n, transaction& tx, std::optional<document::kin
 void put_mark(document_node& n, transaction& tx, document::kind what, kills seen = {});
 
 } // namespace detail
+
+extern template struct or_map_fragment<std::string, detail::document_node>;
+extern template struct or_map_fragment<unique_id, detail::document_node>;
+extern template class or_map<std::string, detail::document_node>;
+extern template class or_map<unique_id, detail::document_node>;
+extern template class rga_list<unique_id>;
 
 template <class K> void or_map_fragment<K, detail::document_node>::load(compact_input_archive& ar) {
     // The box; in a list also the record inside it, and the field.

@@ -24,7 +24,7 @@ int main() {
     ann.edit([](document& plan, transaction& tx) {
         const auto done =
             plan.import_json(tx, {}, R"({"title": "Trip", "to do": [{"what": "pack"}, {"what": "rest"}]})");
-        if (!done) std::cout << done.error().reason << ", at byte " << done.error().byte << '\n';
+        if (!done) std::cout << to_string(done.error()) << '\n';
     });
     meet();
 
@@ -51,11 +51,12 @@ int main() {
 
     // Who has seen both decides.
     bob.edit([](document& plan, transaction& tx) { plan.make_map(tx, {"where"}); });
+    bob.edit([](document& plan, transaction& tx) { plan.move(tx, {"to do", 1}, 0); });
     meet();
     const std::string json = ann->to_json();
     std::cout << json << '\n';
     return both && ann.state() == bob.state() &&
-                   json == R"({"notes":"Bring a tent.","title":"Trip","to do":[{"what":"rest"},"sing",{"done":true}],)"
+                   json == R"({"notes":"Bring a tent.","title":"Trip","to do":["sing",{"what":"rest"},{"done":true}],)"
                            R"("votes":3,"where":{"city":"Bern"}})"
                ? 0
                : 1;

@@ -345,6 +345,7 @@ private:
             break;
         case 3: d.set(tx, {"x"}, step % 2 == 0 ? type::scalar(UINT64_MAX) : type::scalar(true)); break;
         case 4:
+            if (d.size({"l"}) > 1) d.move(tx, {"l", 1}, 0);
             d.erase(tx, {"l", 0});
             d.increment(tx, {"n"}, -7);
             break;

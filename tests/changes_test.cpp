@@ -15,12 +15,14 @@
 #include <joinery/or_set.hpp>
 #include <joinery/pn_counter.hpp>
 #include <joinery/record.hpp>
+#include <joinery/rga_list.hpp>
 #include <joinery/rga_text.hpp>
 #include <joinery/rw_set.hpp>
 #include <joinery/tree.hpp>
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -89,6 +91,46 @@ TEST_CASE("changes: a key that is removed takes what was below it") {
     const auto gone = eu.edit([](auto& all, auto& tx) { all.erase(tx, "bob"); });
     CHECK(told(us, {gone}) == lines{"\"bob\"/\"items\"/\"bread\": true -> false", "\"bob\"/\"points\": 2 -> 0"});
     CHECK(us->empty());
+}
+
+namespace {
+struct page {
+    rga_text note;
+    rga_list<int> order;
+    lww_map<std::string, int> named;
+    rw_set<int> tags;
+    bag<int> counted;
+    enable_wins_flag open;
+    mv_register<int> all;
+    document free;
+};
+JOINERY_RECORD(page, (1, note), (2, order), (3, named), (4, tags), (5, counted), (6, open), (7, all), (8, free))
+} // namespace
+
+TEST_CASE("changes: whatever was below a key that is removed is told of") {
+    using books = or_map<std::string, or_map<int, page>>;
+    replica<books> a{id_a}, b{id_b};
+    b.join(a.edit([](auto& all, auto& tx) {
+        const auto book = all.at(tx, "b");
+        const auto p = book->at(tx, 7);
+        p->note.insert(tx, 0, "text");
+        p->order.insert(tx, 0, {1, 2});
+        p->named.set(tx, "k", 3);
+        p->tags.add(tx, 4);
+        p->counted.add(tx, 5, 2);
+        p->open.enable(tx);
+        p->all.set(tx, 6);
+        p->free.make_list(tx, "/l");
+    }));
+    const auto gone = a.edit([](auto& all, auto& tx) { all.erase(tx, "b"); });
+    auto now = told(b, {gone});
+    std::sort(now.begin(), now.end());
+    CHECK(now == lines{"\"b\"/7/\"all\": [6] -> nothing", "\"b\"/7/\"counted\"/5: 2 -> 0",
+                       "\"b\"/7/\"free\"/\"l\": list -> nothing", "\"b\"/7/\"free\": map -> nothing",
+                       "\"b\"/7/\"named\"/\"k\": 3 -> nothing", "\"b\"/7/\"note\": nothing -> [retain 0, erase 4]",
+                       "\"b\"/7/\"open\": true -> false", "\"b\"/7/\"order\": nothing -> [retain 0, erase 2]",
+                       "\"b\"/7/\"tags\"/4: true -> false"});
+    CHECK(b->empty());
 }
 
 TEST_CASE("changes: what the remover had not seen survives, and is told of") {
@@ -258,8 +300,8 @@ TEST_CASE("changes: the values of a document are shown") {
     replica<document> a{id_a}, b{id_b};
     const auto set = a.edit([](auto& d, auto& tx) { d.set(tx, "/a", 1.5); });
     const auto lines_told = told(b, {set});
-    REQUIRE(lines_told.size() == 1);
-    CHECK(lines_told[0] == "\"map\"/\"a\"/\"value\": nothing -> 1.5");
+    REQUIRE(lines_told.size() == 2);
+    CHECK(lines_told[1] == "\"a\": nothing -> 1.5");
 }
 
 TEST_CASE("changes: what changed back is left out") {

@@ -422,7 +422,7 @@ TEST_CASE("rga_list: in a map, what the remover of the key has not seen stays") 
 
 TEST_CASE("rga_list: anchors go with their elements") {
     two_writers at({"a", "b", "c"});
-    const auto left = at.b->anchor(1), right = at.b->anchor(1, joinery::text_bias::right); // behind a; before b
+    const auto left = at.b->anchor(1, joinery::text_bias::left), right = at.b->anchor(1); // behind a; at b
     move(at.a, 0, 2);
     move(at.a, 0, 1);
     at.meet();
@@ -432,7 +432,28 @@ TEST_CASE("rga_list: anchors go with their elements") {
     erase(at.b, 0, 3);
     CHECK(at.b->position(left) == 0);
     CHECK(at.b->position(at.b->anchor(0)) == 0);
-    CHECK(at.b->position(at.b->anchor(0, joinery::text_bias::right)) == 0);
+    CHECK(at.b->position(at.b->anchor(0, joinery::text_bias::left)) == 0);
+}
+
+TEST_CASE("rga_list: an anchor follows its element, and not what comes before it") {
+    two_writers at({"a", "b", "c", "d"});
+    std::vector<joinery::text_anchor> anchors;
+    for (std::size_t i = 0; i <= at.a->size(); ++i) anchors.push_back(at.a->anchor(i));
+    insert(at.b, 1, {"x", "y"});
+    set(at.b, 0, "A");
+    erase(at.b, 4); // c
+    at.meet();
+    move(at.a, 4, 0);
+    move(at.b, 0, 2);
+    at.meet();
+    CHECK(at.a->values() == words{"d", "x", "y", "A", "b"});
+    const std::vector<std::size_t> now{3, 4, 5, 0, 5};
+    for (std::size_t i = 0; i < now.size(); ++i) {
+        CHECK(at.a->position(anchors[i]) == now[i]);
+        CHECK(at.b->position(anchors[i]) == now[i]);
+    }
+    CHECK_THROWS_AS(static_cast<void>(at.a->anchor(6)), std::out_of_range);
+    CHECK(joinery::fingerprint<list>() != joinery::fingerprint<rga_list<int>>());
 }
 
 TEST_CASE("rga_list: unsent sets and moves are made anew") {

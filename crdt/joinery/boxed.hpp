@@ -2,7 +2,8 @@
 #pragma once
 
 // A CRDT behind a pointer, which takes one word while nothing is stored: what a type that contains itself is made of.
-// T need not be complete where boxed<T> is named, and so it is taken to leave tombstones and to reissue.
+// T need not be complete where boxed<T> is named, and so it is taken to leave tombstones, to reissue and to
+// tidy.
 
 #include <joinery/crdt.hpp>
 
@@ -87,6 +88,12 @@ public:
         const bool known = traits::place(held_->value, path, field, s);
         sweep();
         return known;
+    }
+    bool untidy(const version_vector& stable) const { return held_ && traits::untidy(held_->value, stable); }
+    void tidy(transaction& tx, const version_vector& stable, kills& out) {
+        if (!untidy(stable)) return;
+        opened value = open(tx);
+        traits::tidy(*value, tx, stable, out);
     }
     std::uint64_t digest(const causal_context& all) const { return held_ ? traits::digest(held_->value, all) : 0; }
 

@@ -125,8 +125,10 @@ struct value_change {
     /// of flags and of elements of sets, the number of times of a bag's, the parent of a tree's node; nothing where
     /// there was, or is, nothing. Of a text `before` is nothing and `after` a std::vector<text_change>, each such
     /// change on top of those before; or the whole text (std::string), where single changes are not known. Of an
-    /// rga_list<T> likewise a std::vector<list_step<T>>. A vector is one pass from the start. In documents the path is
-    /// through their parts: "map", "list", "items", "value", "counter", "text".
+    /// rga_list<T> likewise a std::vector<list_step<T>>. A vector is one pass from the start.
+    /// Of what stands at a path of a document: document::scalar of a value, std::int64_t of a counter, and of a map, a
+    /// list or a text its document::kind; for the last two also their steps, a list's of the names of its elements. The
+    /// path has keys and names (document_path makes one of it); a container that is new comes before what is in it.
     shown_value before, after;
     conflict_choice how = conflict_choice::none; ///< if concurrent edits met here: what decided
     std::vector<shown_value> overruled;          ///< the concurrent values that do not count
@@ -168,6 +170,8 @@ public:
     /// All of a sequence, in the place of those before.
     void note_whole(const path_step* path, shown_value value);
     void note_everything();
+    /// What comes to be here is told of before what else is noted from now on. Requires: nothing is there.
+    void note_in_front(const path_step* path);
     /// Something was edited here: what comes is told apart from what came.
     void edited() { places_.clear(); }
 
@@ -175,8 +179,10 @@ private:
     std::size_t most_;
     noted_changes noted_;
     std::unordered_map<std::string, std::size_t> places_; // of values by their encoded paths
+    std::vector<std::size_t> sequences_;                  // the places of what was noted of texts and lists
 
     value_change* add(const path_step* path);
+    value_change* add_sequence(const path_step* path);
 };
 
 /// The step from a container to what is at a key of it.

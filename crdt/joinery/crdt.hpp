@@ -45,6 +45,8 @@
 //     observation<V> observed() const                  what there is to see of it; sequences have
 //                                                      steps_since(marks()) instead. Without either, nothing is told
 //     static constexpr bool removes_in_part = true     removals leave some of what they have seen
+// and for records that are seen as one, and whose fields are no steps of their paths:
+//     static constexpr bool told_apart(std::uint32_t)  false for the tags of the fields that `observed` tells of
 // For containers:
 //     bool place(compact_input_archive& path, const unknown_field& field, join_scope& s)
 //                                                      joins a kept field that is now known into the value
@@ -81,6 +83,30 @@ concept crdt_members = std::default_initializable<T> && std::movable<T> && std::
 
 /// How the library reaches a type. The primary template calls its members; record.hpp adds records.
 template <class T> struct crdt_traits { static constexpr bool is_crdt = false; };
+
+namespace detail {
+template <class T> bool holds(const T& t, const causal_context& dots) {
+    typename crdt_traits<T>::fragment f;
+    crdt_traits<T>::extract(t, dots, f);
+    return !f.empty();
+}
+// Makes a change that is part of a join to what is observed, and notes it. `killing`: the event of the scope kills some
+// of it.
+template <class T, class Change>
+void note_observed(T& t, join_scope& s, change_list& changes, bool killing, Change&& change) {
+    const auto before = t.observed();
+    if constexpr (requires { T::told_apart(0u); }) // what is inside comes after it
+        if (!before.value) changes.note_in_front(s.path);
+    change();
+    auto after = t.observed();
+    killing = s.event && (killing || before.value != after.value);
+    // What was here before the event came, and was not killed by it, is concurrent with it.
+    if (!requires { T::removes_in_part; } && killing && after.how == conflict_choice::none &&
+        !holds(t, causal_context{*s.event}) && holds(t, s.seen))
+        after.how = conflict_choice::unseen_survives;
+    changes.note(s.path, before, std::move(after));
+}
+} // namespace detail
 
 template <crdt_members T> struct crdt_traits<T> {
     static constexpr bool is_crdt = true;
@@ -190,16 +216,8 @@ private:
         if (!s.changes) return change();
         if constexpr (is_observed) {
             change_list* changes = std::exchange(s.changes, nullptr); // not what it is made of
-            const auto before = t.observed();
-            change();
+            detail::note_observed(t, s, *changes, killing, std::forward<Change>(change));
             s.changes = changes;
-            auto after = t.observed();
-            killing = s.event && (killing || before.value != after.value);
-            // What was here before the event came, and was not killed by it, is concurrent with it.
-            if (!requires { T::removes_in_part; } && killing && after.how == conflict_choice::none &&
-                !holds(t, causal_context{*s.event}) && holds(t, s.seen))
-                after.how = conflict_choice::unseen_survives;
-            changes->note(s.path, before, std::move(after));
         } else if constexpr (has_revisions) {
             const auto before = t.revision();
             change();
@@ -217,11 +235,7 @@ private:
             change();
         }
     }
-    static bool holds(const T& t, const causal_context& dots) {
-        fragment f;
-        t.extract(dots, f);
-        return !f.empty();
-    }
+    static bool holds(const T& t, const causal_context& dots) { return detail::holds(t, dots); }
 };
 
 /// A type whose values can be replicated: replica<T>. What one lacks is told by checked_crdt.

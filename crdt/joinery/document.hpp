@@ -6,8 +6,10 @@
 //
 //     joinery::replica<joinery::document> eu{joinery::replica_id::random()};
 //     us.join(eu.edit([](joinery::document& d, auto& tx) {
-//         d.import_json(tx, {}, R"({"title": "Trip", "to do": ["pack"]})");
+//         const auto done = d.import_json(tx, {}, R"({"title": "Trip", "to do": ["pack"]})");
+//         if (!done) throw std::invalid_argument(to_string(done.error()));
 //         d.set(tx, {"to do", 0}, "pack the tent");
+//         d.move(tx, {"to do", d.push_back(tx, {"to do"}, "book a train")}, 0);
 //         d.increment(tx, {"votes"});
 //     }));
 //
@@ -18,13 +20,16 @@
 //     there, and make it if nothing is. So two leaders who create one path with different types keep both, until
 //     somebody who has seen both decides; what two of them do to one kind merges as that type does.
 //   - Erasing takes what was seen at the path and below. What was written there concurrently survives, with the path to
-//     it; an element of a list then stands at the list's end, since its place has gone.
-//   - Concurrent insertions into a list all stay, in the order of rga_list.
+//     it; an element of a list then stands at the list's end, since its place has gone. It can be moved from there.
+//   - Concurrent insertions into a list all stay, in the order of rga_list. Of concurrent moves of an element the last
+//     place wins; an edit of what it holds and a move both take effect. One that is moved and erased concurrently is
+//     erased, unless somebody wrote below it: then it is where it was moved to.
 //
 // Why the join converges: all of it is a record of those types, which holds maps of itself. The idea of a JSON of
 // replicated types: Kleppmann, Beresford, "A Conflict-Free Replicated JSON Datatype" (2017).
 
 #include <joinery/boxed.hpp>
+#include <joinery/changes.hpp>
 #include <joinery/compact_containers.hpp>
 #include <joinery/replica.hpp>
 #include <joinery/result.hpp>
@@ -39,6 +44,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -50,17 +56,36 @@ namespace detail {
 struct document_node;
 }
 
-/// A value that has nothing below it. An integer is an int64 if it fits.
+namespace detail {
+/// Integers that are numbers, and not characters.
+template <class N>
+concept number = std::integral<N> && !std::same_as<N, bool> && !std::same_as<N, char> && !std::same_as<N, wchar_t> &&
+                 !std::same_as<N, char8_t> && !std::same_as<N, char16_t> && !std::same_as<N, char32_t>;
+/// What converts to a number, and is not meant as one.
+template <class N>
+concept no_number = (std::integral<N> && !number<N>) || (std::is_enum_v<N> && std::is_convertible_v<N, int>);
+} // namespace detail
+
+/// A value that has nothing below it. An integer is an int64 if it fits. A char is a text of one character; wider
+/// characters and enumerators are refused by the compiler.
 class document_scalar {
 public:
     using variant = std::variant<std::monostate, bool, std::int64_t, std::uint64_t, double, std::string>;
 
-    document_scalar() = default; ///< null
+    document_scalar(); ///< null
+    document_scalar(const document_scalar& other);
+    document_scalar(document_scalar&& other) noexcept;
+    document_scalar& operator=(const document_scalar& other);
+    document_scalar& operator=(document_scalar&& other) noexcept;
+    ~document_scalar();
     document_scalar(std::nullptr_t) {}
     document_scalar(std::same_as<bool> auto b) : value_(b) {}
-    template <std::integral N>
-        requires(!std::same_as<N, bool>)
-    document_scalar(N n) {
+    document_scalar(std::same_as<char> auto c) : value_(std::string(1, c)) {}
+    template <detail::no_number N>
+        requires(!std::same_as<N, bool> && !std::same_as<N, char>)
+    document_scalar(N)
+    = delete;
+    template <detail::number N> document_scalar(N n) {
         if (std::in_range<std::int64_t>(n))
             value_ = static_cast<std::int64_t>(n);
         else
@@ -96,7 +121,8 @@ private:
 
 inline std::string to_string(const document_scalar& v) { return v.to_json(); }
 
-/// A step from a container to what it holds: a key of a map; an element of a list, by its position or by its name.
+/// A step from a container to what it holds: a key of a map; an element of a list, by its position or by its name. A
+/// char is a key of one character.
 class document_step {
 public:
     /// Of a JSON pointer: a position if a list is there, else a key.
@@ -109,7 +135,12 @@ public:
     document_step(std::string key) : step_(std::move(key)) {}
     document_step(std::string_view key) : step_(std::string(key)) {}
     document_step(const char* key) : step_(std::string(key)) {}
-    template <std::integral N> document_step(N position) : step_(checked(position)) {}
+    document_step(std::same_as<char> auto key) : step_(std::string(1, key)) {}
+    template <detail::no_number N>
+        requires(!std::same_as<N, char>)
+    document_step(N)
+    = delete;
+    template <detail::number N> document_step(N position) : step_(checked(position)) {}
     document_step(const unique_id& element) : step_(element) {}
     document_step(token t) : step_(std::move(t)) {}
 
@@ -118,12 +149,14 @@ public:
 
 private:
     variant step_;
-    template <std::integral N> static std::size_t checked(N position) {
+    template <detail::number N> static std::size_t checked(N position) {
         return std::in_range<std::size_t>(position) ? static_cast<std::size_t>(position) : SIZE_MAX;
     }
 };
 
 /// From the root: {"users", 3, "name"}, or a JSON pointer (RFC 6901): "/users/3/name". Without steps, the root.
+/// In a pointer "~1" is '/' and "~0" is '~'. Where a list is, a token is a position without leading zeros; "-", which
+/// is where the next element would be, leads to nothing: push_back appends.
 class document_path {
 public:
     document_path() = default;
@@ -134,6 +167,9 @@ public:
     document_path(std::nullptr_t) = delete; // 0 is no path: {0} is
     document_path(const char* pointer) : document_path(std::string_view(pointer)) {}
     document_path(const std::string& pointer) : document_path(std::string_view(pointer)) {}
+    /// What a change tells of (value_change::path), from its step number `first` on; std::invalid_argument if those are
+    /// not all keys and names.
+    explicit document_path(const std::vector<shown_value>& told, std::size_t first = 0);
 
     const std::vector<document_step>& steps() const { return steps_; }
     friend document_path operator/(document_path p, document_step s) {
@@ -148,11 +184,15 @@ private:
 /// As a JSON pointer; the name of an element as text.
 std::string to_string(const document_path& p);
 
-/// Why a JSON text was refused, and at which byte.
+/// Why a JSON text was refused, and where: the byte, counted from 0, and for people the line and in it the character,
+/// both counted from 1.
 struct json_error {
     std::string reason;
     std::size_t byte = 0;
+    std::size_t line = 1, column = 1;
 };
+/// "line 3, column 7: ',' or '}' is missing in an object"
+std::string to_string(const json_error& e);
 
 /// What a delta carries of a document. Archives other than the compact ones see it as bytes.
 class document_fragment {
@@ -190,8 +230,9 @@ private:
 /// if text is not valid UTF-8; std::length_error if a path has more than max_depth steps. Reading what is not there
 /// gives nothing.
 ///
-/// A step costs O(1), by a position O(log n) in its list. What has to know of elements without a place takes O(n log n)
-/// in lists that have them: steps to them by position, size, to_json. So does erasing an element by its name.
+/// A step costs O(1), by a position O(log n) in its list. In a list of which an element was concurrently moved twice,
+/// or erased and written or moved, a step by position takes O(n log n); so does erasing or moving an element by its
+/// name.
 class document {
 public:
     using fragment = document_fragment;
@@ -229,6 +270,10 @@ public:
     unique_id insert(transaction& tx, const path& list, std::size_t pos, kind what);
     unique_id push_back(transaction& tx, const path& list, scalar value);
     unique_id push_back(transaction& tx, const path& list, kind what);
+    /// Takes an element to another place in its list: it is then at position `to`, which is within the list; or behind
+    /// the last that has a place. Its name, and what is below it, stay. Does nothing if it is there.
+    /// std::invalid_argument if the path does not lead to an element of a list.
+    void move(transaction& tx, const path& element, std::size_t to);
     /// Takes away all that was seen at the path and below. False, with nothing done, if there is nothing. O(what goes).
     bool erase(transaction& tx, const path& at);
     /// Counts up, or down if n is negative. std::overflow_error as pn_counter.
@@ -241,7 +286,7 @@ public:
     /// A JSON text takes the place of what was seen at the path; its strings become values. With an error nothing has
     /// changed: what is not JSON, nested too deeply or too large, a key twice, text that is not UTF-8, an integer that
     /// neither int64 nor uint64 has, another number beyond what double has. O(n log n).
-    result<void, json_error> import_json(transaction& tx, const path& at, std::string_view json);
+    [[nodiscard]] result<void, json_error> import_json(transaction& tx, const path& at, std::string_view json);
 
     // ---- reading ----
 
@@ -263,6 +308,8 @@ public:
     /// The name of an element, which is a step too, and stays when positions change. Nothing if the path does not end
     /// in an element of a list.
     std::optional<unique_id> name(const path& element) const;
+    /// The names of all elements of the list, in order: to go through a long one. O(n log n).
+    std::vector<unique_id> names(const path& list) const;
     /// All paths at which several kinds or values stand, in the order of to_json. O(n log n).
     std::vector<path> conflicts() const;
     /// What is at the path, and below, of each only the kind of highest precedence and the value that wins; null if
@@ -286,6 +333,8 @@ public:
     void known_removed(const causal_context& dots, causal_context& out) const;
     static void drop_reissued(fragment& f, const causal_context& unsent);
     void reissue(const document& before, const causal_context& unsent, const removal_log& log, transaction& tx);
+    bool untidy(const version_vector& stable) const;
+    void tidy(transaction& tx, const version_vector& stable, kills& out);
     bool place(compact_input_archive& path, const unknown_field& field, join_scope& s);
     std::uint64_t digest(const causal_context& all) const;
     static std::string type_name() { return "document"; }

@@ -28,8 +28,68 @@ struct dot_hasher {
         return static_cast<std::size_t>(mixed_hash(d.replica.value() ^ mixed_hash(d.seq)));
     }
 };
+/// True for lists that know which elements they have by a sum.
+template <class T> inline constexpr bool sums_elements = false;
+
 /// What stands at the places that live, unless they do so for a set alone.
-template <class T> using list_elements = std::unordered_map<dot, T, dot_hasher>;
+template <class T> class list_elements {
+    using map = std::unordered_map<dot, T, dot_hasher>;
+
+public:
+    using node_type = typename map::node_type;
+
+    std::size_t size() const { return all_.size(); }
+    bool contains(dot d) const { return all_.contains(d); }
+    const T& at(dot d) const { return all_.at(d); }
+    auto find(dot d) const { return all_.find(d); }
+    auto end() const { return all_.end(); }
+    /// Of hashes of all elements; zero if nobody asks.
+    std::uint64_t sum() const { return sum_; }
+
+    /// False if something is there.
+    bool emplace(dot d, T element) {
+        const auto [at, is_new] = all_.emplace(d, std::move(element));
+        if (is_new) sum_ += summand(at->second);
+        return is_new;
+    }
+    void insert(node_type node) {
+        if (const auto done = all_.insert(std::move(node)); done.inserted) sum_ += summand(done.position->second);
+    }
+    void insert_or_assign(dot d, T element) {
+        erase(d);
+        emplace(d, std::move(element));
+    }
+    node_type extract(dot d) {
+        auto node = all_.extract(d);
+        if (node) sum_ -= summand(node.mapped());
+        return node;
+    }
+    void erase(dot d) { extract(d); }
+    void erase(const dot_range& dots) {
+        if (dots.size() > all_.size()) {
+            std::erase_if(all_, [&](const auto& e) {
+                if (!dots.contains(e.first)) return false;
+                sum_ -= summand(e.second);
+                return true;
+            });
+        } else {
+            for (std::uint64_t seq = dots.first; seq <= dots.last; ++seq) erase(dot{dots.replica, seq});
+        }
+    }
+
+    friend bool operator==(const list_elements& a, const list_elements& b) { return a.all_ == b.all_; }
+
+private:
+    map all_;
+    std::uint64_t sum_ = 0;
+
+    static std::uint64_t summand([[maybe_unused]] const T& element) {
+        if constexpr (sums_elements<T>)
+            return mixed_hash(hash_of(element));
+        else
+            return 0;
+    }
+};
 
 /// The timestamp of a write at `now` that has seen one of `seen`, from however fast a clock.
 inline timestamp after(timestamp seen, timestamp now) {

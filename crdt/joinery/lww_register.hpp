@@ -39,11 +39,12 @@ template <class V> auto last_write(const dot_store<stamped<V>>& writes) {
     return std::max_element(writes.begin(), writes.end(), earlier<V>);
 }
 template <class V> std::vector<V> by_decreasing_time(const dot_store<stamped<V>>& writes) {
-    std::vector<dot_entry<stamped<V>>> all(writes.begin(), writes.end());
-    std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return earlier(b, a); });
+    std::vector<std::pair<std::pair<timestamp, dot>, std::size_t>> order;
+    for (const auto& e : writes) order.push_back({{e.value.written, e.where}, order.size()});
+    std::sort(order.rbegin(), order.rend());
     std::vector<V> out;
-    out.reserve(all.size());
-    for (auto& e : all) out.push_back(std::move(e.value.value));
+    out.reserve(order.size());
+    for (const auto& [when, i] : order) out.push_back(writes.begin()[static_cast<std::ptrdiff_t>(i)].value.value);
     return out;
 }
 

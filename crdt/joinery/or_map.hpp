@@ -18,11 +18,30 @@
 #include <functional>
 #include <iterator>
 #include <memory>
+#include <type_traits>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
 namespace joinery {
+
+namespace detail {
+/// The numbers of these keys, in the order of their bytes.
+std::vector<std::size_t> in_order(const std::vector<std::vector<std::byte>>& keys);
+
+/// True for maps that know which keys they have by a sum.
+template <class K, class V> inline constexpr bool sums_keys = false;
+
+template <class Item> void sort_by_keys(std::vector<Item>& items) {
+    std::vector<std::vector<std::byte>> keys;
+    keys.reserve(items.size());
+    for (const auto& item : items) keys.push_back(encode(item.key));
+    std::vector<Item> sorted;
+    sorted.reserve(items.size());
+    for (const std::size_t i : in_order(keys)) sorted.push_back(std::move(items[i]));
+    items = std::move(sorted);
+}
+} // namespace detail
 
 /// What a delta carries of a map: fragments by key, in order of their first dots.
 template <class K, crdt V> struct or_map_fragment {
@@ -79,6 +98,13 @@ public:
     const V* find(const K& key) const;
     /// The number of keys that exist.
     std::size_t size() const { return live_; }
+    /// Of hashes of the keys that exist; zero if nobody asks (detail::sums_keys).
+    std::uint64_t key_sum() const {
+        if constexpr (detail::sums_keys<K, V>)
+            return sum_;
+        else
+            return 0;
+    }
     bool empty() const { return live_ == 0; }
     /// Pairs of key and value, in no particular order; invalidated by every change.
     iterator begin() const { return {&nodes_, 0}; }
@@ -125,6 +151,8 @@ private:
     detail::slot_table table_; // by key; keys with tombstones only are there too
     dot_index dots_;           // every dot held below, to its key
     std::size_t live_ = 0;
+    struct nothing {};
+    [[no_unique_address]] std::conditional_t<detail::sums_keys<K, V>, std::uint64_t, nothing> sum_{};
 
     slot lookup(const K& key) const {
         return table_.find(detail::hash_of(key), [&](slot i) { return nodes_[i]->key == key; });
@@ -247,7 +275,7 @@ template <class K, crdt V> template <class Archive> void or_map_fragment<K, V>::
 
 template <class K, crdt V>
 or_map<K, V>::or_map(const or_map& other)
-    : free_(other.free_), table_(other.table_), dots_(other.dots_), live_(other.live_) {
+    : free_(other.free_), table_(other.table_), dots_(other.dots_), live_(other.live_), sum_(other.sum_) {
     nodes_.reserve(other.nodes_.size());
     for (const auto& n : other.nodes_)
         nodes_.push_back(n ? std::make_unique<node>(node{n->key, n->value, n->live}) : nullptr);
@@ -277,7 +305,12 @@ template <class K, crdt V> typename or_map<K, V>::slot or_map<K, V>::insert(cons
 template <class K, crdt V> void or_map<K, V>::refresh(slot i) {
     if (!nodes_[i]) return;
     bool live = !traits::empty(nodes_[i]->value);
-    if (live != nodes_[i]->live) live_ += live ? 1 : std::size_t(-1);
+    if (live == nodes_[i]->live) return;
+    live_ += live ? 1 : std::size_t(-1);
+    if constexpr (detail::sums_keys<K, V>) {
+        const std::uint64_t h = detail::mixed_hash(detail::hash_of(nodes_[i]->key));
+        sum_ += live ? h : 0 - h;
+    }
     nodes_[i]->live = live;
 }
 
@@ -364,15 +397,15 @@ void or_map<K, V>::extract_rest(fragment& out) const requires(crdt_traits<V>::le
         traits::extract_rest(nodes_[i]->value, item.value);
         there[i] = true;
     }
-    std::vector<std::pair<std::vector<std::byte>, typename fragment::item>> rest;
+    std::vector<typename fragment::item> rest;
     for (slot i = 0; i < nodes_.size(); ++i) {
         if (!nodes_[i] || there[i]) continue;
         typename fragment::item item{nodes_[i]->key, {}};
         traits::extract_rest(nodes_[i]->value, item.value);
-        if (!item.value.empty()) rest.emplace_back(encode(item.key), std::move(item));
+        if (!item.value.empty()) rest.push_back(std::move(item));
     }
-    std::sort(rest.begin(), rest.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
-    for (auto& [key, item] : rest) out.items.push_back(std::move(item));
+    detail::sort_by_keys(rest);
+    for (auto& item : rest) out.items.push_back(std::move(item));
 }
 
 template <class K, crdt V> void or_map<K, V>::join(const fragment& f, join_scope& s) {
@@ -462,14 +495,9 @@ void or_map<K, V>::prune(const version_vector& stable, std::span<const dot_range
 
 // Items stand in the order of their first dots, tombstones' included: they are sorted by their keys.
 template <class K, crdt V> void or_map<K, V>::keep_live(fragment& f) requires(crdt_traits<V>::leaves_tombstones) {
-    std::vector<std::pair<std::vector<std::byte>, typename fragment::item>> live;
-    for (auto& item : f.items) {
-        traits::keep_live(item.value);
-        if (!item.value.empty()) live.emplace_back(encode(item.key), std::move(item));
-    }
-    std::sort(live.begin(), live.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
-    f.items.clear();
-    for (auto& [key, item] : live) f.items.push_back(std::move(item));
+    for (auto& item : f.items) traits::keep_live(item.value);
+    std::erase_if(f.items, [](const auto& item) { return item.value.empty(); });
+    detail::sort_by_keys(f.items);
 }
 
 template <class K, crdt V>

@@ -124,34 +124,39 @@ template <record T> struct crdt_traits<T> {
         each(t, out, [&](auto traits, auto& m, auto& f) { traits.extract_rest(m, f); });
     }
     static void join(T& t, const fragment& f, join_scope& s) {
-        detail::for_each_field<T>([&](auto field, auto i) {
-            using traits = crdt_traits<detail::field_type<decltype(field)>>;
-            const auto& part = std::get<i>(f.fields);
-            if (!s.overlapping && part.empty()) return;
-            const path_step step = step_to<field.tag>(s.path, field.name);
-            join_scope below = s.inside(step);
-            traits::join(t.*field.member, part, below);
+        noting(t, s, {}, [&] {
+            detail::for_each_field<T>([&](auto field, auto i) {
+                using traits = crdt_traits<detail::field_type<decltype(field)>>;
+                const auto& part = std::get<i>(f.fields);
+                if (!s.overlapping && part.empty()) return;
+                in_field(field, s, [&](join_scope& below) { traits::join(t.*field.member, part, below); });
+            });
+            for (const auto& [tag, content] : f.unknown)
+                if (!join_field(t, tag, content, s) && s.unknown)
+                    keep_unknown(*s.unknown, s.path, tag, s.covered, content);
         });
-        for (const auto& [tag, content] : f.unknown)
-            if (!join_field(t, tag, content, s) && s.unknown) keep_unknown(*s.unknown, s.path, tag, s.covered, content);
     }
     static bool place(T& t, compact_input_archive& path, const unknown_field& field, join_scope& s) {
-        std::uint64_t tag = path.varint();
-        if (path.remaining() == 0) return join_field(t, tag, field.content, s);
         bool known = false;
-        detail::for_each_field<T>([&](auto f, auto) {
-            if (f.tag != tag) return;
-            const path_step step = step_to<f.tag>(s.path, f.name);
-            join_scope below = s.inside(step);
-            known = crdt_traits<detail::field_type<decltype(f)>>::place(t.*f.member, path, field, below);
+        noting(t, s, {}, [&] {
+            std::uint64_t tag = path.varint();
+            if (path.remaining() == 0) return void(known = join_field(t, tag, field.content, s));
+            detail::for_each_field<T>([&](auto f, auto) {
+                if (f.tag != tag) return;
+                using traits = crdt_traits<detail::field_type<decltype(f)>>;
+                in_field(f, s, [&](join_scope& below) { known = traits::place(t.*f.member, path, field, below); });
+            });
         });
         return known;
     }
     template <class Killed> static void kill(T& t, const Killed& killed, join_scope& s) {
-        detail::for_each_field<T>([&](auto field, auto) {
-            const path_step step = step_to<field.tag>(s.path, field.name);
-            join_scope below = s.inside(step);
-            crdt_traits<detail::field_type<decltype(field)>>::kill(t.*field.member, killed, below);
+        causal_context dots;
+        if constexpr (std::is_same_v<Killed, dot_range>) dots.add(killed);
+        noting(t, s, dots, [&] {
+            detail::for_each_field<T>([&](auto field, auto) {
+                using traits = crdt_traits<detail::field_type<decltype(field)>>;
+                in_field(field, s, [&](join_scope& below) { traits::kill(t.*field.member, killed, below); });
+            });
         });
     }
     static void clear(T& t, transaction& tx, kills& out) {
@@ -216,9 +221,31 @@ template <record T> struct crdt_traits<T> {
     static std::string type_name() { return "record"; }
 
 private:
-    template <std::uint32_t Tag> static path_step step_to(const path_step* outer, const char* name) {
-        return {outer, name, [](compact_output_archive& ar, const void*) { ar.varint(Tag); },
-                [](const void* what) { return shown_value(std::string(static_cast<const char*>(what))); }};
+    static constexpr bool seen_as_one = requires { T::told_apart(0u); };
+
+    // Runs f(scope) with the scope of a field.
+    template <class Field, class F> static void in_field(Field field, join_scope& s, F&& f) {
+        const path_step step{s.path, field.name, [](compact_output_archive& ar, const void*) { ar.varint(Field::tag); },
+                             [](const void* what) { return shown_value(std::string(static_cast<const char*>(what))); },
+                             !seen_as_one};
+        join_scope below = s.inside(step);
+        if constexpr (seen_as_one)
+            if (!T::told_apart(Field::tag)) below.changes = nullptr;
+        f(below);
+    }
+    // Makes a change that is part of a join, which kills these dots.
+    template <class Change> static void noting(T& t, join_scope& s, const causal_context& killed, Change&& change) {
+        if constexpr (requires { t.observed(); }) {
+            if (!s.changes) return change();
+            bool killing = false;
+            if (!killed.empty())
+                detail::for_each_field<T>([&](auto field, auto) {
+                    killing = killing || (!T::told_apart(field.tag) && detail::holds(t.*field.member, killed));
+                });
+            detail::note_observed(t, s, *s.changes, killing, std::forward<Change>(change));
+        } else {
+            change();
+        }
     }
     // Joins a kept field into the member that has its tag; false if there is none.
     static bool join_field(T& t, std::uint64_t tag, const opaque_fragment& content, join_scope& s) {
@@ -229,9 +256,7 @@ private:
             known = true;
             typename traits::fragment f;
             if (!content.read(f)) return; // no version of the field wrote this
-            const path_step step = step_to<field.tag>(s.path, field.name);
-            join_scope below = s.inside(step);
-            traits::join(t.*field.member, f, below);
+            in_field(field, s, [&](join_scope& below) { traits::join(t.*field.member, f, below); });
         });
         return known;
     }

@@ -59,6 +59,33 @@ template <class T> struct list_step {
     }
 };
 
+namespace detail {
+// From what was there to what is: what is there before and after stands in one order. `value` says what is at a
+// position now.
+template <class T, class Mark, class Value>
+std::vector<list_step<T>> steps_between(const std::vector<Mark>& before, const std::vector<Mark>& after,
+                                        Value&& value) {
+    const std::set<Mark> old(before.begin(), before.end()), now(after.begin(), after.end());
+    std::vector<list_step<T>> out;
+    list_step<T> step;
+    const auto end_step = [&] {
+        if (step.erase > 0 || !step.insert.empty()) out.push_back(std::exchange(step, {}));
+    };
+    for (std::size_t i = 0, j = 0; i < before.size() || j < after.size();) {
+        if (i < before.size() && !now.contains(before[i])) {
+            ++step.erase, ++i;
+        } else if (j < after.size() && !old.contains(after[j])) {
+            step.insert.push_back(value(j++));
+        } else {
+            end_step();
+            ++step.retain, ++i, ++j;
+        }
+    }
+    end_step();
+    return out;
+}
+} // namespace detail
+
 /// Positions are elements. Errors, before anything is changed: std::out_of_range if a position or range is not within
 /// the list. Everything takes O(log n) for each element that it touches, n the number of runs of elements that were
 /// inserted one after the other, unless it says otherwise; changes take as much again for each element that was moved
@@ -101,8 +128,14 @@ public:
     /// one: a conflict that the clock decided and that the next set, or move, resolves.
     std::vector<T> siblings(std::size_t pos) const;
 
-    /// Places that stay with their elements, wherever those are moved; with one that was erased, where it was inserted.
-    text_anchor anchor(std::size_t pos, text_bias bias = text_bias::left) const;
+    /// What stays with the element at `pos`, wherever that is moved, as a cursor or a selection does; at size(), with
+    /// the end. With text_bias::left, with the gap behind the element before. Of one that is erased, where it was
+    /// inserted.
+    ///
+    ///     const auto playing = songs->anchor(3);
+    ///     ... others move, insert and erase ...
+    ///     songs->position(playing)                     where that song is now
+    text_anchor anchor(std::size_t pos, text_bias bias = text_bias::right) const;
     std::optional<std::size_t> position(const text_anchor& a) const;
 
     /// What stands where, for `steps_since`: which place of which element, and which write of its value. O(n log n).
@@ -117,8 +150,17 @@ public:
         }
         return out;
     }
-    /// How the list has changed since it had these marks. O(n log n).
+    /// How the list has changed since it had these marks, for a view of it: see examples/17_playlist.cpp. O(n log n).
     std::vector<list_step<T>> steps_since(const std::vector<mark>& before) const;
+
+    // For types that keep something else below their elements (document).
+
+    /// Puts an element back all of whose places have gone: several who do so concurrently with one name put it to one.
+    void put_back(transaction& tx, std::size_t pos, dot name, T element);
+    /// True if its elements, as many, have this sum of hashes (sums_elements), and each just one place.
+    bool consists_of(std::size_t n, std::uint64_t sum) const {
+        return size() == n && elements_.size() == n && elements_.sum() == sum;
+    }
 
     /// Equal elements with equal dots. O(n log n).
     friend bool operator==(const rga_list& a, const rga_list& b) {
@@ -152,7 +194,7 @@ public:
     void tidy(transaction& tx, const version_vector& stable, kills& out);
     bool vacant() const { return order_.vacant() && !changed(); }
     std::uint64_t digest(const causal_context& all) const;
-    static std::string type_name() { return "rga_list<" + joinery::type_name<T>::get() + ">"; }
+    static std::string type_name() { return type_name_list<T>("rga_list"); }
 
 private:
     using changes = detail::list_changes<T>;
@@ -337,27 +379,8 @@ template <class T> void rga_list<T>::erase(transaction& tx, std::size_t pos, std
     end_edit();
 }
 
-// Places keep their order, so what is there before and after stands in one order.
 template <class T> std::vector<list_step<T>> rga_list<T>::steps_since(const std::vector<mark>& before) const {
-    const auto after = marks();
-    const std::set<mark> old(before.begin(), before.end()), now(after.begin(), after.end());
-    std::vector<list_step<T>> out;
-    list_step<T> step;
-    const auto end_step = [&] {
-        if (step.erase > 0 || !step.insert.empty()) out.push_back(std::exchange(step, {}));
-    };
-    for (std::size_t i = 0, j = 0; i < before.size() || j < after.size();) {
-        if (i < before.size() && !now.contains(before[i])) {
-            ++step.erase, ++i;
-        } else if (j < after.size() && !old.contains(after[j])) {
-            step.insert.push_back(at(j++));
-        } else {
-            end_step();
-            ++step.retain, ++i, ++j;
-        }
-    }
-    end_step();
-    return out;
+    return detail::steps_between<T>(before, marks(), [this](std::size_t i) { return at(i); });
 }
 
 template <class T> void rga_list<T>::set(transaction& tx, std::size_t pos, T value) {
@@ -399,6 +422,14 @@ template <class T> void rga_list<T>::move(transaction& tx, std::size_t from, std
     tx.superseded(sets.size());
     remove(tx, places, sets, seen);
     tx.record(d, std::move(seen));
+    end_edit();
+}
+
+template <class T> void rga_list<T>::put_back(transaction& tx, std::size_t pos, dot name, T element) {
+    if (pos > size()) throw std::out_of_range("rga_list: position beyond the end");
+    begin_edit(tx);
+    const list_move m{name, tx.now(), {}};
+    put(tx, gap(pos), std::move(element), &m);
     end_edit();
 }
 

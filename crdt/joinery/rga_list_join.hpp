@@ -43,10 +43,7 @@ template <class T> void rga_list<T>::drop_dead(const causal_context& dots) {
     const auto alive = living(dots);
     dots.for_each([&](const dot_range& all) {
         for (const auto& r : alive.missing(all)) {
-            if (r.size() > elements_.size())
-                std::erase_if(elements_, [&](const auto& e) { return r.contains(e.first); });
-            else
-                for (std::uint64_t seq = r.first; seq <= r.last; ++seq) elements_.erase(dot{r.replica, seq});
+            elements_.erase(r);
             if (changes_) changes_->drop_dead(r, elements_);
         }
         if (changes_) changes_->touch(all);
@@ -123,7 +120,7 @@ template <class T> void rga_list<T>::join(const fragment& f, join_scope& s) {
                 elements_.insert_or_assign(d, *element);
                 if (changes_) changes_->drop_place(d);
             } else {
-                fresh = elements_.emplace(d, *element).second;
+                fresh = elements_.emplace(d, *element);
             }
             if (fresh && moved) changes_.make().add(d, *moved);
         }

@@ -23,6 +23,7 @@ struct path_step {
     const void* what;
     void (*write)(compact_output_archive& ar, const void* what);
     shown_value (*show)(const void* what); ///< as changes tell of it (changes.hpp)
+    bool shown = true;                     ///< false: it is no step there
 };
 /// All steps, from the root on.
 std::vector<std::byte> encoded(const path_step* path);
