@@ -8,6 +8,8 @@
 //         void plan(transaction& tx, date d, std::string what) { inner_.at(tx, d)->add(tx, std::move(what)); }
 //         static std::string type_name() { return "agenda"; }
 //     };
+//
+// A type that hides `extract`, because it holds more, hides `save_whole` with it.
 
 #include <joinery/crdt.hpp>
 

@@ -107,8 +107,8 @@ template <crdt_members T> struct crdt_traits<T> {
         if constexpr (requires { t.extract_rest(out); }) t.extract_rest(out);
     }
     /// True if whole values are encoded without making a fragment.
-    static constexpr bool saves_whole = !leaves_tombstones &&
-        requires(const T t, const causal_context& seen, compact_output_archive& ar) {
+    static constexpr bool saves_whole =
+        !leaves_tombstones && requires(const T t, const causal_context& seen, compact_output_archive& ar) {
         t.save_whole(seen, ar);
     };
     /// Calls emit(f), unless there is nothing, for f(archive) to encode the fragment of all that was seen.

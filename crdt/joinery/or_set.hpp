@@ -345,9 +345,8 @@ template <class E> void or_set<E>::extract(const causal_context& wanted, fragmen
 }
 
 template <class E> void or_set<E>::save_whole(const causal_context&, compact_output_archive& ar) const {
-    detail::write_entries(ar, [&](auto&& f) {
-        dots_.for_each([&](const dot_range& dots, slot i) { f(dots, nodes_[i].element); });
-    });
+    detail::write_entries(
+        ar, [&](auto&& f) { dots_.for_each([&](const dot_range& dots, slot i) { f(dots, nodes_[i].element); }); });
 }
 
 template <class E> void or_set<E>::join(const fragment& f, join_scope& s) {
