@@ -109,10 +109,9 @@ void compact_output_archive::write(dot d) {
     dots_.set_last(i, d.seq);
 }
 
-void compact_output_archive::put_size(std::size_t start) {
-    std::vector<std::byte> size;
-    compact_output_archive(size).varint(out_.size() - start);
-    out_.insert(out_.begin() + static_cast<std::ptrdiff_t>(start), size.begin(), size.end());
+void compact_output_archive::insert_varint(std::size_t at, std::uint64_t n) {
+    std::byte bytes[10];
+    out_.insert(out_.begin() + static_cast<std::ptrdiff_t>(at), bytes, detail::write_varint(bytes, n));
 }
 
 void compact_output_archive::write(const dot_range& r) {

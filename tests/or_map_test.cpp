@@ -11,6 +11,7 @@
 #include <map>
 #include <random>
 #include <set>
+#include <stdexcept>
 #include <string>
 
 using joinery::causal;
@@ -369,4 +370,45 @@ TEST_CASE("or_map: copies are independent") {
     CHECK(a->find("x")->get() == "two");
     copy.join(a.state());
     CHECK(copy == a.state());
+}
+
+TEST_CASE("or_map: many keys come and go") {
+    using map = joinery::or_map<std::uint32_t, joinery::or_map<std::uint32_t, joinery::lww_register<std::uint32_t>>>;
+    joinery::replica<map> writer{joinery::replica_id{1}}, reader{joinery::replica_id{2}};
+    std::map<std::uint32_t, std::map<std::uint32_t, std::uint32_t>> expected;
+    std::mt19937 random(7);
+    for (unsigned round = 0; round < 60; ++round) {
+        const bool grows = round % 20 < 6; // then nearly all goes
+        auto before = expected;
+        const auto change = [&](bool fails) {
+            return writer.edit([&](map& m, joinery::transaction& tx) {
+                for (unsigned i = 0; i < 500; ++i) {
+                    const std::uint32_t key = random() % 1500;
+                    if (grows) {
+                        m.at(tx, key)->at(tx, i % 3)->set(tx, i);
+                        expected[key][i % 3] = i;
+                    } else {
+                        m.erase(tx, key);
+                        expected.erase(key);
+                    }
+                }
+                if (fails) throw std::runtime_error("undone");
+            });
+        };
+        CHECK_THROWS_AS(change(true), std::runtime_error);
+        expected = before;
+        reader.join(change(false));
+        for (const auto* r : {&writer, &reader}) {
+            REQUIRE((*r)->size() == expected.size());
+            for (const auto& [key, values] : expected) {
+                const auto* found = (*r)->find(key);
+                REQUIRE(found);
+                REQUIRE(found->size() == values.size());
+                for (const auto& [k, v] : values) REQUIRE(found->find(k)->get() == v);
+            }
+        }
+        CHECK(writer.state() == reader.state());
+        CHECK(joinery::encode(writer.state()) == joinery::encode(writer.state().whole()));
+        CHECK(joinery::causal<map>(reader.state()) == reader.state());
+    }
 }

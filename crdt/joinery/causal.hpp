@@ -79,7 +79,7 @@ public:
         return a.context_ == b.context_ && crdt_traits<T>::equal(a.value_, b.value_);
     }
 
-    template <class Archive> void save(Archive& ar) const { ar(whole()); }
+    template <class Archive> void save(Archive& ar) const;
     template <class Archive> void load(Archive& ar) {
         delta<T> d;
         ar(d);
@@ -105,6 +105,7 @@ private:
     bool held_ = false; // own edits may yet be renamed, and with them their records: the log keeps all
 
     delta<T> extract_seen(causal_context covered) const;
+    delta<T> seen_without_fragment(causal_context covered) const;
     void replace(const delta<T>& other);
     void merge(const delta<T>& d, hybrid_clock* clock = nullptr, sibling_counts* siblings = nullptr,
                change_list* changes = nullptr, bool repairing = false);
@@ -198,11 +199,16 @@ template <crdt T> delta<T> causal<T>::extract(const causal_context& wanted) cons
     return extract_seen(context_.intersect(wanted));
 }
 
-// NOLINTNEXTLINE(performance-unnecessary-value-param): it is moved from
 template <crdt T> delta<T> causal<T>::extract_seen(causal_context covered) const {
+    delta<T> d = seen_without_fragment(std::move(covered));
+    traits::extract(value_, d.covered, d.fragment);
+    return d;
+}
+
+// NOLINTNEXTLINE(performance-unnecessary-value-param): it is moved from
+template <crdt T> delta<T> causal<T>::seen_without_fragment(causal_context covered) const {
     delta<T> d;
     d.covered = std::move(covered);
-    traits::extract(value_, d.covered, d.fragment);
     d.removals = log_.extract(d.covered);
     for (const auto& f : unknown_)
         if (f.covered->intersects(d.covered)) d.unknown.push_back(f);
@@ -214,6 +220,22 @@ template <crdt T> delta<T> causal<T>::whole() const {
     traits::extract_rest(value_, d.fragment);
     d.horizon = horizon_;
     return d;
+}
+
+// The bytes of whole(), which is not made if it can be done without.
+template <crdt T> template <class Archive> void causal<T>::save(Archive& ar) const {
+    if constexpr (is_compact_archive_v<Archive> && traits::saves_whole) {
+        delta<T> d = seen_without_fragment(context_);
+        d.horizon = horizon_;
+        bool saved = false;
+        traits::save_whole(value_, context_, [&](auto&& save) {
+            d.save_around(ar, true, [&] { save(ar); });
+            saved = true;
+        });
+        if (!saved) d.save_around(ar, false, [] {});
+    } else {
+        ar(whole());
+    }
 }
 
 template <crdt T> delta<T> causal<T>::delta_since(const version_vector& peer) const {

@@ -8,6 +8,8 @@
 //         void plan(transaction& tx, date d, std::string what) { inner_.at(tx, d)->add(tx, std::move(what)); }
 //         static std::string type_name() { return "agenda"; }
 //     };
+//
+// A type that hides `extract`, because it holds more, hides `save_whole` with it.
 
 #include <joinery/crdt.hpp>
 
@@ -24,6 +26,9 @@ public:
 
     void extract(const causal_context& wanted, fragment& out) const { traits::extract(inner_, wanted, out); }
     void extract_rest(fragment& out) const { traits::extract_rest(inner_, out); }
+    void save_whole(const causal_context& seen, compact_output_archive& ar) const requires(traits::saves_whole) {
+        traits::save_whole(inner_, seen, [&](auto&& save) { save(ar); });
+    }
     void join(const fragment& f, join_scope& s) { traits::join(inner_, f, s); }
     void kill(const dot_range& dots, join_scope& s) { traits::kill(inner_, dots, s); }
     void kill(const run_removal& r, join_scope& s) { traits::kill(inner_, r, s); }

@@ -26,6 +26,10 @@
 //                                                      rest of a complete state
 //     fragment live(const causal_context& all) const   what of it is live, for digests
 //     std::uint64_t digest(const causal_context& all) const
+// For containers, which may be large, if nothing in them leaves tombstones:
+//     void save_whole(const causal_context& seen, compact_output_archive& ar) const
+//                                                      encodes the fragment of all that was seen, without making it;
+//                                                      nobody calls it if the value is vacant
 // For types whose removed entries leave tombstones, these three together:
 //     void prune(const version_vector& stable, std::span<const dot_range> settled, dot_sink* sink)
 //     static void keep_live(fragment& f)               takes out what a removal left behind, and what rests on that
@@ -128,6 +132,22 @@ template <crdt_members T> struct crdt_traits<T> {
     static void extract(const T& t, const causal_context& wanted, fragment& out) { t.extract(wanted, out); }
     static void extract_rest(const T& t, fragment& out) {
         if constexpr (requires { t.extract_rest(out); }) t.extract_rest(out);
+    }
+    /// True if whole values are encoded without making a fragment.
+    static constexpr bool saves_whole =
+        !leaves_tombstones && requires(const T t, const causal_context& seen, compact_output_archive& ar) {
+        t.save_whole(seen, ar);
+    };
+    /// Calls emit(f), unless there is nothing, for f(archive) to encode the fragment of all that was seen.
+    template <class Emit>
+    static void save_whole(const T& t, const causal_context& seen, Emit&& emit) requires(!leaves_tombstones) {
+        if constexpr (saves_whole) {
+            if (!t.vacant()) emit([&](compact_output_archive& ar) { t.save_whole(seen, ar); });
+        } else {
+            fragment f;
+            t.extract(seen, f);
+            if (!f.empty()) emit([&](compact_output_archive& ar) { ar(f); });
+        }
     }
     static void join(T& t, const fragment& f, join_scope& s) {
         noting(t, s, [&] { t.join(f, s); });

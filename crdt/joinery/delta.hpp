@@ -109,6 +109,8 @@ template <crdt T> struct delta {
     bool plain() const {
         return covered.range_count() == 1 && removals.empty() && since.empty() && horizon.empty() && unknown.empty();
     }
+    /// Writes all but the fragment, and that by `save_fragment`, if there is one.
+    template <class F> void save_around(compact_output_archive& ar, bool with_fragment, F&& save_fragment) const;
     bool encode_alone(std::vector<std::byte>& out) const {
         if constexpr (detail::lone_fragment<fragment_of<T>>)
             return plain() && fragment.encode_alone(covered.ranges().front(), out);
@@ -182,28 +184,35 @@ template <class Archive> void CEREAL_LOAD_FUNCTION_NAME(Archive& ar, removal& r)
     }
 }
 
+template <crdt T>
+template <class F>
+void delta<T>::save_around(compact_output_archive& ar, bool with_fragment, F&& save_fragment) const {
+    using head = detail::delta_head;
+    const auto parts =
+        static_cast<std::uint8_t>((with_fragment ? head::fragment : 0) | (removals.empty() ? 0 : head::removals) |
+                                  (since.empty() ? 0 : head::since) | (horizon.empty() ? 0 : head::horizon) |
+                                  (unknown.empty() ? 0 : head::unknown));
+    head{parts, {}, covered}.write(ar);
+    if (!since.empty()) ar.write(since);
+    if (!horizon.empty()) ar.write(horizon);
+    if (with_fragment) save_fragment();
+    if (!removals.empty()) ar(removals);
+    if (!unknown.empty()) ar(unknown);
+}
+
 template <crdt T> template <class Archive> void delta<T>::save(Archive& ar) const {
     if constexpr (is_compact_archive_v<Archive>) {
         using head = detail::delta_head;
-        const auto parts =
-            static_cast<std::uint8_t>((fragment.empty() ? 0 : head::fragment) |
-                                      (removals.empty() ? 0 : head::removals) | (since.empty() ? 0 : head::since) |
-                                      (horizon.empty() ? 0 : head::horizon) | (unknown.empty() ? 0 : head::unknown));
         if constexpr (detail::brief_fragment<fragment_of<T>>) {
-            if (parts == head::fragment && covered.range_count() == 1) {
+            if (!fragment.empty() && plain()) {
                 const dot_range& dots = covered.ranges().front();
                 if (const auto how = fragment.brief(dots)) {
-                    head{parts, how, covered}.write(ar);
+                    head{head::fragment, how, covered}.write(ar);
                     return fragment.save_brief(ar, dots, *how);
                 }
             }
         }
-        head{parts, {}, covered}.write(ar);
-        if (!since.empty()) ar.write(since);
-        if (!horizon.empty()) ar.write(horizon);
-        if (!fragment.empty()) ar(fragment);
-        if (!removals.empty()) ar(removals);
-        if (!unknown.empty()) ar(unknown);
+        save_around(ar, !fragment.empty(), [&] { ar(fragment); });
     } else {
         ar(cereal::make_nvp("covered", covered), cereal::make_nvp("since", since), cereal::make_nvp("horizon", horizon),
            cereal::make_nvp("fragment", fragment), cereal::make_nvp("removals", removals),

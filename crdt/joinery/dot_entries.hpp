@@ -55,20 +55,31 @@ private:
 
 // ---- implementation ----
 
-// The number of runs of consecutive dots, the range of each, and then all payloads, so that a reader knows
-// how many there are before it allocates.
+namespace detail {
+/// How payloads are written. `each` calls what it is given with each (dot_range, payload of every dot in it), in order,
+/// and is called twice. The number of runs of consecutive dots comes first, then the range of each, and then all
+/// payloads, so that a reader knows how many there are before it allocates.
+template <class Each> void write_entries(compact_output_archive& ar, Each&& each) {
+    short_vector<dot_range, 2> runs;
+    each([&](const dot_range& dots, const auto&) {
+        if (!runs.empty() && runs.back().replica == dots.replica && runs.back().last + 1 == dots.first)
+            runs.back().last = dots.last;
+        else
+            runs.push_back(dots);
+    });
+    ar.varint(runs.size());
+    for (const auto& r : runs) ar.write(r);
+    each([&](const dot_range& dots, const auto& payload) {
+        for (std::uint64_t n = dots.size(); n > 0; --n) write_element(ar, payload);
+    });
+}
+} // namespace detail
+
 template <class P> template <class Archive> void dot_entries<P>::save(Archive& ar) const {
     if constexpr (is_compact_archive_v<Archive>) {
-        short_vector<dot_range, 2> runs;
-        for (const auto& e : items_) {
-            if (!runs.empty() && runs.back().replica == e.where.replica && runs.back().last + 1 == e.where.seq)
-                runs.back().last = e.where.seq;
-            else
-                runs.push_back(e.where);
-        }
-        ar.varint(runs.size());
-        for (const auto& r : runs) ar.write(r);
-        for (const auto& e : items_) write_element(ar, e.value);
+        detail::write_entries(ar, [&](auto&& f) {
+            for (const auto& e : items_) f(dot_range(e.where), e.value);
+        });
     } else {
         const std::vector<dot_entry<P>> all(items_.begin(), items_.end());
         ar(cereal::make_nvp("entries", all));

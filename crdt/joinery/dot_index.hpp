@@ -34,7 +34,7 @@ public:
     void assign(const dot_range& dots, value v);
     /// Maps these dots to v, whatever they were mapped to.
     void reassign(const dot_range& dots, value v) {
-        erase(dots);
+        if (intersects(dots)) erase(dots);
         assign(dots, v);
     }
     /// Unmaps these dots, mapped or not.
@@ -57,6 +57,14 @@ public:
         if (runs_->appends_to(dots)) return visit(*runs_->last, dots, f);
         auto it = leaf_of({dots.replica, dots.first});
         for (; it != runs_->leaves.end() && it->first <= dot{dots.replica, dots.last}; ++it) visit(it->second, dots, f);
+    }
+
+    /// The same for all that is mapped. O(n).
+    template <class F> void for_each(F&& f) const {
+        if (only_.length > 0) return f(dot_range{replica_, only_.first, only_.last()}, only_.number);
+        if (!runs_) return;
+        for (const auto& [first, l] : runs_->leaves)
+            for (const run& r : l) f(dot_range{first.replica, r.first, r.last()}, r.number);
     }
 
     /// Bytes in use, estimated.

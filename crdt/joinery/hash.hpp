@@ -7,6 +7,8 @@
 #include <joinery/codec.hpp>
 #include <joinery/digest.hpp>
 
+#include <algorithm>
+#include <bit>
 #include <concepts>
 #include <cstdint>
 #include <functional>
@@ -46,9 +48,14 @@ public:
         }
     }
 
+    /// Makes room for n slots in all.
+    void reserve(std::size_t n) {
+        if (n > room()) grow(std::bit_ceil(n + n / 7 + 1));
+    }
+
     /// Requires: the slot is not in the table.
     void insert(std::uint32_t hash, std::uint32_t slot) {
-        if (size_ + 1 > places_.size() * 7 / 8) grow();
+        if (size_ + 1 > room()) grow(2 * places_.size());
         place(hash, slot);
         ++size_;
     }
@@ -79,13 +86,14 @@ private:
     std::size_t size_ = 0;
 
     std::size_t mask() const { return places_.size() - 1; }
+    std::size_t room() const { return places_.size() * 7 / 8; }
     void place(std::uint32_t hash, std::uint32_t slot) {
         std::size_t i = hash & mask();
         while (places_[i].slot != none) i = (i + 1) & mask();
         places_[i] = {hash, slot};
     }
-    void grow() {
-        std::vector<entry> old(places_.empty() ? 2 : places_.size() * 2);
+    void grow(std::size_t places) {
+        std::vector<entry> old(std::max<std::size_t>(places, 2));
         old.swap(places_);
         for (const auto& e : old)
             if (e.slot != none) place(e.hash, e.slot);

@@ -14,10 +14,12 @@
 #include <joinery/dot_index.hpp>
 #include <joinery/hash.hpp>
 #include <joinery/replica.hpp>
+#include <joinery/steady_vector.hpp>
 
 #include <functional>
 #include <iterator>
 #include <memory>
+#include <new>
 #include <type_traits>
 #include <unordered_map>
 #include <utility>
@@ -113,6 +115,8 @@ public:
     // The CRDT interface (crdt.hpp).
     void extract(const causal_context& wanted, fragment& out) const;
     void extract_rest(fragment& out) const requires(crdt_traits<V>::leaves_tombstones);
+    void save_whole(const causal_context& seen, compact_output_archive& ar) const
+        requires(!crdt_traits<V>::leaves_tombstones);
     void join(const fragment& f, join_scope& s);
     void kill(const dot_range& dots, join_scope& s);
     void kill(const run_removal& r, join_scope& s);
@@ -142,24 +146,28 @@ private:
     using slot = std::uint32_t;
     struct node {
         K key{};
-        V value{};
+        bool used = false; // or the slot is free
         bool live = false;
         bool touched = false; // by the edit under way, whose steps need the node
+        V value{};
     };
-    std::vector<std::unique_ptr<node>> nodes_; // null: a free slot. Values do not move while they are edited.
+    detail::steady_vector<node> nodes_; // values do not move while they are edited
     std::vector<slot> free_;
     detail::slot_table table_; // by key; keys with tombstones only are there too
     dot_index dots_;           // every dot held below, to its key
-    std::size_t live_ = 0;
+    std::uint32_t live_ = 0;
+    std::uint32_t touched_ = 0;
     struct nothing {};
     [[no_unique_address]] std::conditional_t<detail::sums_keys<K, V>, std::uint64_t, nothing> sum_{};
 
-    slot lookup(const K& key) const {
-        return table_.find(detail::hash_of(key), [&](slot i) { return nodes_[i]->key == key; });
+    slot lookup(const K& key) const { return lookup(key, detail::hash_of(key)); }
+    slot lookup(const K& key, std::uint32_t hash) const {
+        return table_.find(hash, [&](slot i) { return nodes_[i].key == key; });
     }
-    slot insert(const K& key);
+    slot lookup_or_insert(const K& key);
     void refresh(slot i);
     void sweep(slot i);
+    void trim();
     slot slot_for(transaction& tx, const K& key);
     bool equals(const or_map& other) const;
 
@@ -184,9 +192,9 @@ private:
     // Runs f(V&, join_scope&) on one key's value and brings the map up to date with it.
     template <class F> void change(slot i, join_scope& s, F&& f) {
         key_sink sink(*this, i, s.sink);
-        const path_step step = step_to_key(s.path, nodes_[i]->key);
+        const path_step step = step_to_key(s.path, nodes_[i].key);
         join_scope below = s.inside(sink, step);
-        f(nodes_[i]->value, below);
+        f(nodes_[i].value, below);
         refresh(i);
         sweep(i);
     }
@@ -202,13 +210,13 @@ public:
         map_.refresh(at_);
     }
 
-    V& operator*() const { return map_.nodes_[at_]->value; }
+    V& operator*() const { return map_.nodes_[at_].value; }
     V* operator->() const { return &**this; }
 
 private:
     friend class or_map;
     open_key(transaction& tx, or_map& map, slot at)
-        : open_child(&map, &map.nodes_[at]->value, sizeof(V)), tx_(tx), map_(map), at_(at) {
+        : open_child(&map, &map.nodes_[at].value, sizeof(V)), tx_(tx), map_(map), at_(at) {
         tx_.open(*this);
     }
     void entered(const dot_range& dots) override {
@@ -233,7 +241,7 @@ public:
     using reference = value_type;
 
     iterator() = default;
-    reference operator*() const { return {(*nodes_)[i_]->key, (*nodes_)[i_]->value}; }
+    reference operator*() const { return {(*nodes_)[i_].key, (*nodes_)[i_].value}; }
     iterator& operator++() {
         ++i_;
         skip();
@@ -248,10 +256,10 @@ public:
 
 private:
     friend class or_map;
-    using nodes = std::vector<std::unique_ptr<node>>;
+    using nodes = detail::steady_vector<node>;
     iterator(const nodes* n, std::size_t i) : nodes_(n), i_(i) { skip(); }
     void skip() {
-        while (i_ < nodes_->size() && !((*nodes_)[i_] && (*nodes_)[i_]->live)) ++i_;
+        while (i_ < nodes_->size() && !(*nodes_)[i_].live) ++i_;
     }
     const nodes* nodes_ = nullptr;
     std::size_t i_ = 0;
@@ -263,6 +271,7 @@ template <class K, crdt V> template <class Archive> void or_map_fragment<K, V>::
     ar(cereal::make_nvp("items", items));
     if constexpr (is_compact_archive_v<Archive>) ar.charge(items.size() * 32); // the table of keys, growing
     detail::slot_table keys;
+    keys.reserve(items.size());
     for (std::uint32_t i = 0; i < items.size(); ++i) {
         const K& key = items[i].key;
         std::uint32_t hash = detail::hash_of(key);
@@ -276,65 +285,94 @@ template <class K, crdt V> template <class Archive> void or_map_fragment<K, V>::
 template <class K, crdt V>
 or_map<K, V>::or_map(const or_map& other)
     : free_(other.free_), table_(other.table_), dots_(other.dots_), live_(other.live_), sum_(other.sum_) {
-    nodes_.reserve(other.nodes_.size());
-    for (const auto& n : other.nodes_)
-        nodes_.push_back(n ? std::make_unique<node>(node{n->key, n->value, n->live}) : nullptr);
+    for (slot i = 0; i < other.nodes_.size(); ++i) {
+        const node& n = other.nodes_[i];
+        nodes_.push_back({n.key, n.used, n.live, false, n.value});
+    }
 }
 
 template <class K, crdt V> const V* or_map<K, V>::find(const K& key) const {
     slot i = lookup(key);
-    return i != detail::slot_table::none && nodes_[i]->live ? &nodes_[i]->value : nullptr;
+    return i != detail::slot_table::none && nodes_[i].live ? &nodes_[i].value : nullptr;
 }
 
-template <class K, crdt V> typename or_map<K, V>::slot or_map<K, V>::insert(const K& key) {
-    slot i = 0;
-    auto fresh = std::make_unique<node>(node{key, V{}});
+template <class K, crdt V> typename or_map<K, V>::slot or_map<K, V>::lookup_or_insert(const K& key) {
+    const std::uint32_t hash = detail::hash_of(key);
+    slot i = lookup(key, hash);
+    if (i != detail::slot_table::none) return i;
     if (free_.empty()) {
         i = static_cast<slot>(nodes_.size());
-        nodes_.push_back(std::move(fresh));
+        nodes_.push_back({key, true});
     } else {
         i = free_.back();
+        nodes_[i].key = key;
+        nodes_[i].used = true;
         free_.pop_back();
-        nodes_[i] = std::move(fresh);
     }
-    table_.insert(detail::hash_of(key), i);
+    table_.insert(hash, i);
     return i;
 }
 
 // Counts the key in or out after its value has changed.
 template <class K, crdt V> void or_map<K, V>::refresh(slot i) {
-    if (!nodes_[i]) return;
-    bool live = !traits::empty(nodes_[i]->value);
-    if (live == nodes_[i]->live) return;
-    live_ += live ? 1 : std::size_t(-1);
+    if (!nodes_[i].used) return;
+    bool live = !traits::empty(nodes_[i].value);
+    if (live == nodes_[i].live) return;
+    live_ += live ? 1 : std::uint32_t(-1);
     if constexpr (detail::sums_keys<K, V>) {
-        const std::uint64_t h = detail::mixed_hash(detail::hash_of(nodes_[i]->key));
+        const std::uint64_t h = detail::mixed_hash(detail::hash_of(nodes_[i].key));
         sum_ += live ? h : 0 - h;
     }
-    nodes_[i]->live = live;
+    nodes_[i].live = live;
 }
 
 // Lets a key go below which nothing is stored.
 template <class K, crdt V> void or_map<K, V>::sweep(slot i) {
-    if (!nodes_[i] || nodes_[i]->touched || !traits::vacant(nodes_[i]->value)) return;
-    table_.erase(detail::hash_of(nodes_[i]->key), i);
-    nodes_[i].reset();
+    if (!nodes_[i].used || nodes_[i].touched || !traits::vacant(nodes_[i].value)) return;
+    table_.erase(detail::hash_of(nodes_[i].key), i);
+    nodes_[i] = {};
     free_.push_back(i);
+}
+
+// What was freed goes once there is half as much of it as of the rest. Slots change. Amortised O(1) a removal.
+template <class K, crdt V> void or_map<K, V>::trim() {
+    if (touched_ > 0 || free_.size() < 256 || free_.size() < table_.size() / 2) return;
+    or_map kept;
+    std::vector<slot> place;
+    try {
+        place.resize(nodes_.size());
+        for (slot i = 0; i < nodes_.size(); ++i) {
+            if (!nodes_[i].used) continue;
+            place[i] = static_cast<slot>(kept.nodes_.size());
+            kept.nodes_.push_back({});
+            kept.table_.insert(detail::hash_of(nodes_[i].key), place[i]);
+        }
+        dots_.for_each([&](const dot_range& dots, slot i) { kept.dots_.assign(dots, place[i]); });
+    } catch (const std::bad_alloc&) {
+        return; // an edit is being settled; memory will be given back when there is some to work in
+    }
+    for (slot i = 0; i < nodes_.size(); ++i)
+        if (nodes_[i].used) kept.nodes_[place[i]] = std::move(nodes_[i]);
+    kept.live_ = live_;
+    kept.sum_ = sum_;
+    *this = std::move(kept);
 }
 
 // Once in each edit, and before anything below the key is touched: so this is the last to be undone or
 // committed, and the key is there until then, whatever else the edit does to it.
 template <class K, crdt V> typename or_map<K, V>::slot or_map<K, V>::slot_for(transaction& tx, const K& key) {
-    slot i = lookup(key);
-    if (i == detail::slot_table::none) i = insert(key);
-    if (nodes_[i]->touched) return i;
+    const slot i = lookup_or_insert(key);
+    if (nodes_[i].touched) return i;
     auto settle = [this, i] {
-        nodes_[i]->touched = false;
+        nodes_[i].touched = false;
+        --touched_;
         refresh(i);
         sweep(i);
+        trim();
     };
     tx.on_rollback(settle);
-    nodes_[i]->touched = true;
+    nodes_[i].touched = true;
+    ++touched_;
     tx.on_commit(settle);
     return i;
 }
@@ -344,7 +382,7 @@ template <class K, crdt V> void or_map<K, V>::erase(transaction& tx, const K& ke
     if (i == detail::slot_table::none) return;
     kills seen;
     {
-        open_key open(tx, *this, slot_for(tx, nodes_[i]->key));
+        open_key open(tx, *this, slot_for(tx, nodes_[i].key));
         traits::clear(*open, tx, seen);
     }
     if (!seen.empty()) tx.record(tx.next(), std::move(seen));
@@ -352,8 +390,8 @@ template <class K, crdt V> void or_map<K, V>::erase(transaction& tx, const K& ke
 
 template <class K, crdt V> void or_map<K, V>::clear(transaction& tx, kills& out) {
     for (slot i = 0; i < nodes_.size(); ++i) {
-        if (!nodes_[i]) continue;
-        open_key open(tx, *this, slot_for(tx, nodes_[i]->key));
+        if (!nodes_[i].used) continue;
+        open_key open(tx, *this, slot_for(tx, nodes_[i].key));
         traits::clear(*open, tx, out);
     }
 }
@@ -382,8 +420,8 @@ template <class K, crdt V> void or_map<K, V>::extract(const causal_context& want
     });
     out.items.reserve(out.items.size() + parts.size());
     for (const auto& [i, dots] : parts) {
-        typename fragment::item item{nodes_[i]->key, {}};
-        traits::extract(nodes_[i]->value, dots, item.value);
+        typename fragment::item item{nodes_[i].key, {}};
+        traits::extract(nodes_[i].value, dots, item.value);
         if (!item.value.empty()) out.items.push_back(std::move(item));
     }
 }
@@ -394,18 +432,38 @@ void or_map<K, V>::extract_rest(fragment& out) const requires(crdt_traits<V>::le
     std::vector<bool> there(nodes_.size());
     for (auto& item : out.items) {
         slot i = lookup(item.key);
-        traits::extract_rest(nodes_[i]->value, item.value);
+        traits::extract_rest(nodes_[i].value, item.value);
         there[i] = true;
     }
     std::vector<typename fragment::item> rest;
     for (slot i = 0; i < nodes_.size(); ++i) {
-        if (!nodes_[i] || there[i]) continue;
-        typename fragment::item item{nodes_[i]->key, {}};
-        traits::extract_rest(nodes_[i]->value, item.value);
+        if (!nodes_[i].used || there[i]) continue;
+        typename fragment::item item{nodes_[i].key, {}};
+        traits::extract_rest(nodes_[i].value, item.value);
         if (!item.value.empty()) rest.push_back(std::move(item));
     }
     detail::sort_by_keys(rest);
     for (auto& item : rest) out.items.push_back(std::move(item));
+}
+
+// Not all indexed dots have been seen: the first one of a counter's run may not.
+template <class K, crdt V>
+void or_map<K, V>::save_whole(const causal_context& seen, compact_output_archive& ar) const
+    requires(!crdt_traits<V>::leaves_tombstones) {
+    ar.counted([&] {
+        std::vector<bool> saved(nodes_.size());
+        std::size_t n = 0;
+        dots_.for_each([&](const dot_range& dots, slot i) {
+            if (saved[i] || !(seen.contains(dots) || seen.intersects(dots))) return;
+            saved[i] = true;
+            traits::save_whole(nodes_[i].value, seen, [&](auto&& save) {
+                ar(nodes_[i].key);
+                save(ar);
+                ++n;
+            });
+        });
+        return n;
+    });
 }
 
 template <class K, crdt V> void or_map<K, V>::join(const fragment& f, join_scope& s) {
@@ -425,40 +483,41 @@ template <class K, crdt V> void or_map<K, V>::join(const fragment& f, join_scope
             change(i, s, [&](V& v, join_scope& below) { traits::join(v, fragment_of<V>{}, below); });
         }
     }
-    if (nodes_.empty()) nodes_.reserve(f.items.size());
-    for (const auto& item : f.items) {
-        slot i = lookup(item.key);
-        if (i == detail::slot_table::none) i = insert(item.key);
-        change(i, s, [&](V& v, join_scope& below) { traits::join(v, item.value, below); });
-    }
+    if (nodes_.empty()) table_.reserve(f.items.size());
+    for (const auto& item : f.items)
+        change(lookup_or_insert(item.key), s, [&](V& v, join_scope& below) { traits::join(v, item.value, below); });
+    trim();
 }
 
 template <class K, crdt V> void or_map<K, V>::kill(const dot_range& dots, join_scope& s) {
     std::vector<std::pair<dot_range, slot>> parts;
     dots_.visit(dots, [&](const dot_range& part, slot i) { parts.emplace_back(part, i); });
     for (const auto& part : parts) {
-        if (!nodes_[part.second]) continue;
+        if (!nodes_[part.second].used) continue;
         change(part.second, s, [&](V& v, join_scope& below) { traits::kill(v, part.first, below); });
     }
+    trim();
 }
 
 template <class K, crdt V> void or_map<K, V>::kill(const run_removal& r, join_scope& s) {
     auto i = dots_.find(r.start);
     if (!i) return;
     change(*i, s, [&](V& v, join_scope& below) { traits::kill(v, r, below); });
+    trim();
 }
 
 template <class K, crdt V>
 bool or_map<K, V>::untidy(const version_vector& stable) const requires(crdt_traits<V>::tidies) {
-    return std::any_of(nodes_.begin(), nodes_.end(),
-                       [&](const auto& n) { return n && traits::untidy(n->value, stable); });
+    for (slot i = 0; i < nodes_.size(); ++i)
+        if (nodes_[i].used && traits::untidy(nodes_[i].value, stable)) return true;
+    return false;
 }
 
 template <class K, crdt V>
 void or_map<K, V>::tidy(transaction& tx, const version_vector& stable, kills& out) requires(crdt_traits<V>::tidies) {
     for (slot i = 0; i < nodes_.size(); ++i) {
-        if (!nodes_[i] || !traits::untidy(nodes_[i]->value, stable)) continue;
-        open_key open(tx, *this, slot_for(tx, nodes_[i]->key));
+        if (!nodes_[i].used || !traits::untidy(nodes_[i].value, stable)) continue;
+        open_key open(tx, *this, slot_for(tx, nodes_[i].key));
         traits::tidy(*open, tx, stable, out);
     }
 }
@@ -467,10 +526,8 @@ template <class K, crdt V>
 bool or_map<K, V>::place(compact_input_archive& path, const unknown_field& field, join_scope& s) {
     K key{};
     path(key);
-    slot i = lookup(key);
-    if (i == detail::slot_table::none) i = insert(key);
     bool known = false;
-    change(i, s, [&](V& v, join_scope& below) {
+    change(lookup_or_insert(key), s, [&](V& v, join_scope& below) {
         try {
             known = traits::place(v, path, field, below);
         } catch (const decode_failure&) { // the path leads nowhere, and the key may go again
@@ -486,11 +543,12 @@ void or_map<K, V>::prune(const version_vector& stable, std::span<const dot_range
     for (const auto& r : settled)
         dots_.visit(r, [&](const dot_range& part, slot i) { settled_below[i].push_back(part); });
     for (slot i = 0; i < nodes_.size(); ++i)
-        if (nodes_[i]) {
+        if (nodes_[i].used) {
             key_sink below(*this, i, sink);
-            traits::prune(nodes_[i]->value, stable, settled_below[i], &below);
+            traits::prune(nodes_[i].value, stable, settled_below[i], &below);
             sweep(i);
         }
+    trim();
 }
 
 // Items stand in the order of their first dots, tombstones' included: they are sorted by their keys.
@@ -506,7 +564,7 @@ void or_map<K, V>::known_removed(const causal_context& dots, causal_context& out
     std::unordered_map<slot, causal_context> below;
     dots.for_each(
         [&](const dot_range& r) { dots_.visit(r, [&](const dot_range& part, slot i) { below[i].add(part); }); });
-    for (const auto& [i, part] : below) traits::known_removed(nodes_[i]->value, part, out);
+    for (const auto& [i, part] : below) traits::known_removed(nodes_[i].value, part, out);
 }
 
 template <class K, crdt V>
@@ -524,25 +582,23 @@ void or_map<K, V>::reissue(const or_map& before, const causal_context& unsent, c
     std::sort(touched.begin(), touched.end());
     touched.erase(std::unique(touched.begin(), touched.end()), touched.end());
     for (slot i : touched) {
-        open_key open = at(tx, before.nodes_[i]->key);
-        traits::reissue(*open, before.nodes_[i]->value, unsent, log, tx);
+        open_key open = at(tx, before.nodes_[i].key);
+        traits::reissue(*open, before.nodes_[i].value, unsent, log, tx);
     }
 }
 
 // Independent of order: the keys have none.
 template <class K, crdt V> std::uint64_t or_map<K, V>::digest(const causal_context& all) const {
     std::uint64_t sum = live_;
-    for (const auto& n : nodes_)
-        if (n && n->live) sum += combine(joinery::digest(encode(n->key)), traits::digest(n->value, all));
+    for (const auto& [key, value] : *this) sum += combine(joinery::digest(encode(key)), traits::digest(value, all));
     return sum;
 }
 
 template <class K, crdt V> bool or_map<K, V>::equals(const or_map& other) const {
     if (live_ != other.live_) return false;
-    for (const auto& n : nodes_) {
-        if (!n || !n->live) continue;
-        const V* v = other.find(n->key);
-        if (!v || !traits::equal(n->value, *v)) return false;
+    for (const auto& [key, value] : *this) {
+        const V* v = other.find(key);
+        if (!v || !traits::equal(value, *v)) return false;
     }
     return true;
 }

@@ -121,6 +121,7 @@ public:
 
     // The CRDT interface (crdt.hpp).
     void extract(const causal_context& wanted, fragment& out) const;
+    void save_whole(const causal_context& seen, compact_output_archive& ar) const;
     void join(const fragment& f, join_scope& s);
     void kill(const dot_range& dots, join_scope& s);
     void clear(transaction& tx, kills& out);
@@ -341,6 +342,11 @@ template <class E> void or_set<E>::extract(const causal_context& wanted, fragmen
                 out.push_back({part.replica, seq}, nodes_[i].element);
         });
     });
+}
+
+template <class E> void or_set<E>::save_whole(const causal_context&, compact_output_archive& ar) const {
+    detail::write_entries(
+        ar, [&](auto&& f) { dots_.for_each([&](const dot_range& dots, slot i) { f(dots, nodes_[i].element); }); });
 }
 
 template <class E> void or_set<E>::join(const fragment& f, join_scope& s) {

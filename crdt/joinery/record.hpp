@@ -123,6 +123,25 @@ template <record T> struct crdt_traits<T> {
     static void extract_rest(const T& t, fragment& out) {
         each(t, out, [&](auto traits, auto& m, auto& f) { traits.extract_rest(m, f); });
     }
+    static constexpr bool saves_whole = !leaves_tombstones;
+    template <class Emit>
+    static void save_whole(const T& t, const causal_context& seen, Emit&& emit) requires(!leaves_tombstones) {
+        if (vacant(t)) return;
+        emit([&](compact_output_archive& ar) {
+            ar.counted([&] {
+                std::size_t n = 0;
+                detail::for_each_field<T>([&](auto field, auto) {
+                    using traits = crdt_traits<detail::field_type<decltype(field)>>;
+                    traits::save_whole(t.*field.member, seen, [&](auto&& save) {
+                        ar.varint(std::uint64_t{2} * field.tag);
+                        ar.section(save);
+                        ++n;
+                    });
+                });
+                return n;
+            });
+        });
+    }
     static void join(T& t, const fragment& f, join_scope& s) {
         noting(t, s, {}, [&] {
             detail::for_each_field<T>([&](auto field, auto i) {

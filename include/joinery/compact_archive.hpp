@@ -203,7 +203,12 @@ public:
         auto before = dots_.begin_section();
         f(*this);
         dots_.restore(before);
-        put_size(start);
+        insert_varint(start, out_.size() - start);
+    }
+    /// Writes the number that f returns, and behind it what f writes.
+    template <class F> void counted(F&& f) {
+        const std::size_t start = out_.size();
+        insert_varint(start, f());
     }
     /// A part that can be compared with other parts, and be moved: it starts from no dots.
     template <class F> void isolated(F&& f) {
@@ -217,7 +222,7 @@ private:
     detail::dot_table dots_;
 
     void mention(replica_id r);
-    void put_size(std::size_t start); // of what has been written since, before it
+    void insert_varint(std::size_t at, std::uint64_t n);
 };
 
 /// Moves the later dots of one replica to another: how edits that were never published are re-issued.

@@ -5,16 +5,19 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <initializer_list>
+#include <limits>
 #include <memory>
 #include <new>
+#include <stdexcept>
 #include <type_traits>
 #include <utility>
 
 namespace joinery {
 
-/// As std::vector, with room for N elements inside. A move invalidates iterators. If copying an element throws, nothing
-/// has changed.
+/// As std::vector, with room for N elements inside, and for at most 2^32 - 1 in all. A move invalidates iterators. If
+/// copying an element throws, nothing has changed.
 template <class T, std::size_t N> class short_vector {
     static_assert(std::is_nothrow_move_constructible_v<T> && std::is_nothrow_move_assignable_v<T> && N > 0,
                   "values that are kept by their dots can be moved, and that does not throw");
@@ -95,14 +98,14 @@ public:
     T* insert(T* at, const T* first, const T* last) {
         const auto i = at - data_;
         const auto n = static_cast<std::size_t>(last - first);
-        if (size_ + n > capacity_) reallocate(std::max(size_ + n, 2 * capacity_));
+        if (size_ + n > capacity_) reallocate(std::max(size_ + n, std::size_t{2} * capacity_));
         if constexpr (std::is_trivially_copyable_v<T>) {
             std::move_backward(data_ + i, data_ + size_, data_ + size_ + n);
             std::copy(first, last, data_ + i);
-            size_ += n;
+            size_ += static_cast<std::uint32_t>(n);
         } else {
             std::uninitialized_copy(first, last, end());
-            size_ += n;
+            size_ += static_cast<std::uint32_t>(n);
             std::rotate(data_ + i, end() - n, end());
         }
         return data_ + i;
@@ -111,7 +114,7 @@ public:
     T* erase(T* first, T* last) {
         if (first == last) return first; // or each would be moved to itself
         std::destroy(std::move(last, end(), first), end());
-        size_ -= static_cast<std::size_t>(last - first);
+        size_ -= static_cast<std::uint32_t>(last - first);
         return first;
     }
     void clear() {
@@ -136,20 +139,21 @@ private:
     };
     room inside_;
     T* data_ = inside_.elements;
-    std::size_t size_ = 0;
-    std::size_t capacity_ = N;
+    std::uint32_t size_ = 0;
+    std::uint32_t capacity_ = N;
 
     [[gnu::noinline]] void push_back_grown(T x) { // apart, so that the rest is small
-        reallocate(2 * capacity_);
+        reallocate(std::size_t{2} * capacity_);
         ::new (static_cast<void*>(data_ + size_++)) T(std::move(x));
     }
     void reallocate(std::size_t n) {
+        if (n > std::numeric_limits<std::uint32_t>::max()) throw std::length_error("short_vector: too many elements");
         T* larger = std::allocator<T>().allocate(n);
         std::uninitialized_move(begin(), end(), larger);
         std::destroy(begin(), end());
         release();
         data_ = larger;
-        capacity_ = n;
+        capacity_ = static_cast<std::uint32_t>(n);
     }
     void release() {
         if (data_ != inside_.elements) std::allocator<T>().deallocate(data_, capacity_);

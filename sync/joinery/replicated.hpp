@@ -210,7 +210,7 @@ public:
         return encode(replica_.delta_since(peer));
     }
     const version_vector& horizon() const override { return replica_.state().horizon(); }
-    std::vector<std::byte> whole() const override { return encode(replica_.state().whole()); }
+    std::vector<std::byte> whole() const override { return encode(replica_.state()); }
     result<bool, decode_error> restore(replica_id id, std::span<const std::byte> bytes) override;
     void prune(const version_vector& stable, std::span<const replica_id> absent) override {
         replica_.prune(stable, absent);

@@ -70,7 +70,9 @@ template <crdt T> problem normal_form(const delta<T>& d) {
     if (auto p = round_trip(d, "a delta")) return p;
     for (const auto& r : d.removals)
         if (!d.covered.contains(r.event)) return "a record of " + name_of(r.event) + " is not covered";
-    delta<T> again = as_state(d).whole();
+    const causal<T> state = as_state(d);
+    delta<T> again = state.whole();
+    if (encode(state) != encode(again)) return "a state has other bytes than the same as a delta";
     again.since = d.since;
     if (again.covered != d.covered) return "joined into nothing, a delta gives the context " + name_of(again.covered);
     if (encode(again) != encode(d)) return "a delta has content that its coverage does not bear out";
