@@ -153,6 +153,8 @@ public:
     std::vector<mark> marks() const;
     std::vector<list_step<unique_id>> steps_since(const std::vector<mark>& before) const;
 
+    static std::string type_name() { return "document_list"; }
+
 private:
     struct layout {
         std::vector<std::pair<unique_id, std::size_t>> placed; // with their positions in the order
