@@ -22,6 +22,9 @@
 //
 // Optional, for types whose entries leave something behind:
 //     void kill(const run_removal& r, join_scope& s)   counters
+//     void extract_edit(const causal_context& wanted, fragment& out)
+//                                                      the same as extract, of the edit that was made last, while nobody
+//                                                      else reads
 //     void extract_rest(fragment& out) const           adds what no dot leads to (what outlives pruning) to the
 //                                                      rest of a complete state
 //     fragment live(const causal_context& all) const   what of it is live, for digests
@@ -99,6 +102,12 @@ template <crdt_members T> struct crdt_traits<T> {
         "a type with prune needs keep_live and known_removed");
 
     static void extract(const T& t, const causal_context& wanted, fragment& out) { t.extract(wanted, out); }
+    static void extract_edit(T& t, const causal_context& wanted, fragment& out) {
+        if constexpr (requires { t.extract_edit(wanted, out); })
+            t.extract_edit(wanted, out);
+        else
+            t.extract(wanted, out);
+    }
     static void extract_rest(const T& t, fragment& out) {
         if constexpr (requires { t.extract_rest(out); }) t.extract_rest(out);
     }
