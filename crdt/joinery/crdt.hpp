@@ -22,13 +22,13 @@
 //
 // Optional, for types whose entries leave something behind:
 //     void kill(const run_removal& r, join_scope& s)   counters
-//     void extract_edit(const causal_context& wanted, fragment& out)
-//                                                      the same as extract, of the edit that was made last, while nobody
-//                                                      else reads
 //     void extract_rest(fragment& out) const           adds what no dot leads to (what outlives pruning) to the
 //                                                      rest of a complete state
 //     fragment live(const causal_context& all) const   what of it is live, for digests
 //     std::uint64_t digest(const causal_context& all) const
+// For types that put off work until they are read:
+//     void extract_edit(const causal_context& edit, fragment& out)
+//                                                      as extract, of the edit just made, while nobody else reads
 // For types whose removed entries leave tombstones, these three together:
 //     void prune(const version_vector& stable, std::span<const dot_range> settled, dot_sink* sink)
 //     static void keep_live(fragment& f)               takes out what a removal left behind, and what rests on that
