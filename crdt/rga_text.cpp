@@ -89,8 +89,7 @@ bool is_ascii_character(std::string_view utf8) {
 // What most changes are, in few instructions: it goes on from the one before in the same edit.
 void rga_text::insert(transaction& tx, std::size_t pos, std::string_view utf8) {
     auto* edited = body_ ? body_->edited() : nullptr;
-    if (!edited || !edited->open() || !is_ascii_character(utf8) ||
-        !edited->follows_typing({tx.replica(), tx.upcoming()}, pos))
+    if (!edited || !edited->open() || !is_ascii_character(utf8) || !edited->follows_typing(tx.upcoming(), pos))
         return insert_apart(tx, pos, utf8);
     edited->type_on(utf8[0]);
     tx.entered(this, tx.next());
@@ -99,11 +98,13 @@ void rga_text::insert(transaction& tx, std::size_t pos, std::string_view utf8) {
 void rga_text::insert_apart(transaction& tx, std::size_t pos, std::string_view utf8) {
     auto* edited = body_ ? body_->edited() : nullptr;
     const bool one = is_ascii_character(utf8);
-    if (edited && one && edited->follows_typing({tx.replica(), tx.upcoming()}, pos)) { // from one of an earlier edit
+    if (edited && one && !edited->open() &&
+        edited->follows_typing(dot{tx.replica(), tx.upcoming()}, pos)) { // from one of an earlier edit
         edited->open_to_wait(tx);
         edited->type_on(utf8[0]);
         return tx.entered(this, tx.next());
     }
+    if (edited) edited->flush();
     if (pos > size()) throw std::out_of_range("rga_text: position beyond the end");
     std::uint64_t points = 1;
     if (!one) {
@@ -127,7 +128,7 @@ void rga_text::insert_utf16(transaction& tx, std::size_t at, std::string_view ut
 
 void rga_text::erase(transaction& tx, std::size_t pos, std::size_t n) {
     auto* edited = body_ ? body_->edited() : nullptr;
-    if (!edited || !edited->open() || n != 1 || !edited->follows_erasing({tx.replica(), tx.upcoming()}, pos))
+    if (!edited || !edited->open() || n != 1 || !edited->follows_erasing(tx.upcoming(), pos))
         return erase_apart(tx, pos, n);
     edited->erase_on(pos);
     tx.entered(this, tx.next());
@@ -135,11 +136,12 @@ void rga_text::erase(transaction& tx, std::size_t pos, std::size_t n) {
 
 void rga_text::erase_apart(transaction& tx, std::size_t pos, std::size_t n) {
     auto* edited = body_ ? body_->edited() : nullptr;
-    if (edited && n == 1 && edited->follows_erasing({tx.replica(), tx.upcoming()}, pos)) {
+    if (edited && n == 1 && !edited->open() && edited->follows_erasing(dot{tx.replica(), tx.upcoming()}, pos)) {
         edited->open_to_wait(tx);
         edited->erase_on(pos);
         return tx.entered(this, tx.next());
     }
+    if (edited) edited->flush();
     const std::size_t size = this->size();
     if (pos > size || n > size - pos) throw std::out_of_range("rga_text: range beyond the end");
     if (n == 0) return;

@@ -98,20 +98,24 @@ void text_engine::begin_going_on(const dot_range& dots, std::uint64_t pos) {
     if (g.count > 0) waits_.store(waiting_state::waits, std::memory_order_relaxed);
 }
 
-// What waited before the edit under way is done first: it stays if that is undone.
 void text_engine::catch_up_first() noexcept {
     auto expected = waiting_state::waits;
-    if (!waits_.compare_exchange_strong(expected, waiting_state::under_way, std::memory_order_acquire)) {
+    if (waits_.compare_exchange_strong(expected, waiting_state::under_way, std::memory_order_acquire)) {
+        do_what_waits();
+        waits_.store(waiting_state::nothing, std::memory_order_release);
+    } else {
         while (waits_.load(std::memory_order_acquire) == waiting_state::under_way) std::this_thread::yield();
-        return;
     }
+}
+
+// What waited before the edit under way is done first: it stays if that is undone.
+void text_engine::do_what_waits() {
     if (open_ && !open_->before) {
         do_next(open_->waited.count);
         open_->before.emplace(open_edit::what_was{log_.here(), max_lamport_});
     }
     do_next(going_on_.count);
     if (!open_) tree_.settle();
-    waits_.store(waiting_state::nothing, std::memory_order_release);
 }
 
 // The first `n` of what waits.

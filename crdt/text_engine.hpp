@@ -83,19 +83,25 @@ public:
     /// anything else is: before any other member is called, catch_up() must be, and before what changes something
     /// flush(). A character at `pos` goes on from the last edit if its dot does, too; then `pos` is right, and there is
     /// room for it:
-    bool follows_typing(const dot& d, std::uint64_t pos) const {
+    bool follows_typing(std::uint64_t seq, std::uint64_t pos) const {
         const going_on& g = going_on_;
-        return g.count < g.typing && pos == g.pos + g.count && is_next(d);
+        return pos == g.pos + g.count && g.count < g.typing && seq == g.seq + g.count;
+    }
+    bool follows_erasing(std::uint64_t seq, std::uint64_t pos) const {
+        const going_on& g = going_on_;
+        if (g.count >= g.erasing || seq != g.seq + g.count) return false;
+        return pos == g.pos ? g.count < g.ahead : pos + 1 == g.pos && pos >= g.lowest;
+    }
+    /// The same asked by an edit that has done nothing here yet.
+    bool follows_typing(const dot& d, std::uint64_t pos) const {
+        return d.replica == going_on_.replica && follows_typing(d.seq, pos);
     }
     bool follows_erasing(const dot& d, std::uint64_t pos) const {
-        const going_on& g = going_on_;
-        if (g.count >= g.erasing || !is_next(d)) return false;
-        return pos == g.pos ? g.count < g.ahead : pos + 1 == g.pos && pos >= g.lowest;
+        return d.replica == going_on_.replica && follows_erasing(d.seq, pos);
     }
     /// An edit of this is under way; one that begins by going on from an earlier one.
     bool open() const { return open_ != nullptr; }
     void open_to_wait(transaction& tx) {
-        if (open_) return;
         const going_on& g = going_on_;
         open_ = &tx.enlist<open_edit>(this, open_edit::what_waited{g.count, g.ahead, g.lowest, g.pos, g.backward});
     }
@@ -121,7 +127,10 @@ public:
         if (waits_.load(std::memory_order_acquire) != waiting_state::nothing) catch_up_first();
     }
     void flush() {
-        catch_up();
+        if (going_on_.count > 0) {
+            do_what_waits();
+            waits_.store(waiting_state::nothing, std::memory_order_relaxed);
+        }
         going_on_.typing = going_on_.erasing = 0;
     }
     /// Adds these dots to an empty fragment if they are the last ones that wait; else nothing.
@@ -238,9 +247,6 @@ private:
     going_on going_on_;
     std::atomic<waiting_state> waits_{waiting_state::nothing}; // true of going_on_.count
 
-    bool is_next(const dot& d) const {
-        return d.seq == going_on_.seq + going_on_.count && d.replica == going_on_.replica;
-    }
     // Nothing waits while late arrivals do: their dots may be anybody's.
     std::uint32_t most_that_wait() const {
         return late_ ? 0 : std::min<std::uint32_t>(sizeof going_on_.text, text_log::max_size - log_.size());
@@ -249,6 +255,7 @@ private:
     void roll_back(open_edit& edit);
     void commit(open_edit& edit);
     [[gnu::noinline]] void catch_up_first() noexcept;
+    void do_what_waits();
     void do_next(std::uint32_t n);
     void begin_going_on(const dot_range& dots, std::uint64_t pos);
     void erase_now(dot first, std::uint32_t offset, std::uint32_t n, bool backward);
