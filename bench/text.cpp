@@ -197,6 +197,11 @@ void measure_traces(const text_options& options) {
             sequential(*t, options);
         } else {
             const auto r = bench::replay(*t);
+            if (options.each_writer) {
+                const auto writers = bench::check_each_writer(*t, r);
+                std::fprintf(stderr, "%s: the replicas of all %zu writers end with its text\n", name, writers);
+                continue;
+            }
             if (t->name == "friendsforever" && options.wants(flat)) sequential(bench::flattened(*t, r), options);
             if (options.wants(name)) concurrent(*t, r, options);
         }
@@ -210,6 +215,8 @@ int main(int argc, char** argv) {
     for (int i = 1; i < argc; ++i) {
         if (argv[i] == std::string_view("--quick"))
             options.quick = true;
+        else if (argv[i] == std::string_view("--each-writer"))
+            options.each_writer = true;
         else
             options.names.emplace_back(argv[i]);
     }

@@ -49,6 +49,7 @@ template <class F> sample sample_of(bool quick, F&& run) {
 struct text_options {
     std::vector<std::string> names;
     bool quick = false;
+    bool each_writer = false; // check_each_writer of the concurrent traces, and nothing measured of them
 
     bool wants(std::string_view name) const;
 };

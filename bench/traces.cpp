@@ -4,9 +4,11 @@
 #include <rapidjson/document.h>
 #include <zlib.h>
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <numeric>
+#include <set>
 #include <stdexcept>
 #include <utility>
 
@@ -110,6 +112,7 @@ replayed replay(const trace& t) {
         if (here->id() != id)
             here = std::make_shared<text_replica>(id, joinery::causal<joinery::rga_text>(here->state()));
         out.updates.push_back(edited(*here, x.patches));
+        out.writers.push_back(id);
         last[id] = here->version()[id];
         if (children[i] == 0)
             out.merged.join(here->state());
@@ -117,6 +120,43 @@ replayed replay(const trace& t) {
             after[i] = std::move(here);
     }
     return out;
+}
+
+std::size_t check_each_writer(const trace& t, const replayed& r) {
+    const std::set<replica_id> writers(r.writers.begin(), r.writers.end());
+    bool backward = false;
+    for (const auto id : writers) {
+        backward = !backward;
+        text_replica own{id};
+        std::vector<bool> seen(t.transactions.size());
+        std::vector<std::uint32_t> unseen;
+        const auto join_unseen = [&] {
+            std::sort(unseen.begin(), unseen.end());
+            if (backward) std::reverse(unseen.begin(), unseen.end());
+            for (const auto i : unseen) join(own, r.updates[i]);
+            unseen.clear();
+        };
+        const auto see = [&](std::uint32_t i) {
+            if (seen[i]) return;
+            seen[i] = true;
+            unseen.push_back(i);
+        };
+        for (std::uint32_t i = 0; i < t.transactions.size(); ++i) {
+            if (r.writers[i] != id) continue;
+            for (const auto p : t.transactions[i].parents) see(p);
+            for (std::size_t k = 0; k < unseen.size(); ++k)
+                for (const auto p : t.transactions[unseen[k]].parents) see(p);
+            join_unseen();
+            if (edited(own, t.transactions[i].patches) != r.updates[i])
+                throw std::runtime_error(t.name + ": a writer's own replica makes another update");
+            seen[i] = true;
+        }
+        for (std::uint32_t i = 0; i < t.transactions.size(); ++i) see(i);
+        join_unseen();
+        if (own->str() != t.end || !(own.state() == r.merged))
+            throw std::runtime_error(t.name + ": a writer's own replica ends with another text");
+    }
+    return writers.size();
 }
 
 trace flattened(const trace& t, const replayed& r) {

@@ -69,9 +69,15 @@ std::u32string code_points(std::string_view utf8);
 /// merged text. An agent that goes on where it did not stop is another replica from there on.
 struct replayed {
     std::vector<update> updates;
+    std::vector<joinery::replica_id> writers; ///< of the updates
     joinery::causal<joinery::rga_text> merged;
 };
 replayed replay(const trace& t);
+
+/// Makes each writer's own replica once more, and of its own edits the same updates: it joins what each of them
+/// follows, in the end all others', and has then the same text. Every other one joins effects before their causes.
+/// Returns how many there are; throws std::runtime_error if one differs. O(writers * transactions).
+std::size_t check_each_writer(const trace& t, const replayed& r);
 
 /// The same text, by edits that follow one another: as one replica sees them that gets the updates in this order. What
 /// does not change its text is left out.

@@ -78,21 +78,36 @@ detail::text_body& rga_text::body() {
     return *body_;
 }
 
-// What most edits are, in few instructions: it goes on from the last one.
+namespace {
+
+bool is_ascii_character(std::string_view utf8) {
+    return utf8.size() == 1 && static_cast<unsigned char>(utf8[0]) < 0x80;
+}
+
+} // namespace
+
+// What most changes are, in few instructions: it goes on from the one before in the same edit.
 void rga_text::insert(transaction& tx, std::size_t pos, std::string_view utf8) {
     auto* edited = body_ ? body_->edited() : nullptr;
-    if (!edited || utf8.size() != 1 || static_cast<unsigned char>(utf8[0]) >= 0x80 ||
-        !edited->follows_typing(tx.upcoming(), pos))
+    if (!edited || !edited->open() || !is_ascii_character(utf8) || !edited->follows_typing(tx.upcoming(), pos))
         return insert_apart(tx, pos, utf8);
-    const dot d = tx.next();
     edited->type_on(utf8[0]);
-    tx.entered(this, d);
+    tx.entered(this, tx.next());
 }
 
 void rga_text::insert_apart(transaction& tx, std::size_t pos, std::string_view utf8) {
+    auto* edited = body_ ? body_->edited() : nullptr;
+    const bool one = is_ascii_character(utf8);
+    if (edited && one && !edited->open() &&
+        edited->follows_typing(dot{tx.replica(), tx.upcoming()}, pos)) { // from one of an earlier edit
+        edited->open_to_wait(tx);
+        edited->type_on(utf8[0]);
+        return tx.entered(this, tx.next());
+    }
+    if (edited) edited->flush();
     if (pos > size()) throw std::out_of_range("rga_text: position beyond the end");
     std::uint64_t points = 1;
-    if (utf8.size() != 1 || static_cast<unsigned char>(utf8[0]) >= 0x80) {
+    if (!one) {
         const auto measure = detail::measure_utf8(utf8);
         if (!measure) throw std::invalid_argument("rga_text: not valid UTF-8");
         if (utf8.empty()) return;
@@ -113,12 +128,20 @@ void rga_text::insert_utf16(transaction& tx, std::size_t at, std::string_view ut
 
 void rga_text::erase(transaction& tx, std::size_t pos, std::size_t n) {
     auto* edited = body_ ? body_->edited() : nullptr;
-    if (!edited || n != 1 || !edited->follows_erasing(tx.upcoming(), pos)) return erase_apart(tx, pos, n);
+    if (!edited || !edited->open() || n != 1 || !edited->follows_erasing(tx.upcoming(), pos))
+        return erase_apart(tx, pos, n);
     edited->erase_on(pos);
     tx.entered(this, tx.next());
 }
 
 void rga_text::erase_apart(transaction& tx, std::size_t pos, std::size_t n) {
+    auto* edited = body_ ? body_->edited() : nullptr;
+    if (edited && n == 1 && !edited->open() && edited->follows_erasing(dot{tx.replica(), tx.upcoming()}, pos)) {
+        edited->open_to_wait(tx);
+        edited->erase_on(pos);
+        return tx.entered(this, tx.next());
+    }
+    if (edited) edited->flush();
     const std::size_t size = this->size();
     if (pos > size || n > size - pos) throw std::out_of_range("rga_text: range beyond the end");
     if (n == 0) return;
@@ -275,6 +298,12 @@ void rga_text::extract(const causal_context& wanted, fragment& out) const {
         if (std::all_of(out.runs.begin(), out.runs.end(), asked)) return;
     }
     body_->read([&](const text_engine& text) { text.extract(wanted, out); });
+}
+
+void rga_text::extract_edit(const causal_context& wanted, fragment& out) {
+    const auto* edited = body_ ? body_->edited() : nullptr;
+    if (!edited || wanted.range_count() != 1 || !edited->extract_waiting(wanted.ranges().front(), out))
+        extract(wanted, out);
 }
 
 void rga_text::extract_rest(fragment& out) const {

@@ -81,6 +81,7 @@ void text_body::pack_if_small() {
 }
 
 std::size_t text_body::memory() const {
+    if (engine_) engine_->catch_up();
     return sizeof *this + bytes_.capacity() + (columns_ ? columns_->memory() : 0) + (engine_ ? engine_->memory() : 0);
 }
 

@@ -25,14 +25,14 @@ public:
 
     text_measure size() const {
         if (!engine_) return size_;
-        engine_->flush();
+        engine_->catch_up();
         return engine_->size();
     }
     /// Calls f(const text_engine&) with what this holds, unpacked for as long as the call takes: O(n) unless there is
     /// an engine.
     template <class F> decltype(auto) read(F&& f) const {
         if (engine_) {
-            engine_->flush();
+            engine_->catch_up();
             return f(static_cast<const text_engine&>(*engine_));
         }
         const auto unpacked = unpack();
@@ -62,7 +62,7 @@ public:
     /// Adds these dots to an empty fragment if they are what was done last, and one run; else nothing.
     bool extract_last(const causal_context& wanted, text_fragment& out) const {
         if (!engine_ || wanted.range_count() != 1) return false;
-        engine_->flush();
+        engine_->catch_up();
         return engine_->extract_last(wanted.ranges().front(), out);
     }
     /// Packs what has never been changed since it came to be, if it is small. `engine()` is no more.

@@ -5,6 +5,8 @@
 #include "utf8.hpp"
 
 #include <algorithm>
+#include <thread>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -22,27 +24,6 @@ std::vector<text_engine::visible_run> text_engine::visible() const {
 
 // ---- editing ----
 
-// An edit under way: what it inserted and deleted is what the log has more than before. It outlives the engine if a
-// value is assigned to in the middle of an edit.
-struct text_engine::open_edit {
-    text_engine* engine;
-    text_log::mark before;
-    std::uint64_t max_lamport;
-    std::vector<std::pair<lv, std::uint32_t>> cleared{};
-    struct waiting {
-        dot_range dots;
-        std::string text;
-    };
-    std::vector<waiting> cleared_waiting{};
-
-    void roll_back() noexcept {
-        if (engine) engine->roll_back(*this);
-    }
-    void commit() noexcept {
-        if (engine) engine->commit();
-    }
-};
-
 text_engine::text_engine(const text_engine& other)
     : log_(other.log_),
       tree_(other.tree_),
@@ -55,24 +36,37 @@ text_engine::~text_engine() {
     if (open_) open_->engine = nullptr;
 }
 
-text_engine::open_edit& text_engine::open(transaction& tx) {
-    if (open_) return *open_;
-    if (wasteful()) compact();
-    return *(open_ = &tx.enlist<open_edit>(this, log_.here(), max_lamport_));
+// Requires: nothing waits.
+text_engine::open_edit::what_was& text_engine::open(transaction& tx) {
+    if (!open_) {
+        if (wasteful()) compact();
+        open_ = &tx.enlist<open_edit>(this);
+    }
+    if (!open_->before) open_->before.emplace(open_edit::what_was{log_.here(), max_lamport_});
+    return *open_->before;
 }
 
-void text_engine::commit() {
+void text_engine::commit(open_edit& edit) {
     open_ = nullptr;
-    flush();
+    if (!edit.before) return; // all that it did waits
+    catch_up();
     tree_.settle();
     if (body_) body_->pack_new();
 }
 
 void text_engine::roll_back(open_edit& edit) {
     open_ = nullptr;
+    if (!edit.before) {
+        going_on& g = going_on_;
+        std::tie(g.count, g.ahead, g.lowest, g.pos, g.backward) =
+            std::tie(edit.waited.count, edit.waited.ahead, edit.waited.lowest, edit.waited.pos, edit.waited.backward);
+        if (g.count == 0) waits_.store(waiting_state::nothing, std::memory_order_relaxed);
+        return;
+    }
     going_on_ = {};
+    waits_.store(waiting_state::nothing, std::memory_order_relaxed);
     tree_.make_findable();
-    const lv before = edit.before.size;
+    const lv before = edit.before->log.size;
     if (before < log_.size())
         log_.for_each(before, log_.size() - 1, [&](const text_log::events& e) {
             if (e.erased()) {
@@ -82,16 +76,16 @@ void text_engine::roll_back(open_edit& edit) {
                 take_out(e.first, e.count());
             }
         });
-    for (const auto& [first, n] : edit.cleared)
+    for (const auto& [first, n] : edit.before->cleared)
         if (first < before) set_live(first, std::min(n, before - first), true);
-    for (auto& w : edit.cleared_waiting) {
+    for (auto& w : edit.before->cleared_waiting) {
         arriving_text* run = late_->text.next(w.dots);
         run->state = text_state::live;
         run->text = std::move(w.text);
     }
-    log_.go_back(edit.before);
+    log_.go_back(edit.before->log);
     journal_.begin_anew();
-    max_lamport_ = edit.max_lamport;
+    max_lamport_ = edit.before->max_lamport;
     tree_.settle();
 }
 
@@ -101,18 +95,64 @@ void text_engine::begin_going_on(const dot_range& dots, std::uint64_t pos) {
     g.pos = pos;
     g.seq = dots.first;
     g.replica = dots.replica;
+    if (g.count > 0) waits_.store(waiting_state::waits, std::memory_order_relaxed);
+}
+
+void text_engine::catch_up_first() noexcept {
+    auto expected = waiting_state::waits;
+    if (waits_.compare_exchange_strong(expected, waiting_state::under_way, std::memory_order_acquire)) {
+        do_what_waits();
+        waits_.store(waiting_state::nothing, std::memory_order_release);
+    } else {
+        while (waits_.load(std::memory_order_acquire) == waiting_state::under_way) std::this_thread::yield();
+    }
+}
+
+// What waited before the edit under way is done first: it stays if that is undone.
+void text_engine::do_what_waits() {
+    if (open_ && !open_->before) {
+        do_next(open_->waited.count);
+        open_->before.emplace(open_edit::what_was{log_.here(), max_lamport_});
+    }
+    do_next(going_on_.count);
+    if (!open_) tree_.settle();
+}
+
+// The first `n` of what waits.
+void text_engine::do_next(std::uint32_t n) {
+    if (n == 0) return;
+    going_on& g = going_on_;
+    const dot first{g.replica, g.seq};
+    g.seq += n;
+    g.count -= n;
+    if (g.typing > 0) {
+        insert_now(first, n, static_cast<std::uint32_t>(g.pos), {g.text, n});
+        g.pos += n;
+        std::copy_n(g.text + n, g.count, g.text);
+        g.typing = most_that_wait();
+    } else {
+        const std::uint32_t offset = tree_.seek(static_cast<std::uint32_t>(g.backward ? g.pos + g.count : g.pos));
+        const lv target = tree_.sought().first + offset;
+        erase_now(first, offset, n, g.backward);
+        g.erased = g.backward ? target : target + n - 1;
+        g.ahead -= std::min(n, g.ahead);
+        g.erasing = most_that_wait();
+    }
 }
 
 void text_engine::insert(transaction& tx, const dot_range& dots, std::uint64_t pos, std::string_view utf8) {
     flush();
-    if (!open_) open(tx);
+    open(tx);
     if (!log_.has_room(dots.size())) text_log::too_many();
     const auto n = static_cast<std::uint32_t>(dots.size());
-    constexpr std::uint32_t most = sizeof going_on_.text;
-    if (utf8.size() > n || n > most)
-        return insert_now({dots.replica, dots.first}, n, static_cast<std::uint32_t>(pos), utf8);
+    if (utf8.size() > n || n > sizeof going_on_.text) {
+        insert_now({dots.replica, dots.first}, n, static_cast<std::uint32_t>(pos), utf8);
+        begin_going_on({dots.replica, dots.last + 1, dots.last}, pos + n);
+        going_on_.typing = most_that_wait();
+        return;
+    }
     begin_going_on(dots, pos);
-    going_on_.typing = std::min(most, text_log::max_size - log_.size());
+    going_on_.typing = std::min<std::uint32_t>(sizeof going_on_.text, text_log::max_size - log_.size());
     utf8.copy(going_on_.text, n);
 }
 
@@ -136,7 +176,7 @@ void text_engine::insert_now(dot first, std::uint32_t n, std::uint32_t pos, std:
 
 void text_engine::erase(transaction& tx, const dot_range& dots, std::uint64_t pos) {
     flush();
-    if (!open_) open(tx);
+    open(tx);
     if (!log_.has_room(dots.size())) text_log::too_many();
     std::uint32_t offset = tree_.seek(static_cast<std::uint32_t>(pos));
     std::uint32_t here = tree_.sought().count() - offset;
@@ -145,6 +185,7 @@ void text_engine::erase(transaction& tx, const dot_range& dots, std::uint64_t po
         going_on_.erasing = text_log::max_size - log_.size();
         going_on_.ahead = here;
         going_on_.lowest = pos - offset;
+        going_on_.backward = false;
         return;
     }
     dot first{dots.replica, dots.first};
@@ -167,18 +208,9 @@ void text_engine::erase_now(dot first, std::uint32_t offset, std::uint32_t n, bo
     max_lamport_ += n;
 }
 
-void text_engine::do_what_goes_on() {
-    going_on& g = going_on_;
-    const std::uint32_t n = std::exchange(g.count, 0);
-    const auto pos = static_cast<std::uint32_t>(g.pos);
-    if (std::exchange(g.typing, 0) > 0) return insert_now({g.replica, g.seq}, n, pos, {g.text, n});
-    g.erasing = 0;
-    erase_now({g.replica, g.seq}, tree_.offset_sought(pos), n, g.ahead == 0);
-}
-
 void text_engine::clear(transaction& tx, kills& out) {
     if (tree_.size().points == 0 && !waiting()) return;
-    open_edit& edit = open(tx);
+    auto& edit = open(tx);
     tree_.for_each([&](const text_tree::span& s) {
         if (!s.live()) return;
         edit.cleared.emplace_back(s.first, s.count());
@@ -197,7 +229,7 @@ void text_engine::clear(transaction& tx, kills& out) {
 }
 
 void text_engine::clear(transaction& tx, const causal_context& dots, kills& out) {
-    open_edit& edit = open(tx);
+    auto& edit = open(tx);
     dots.for_each([&](const dot_range& r) {
         for (dot_range rest = r; rest.first <= r.last;) {
             const auto p = next(rest);
@@ -409,6 +441,25 @@ bool text_engine::extract_last(const dot_range& wanted, text_fragment& out) cons
         return false;
     }
     if (pruned_lamport_ != 0) extract_rest(out);
+    return true;
+}
+
+// As what was typed follows a character that was typed before by the same replica, and what is erased lies beside one,
+// little need be looked up.
+bool text_engine::extract_waiting(const dot_range& wanted, text_fragment& out) const {
+    const going_on& g = going_on_;
+    if (wanted.last + 1 != g.seq + g.count || wanted.first < g.seq || wanted.replica != g.replica || g.count == 0)
+        return false;
+    const dot first{wanted.replica, wanted.first};
+    const auto offset = static_cast<std::uint32_t>(wanted.first - g.seq), n = g.count - offset;
+    const std::uint64_t lamport = max_lamport_ + 1 + offset;
+    if (g.typing > 0) {
+        out.runs.emplace_back(first, before(first), n, lamport, false);
+        n == 1 ? out.text.push_back(g.text[offset]) : void(out.text.assign(g.text + offset, n));
+    } else {
+        const lv target = g.backward ? g.erased - 1 - offset : g.erased + 1 + offset;
+        out.deletions.emplace_back(first, log_.identify(target).id, n, lamport, g.backward && n > 1);
+    }
     return true;
 }
 

@@ -17,6 +17,7 @@
 #include <joinery/transaction.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -78,9 +79,10 @@ public:
     text_anchor anchor(std::uint32_t pos, text_bias bias) const;
     std::optional<std::uint32_t> position(const text_anchor& a) const;
 
-    /// What is typed, or erased, one after the other is only counted, and done in one go before anything else is:
-    /// before any other member is called, flush() must be. A character at `pos` goes on from the last edit if its dot
-    /// does, too; then `pos` is right, and there is room for it:
+    /// What is typed, or erased, one after the other waits, also when its edit is over, and is done in one go before
+    /// anything else is: before any other member is called, catch_up() must be, and before what changes something
+    /// flush(). A character at `pos` goes on from the last edit if its dot does, too; then `pos` is right, and there is
+    /// room for it:
     bool follows_typing(std::uint64_t seq, std::uint64_t pos) const {
         const going_on& g = going_on_;
         return pos == g.pos + g.count && g.count < g.typing && seq == g.seq + g.count;
@@ -90,20 +92,49 @@ public:
         if (g.count >= g.erasing || seq != g.seq + g.count) return false;
         return pos == g.pos ? g.count < g.ahead : pos + 1 == g.pos && pos >= g.lowest;
     }
-    /// Does that.
-    void type_on(char ascii) { going_on_.text[going_on_.count++] = ascii; }
+    /// The same asked by an edit that has done nothing here yet.
+    bool follows_typing(const dot& d, std::uint64_t pos) const {
+        return d.replica == going_on_.replica && follows_typing(d.seq, pos);
+    }
+    bool follows_erasing(const dot& d, std::uint64_t pos) const {
+        return d.replica == going_on_.replica && follows_erasing(d.seq, pos);
+    }
+    /// An edit of this is under way; one that begins by going on from an earlier one.
+    bool open() const { return open_ != nullptr; }
+    void open_to_wait(transaction& tx) {
+        const going_on& g = going_on_;
+        open_ = &tx.enlist<open_edit>(this, open_edit::what_waited{g.count, g.ahead, g.lowest, g.pos, g.backward});
+    }
+    /// Does that. Requires: open.
+    void type_on(char ascii) {
+        going_on_.text[going_on_.count++] = ascii;
+        waits_.store(waiting_state::waits, std::memory_order_relaxed);
+    }
     void erase_on(std::uint64_t pos) {
         going_on& g = going_on_;
-        if (pos == g.pos)
+        if (pos == g.pos) {
             g.lowest = pos;
-        else
+        } else {
             g.ahead = 0;
+            g.backward = true;
+        }
         g.pos = pos;
         ++g.count;
+        waits_.store(waiting_state::waits, std::memory_order_relaxed);
+    }
+    /// Does what waits. Several threads may, as all of them only read.
+    void catch_up() {
+        if (waits_.load(std::memory_order_acquire) != waiting_state::nothing) catch_up_first();
     }
     void flush() {
-        if (going_on_.count > 0) do_what_goes_on();
+        if (going_on_.count > 0) {
+            do_what_waits();
+            waits_.store(waiting_state::nothing, std::memory_order_relaxed);
+        }
+        going_on_.typing = going_on_.erasing = 0;
     }
+    /// Adds these dots to an empty fragment if they are the last ones that wait; else nothing.
+    bool extract_waiting(const dot_range& wanted, text_fragment& out) const;
 
     /// `dots` are the transaction's. Requires: pos within the text; utf8 valid, not empty, of as many code points.
     void insert(transaction& tx, const dot_range& dots, std::uint64_t pos, std::string_view utf8);
@@ -137,7 +168,6 @@ public:
     std::size_t memory() const;
 
 private:
-    struct open_edit;
     struct late_arrivals { // seldom needed, so apart
         waiting_text text;
         causal_context awaited;   // deleted, not yet arrived
@@ -158,18 +188,51 @@ private:
         std::uint32_t count() const { return static_cast<std::uint32_t>(dots.size()); }
     };
 
-    // Edits of single characters that are still to be done: those of a row are all typed, or erased in one direction
-    // from within one span.
+    // Edits of single characters that wait: those of a row are all typed, each behind the one before, or erased in one
+    // direction from within one span. What is done of a row is no longer counted.
     struct going_on {
         std::uint32_t count = 0;
-        std::uint32_t typing = 0;  // if they are typed: how many there may be
+        std::uint32_t ahead = 0;  // how many may be erased forward
+        std::uint64_t lowest = 0; // how far they may be erased backward
+        std::uint64_t pos = 0;    // of the first that is typed, or of the foremost that is erased
+        bool backward = false;
+        std::uint32_t typing = 0;  // if they are typed: how many may wait
         std::uint32_t erasing = 0; // if they are erased
-        std::uint32_t ahead = 0;   // how many may be erased forward
-        std::uint64_t lowest = 0;  // how far they may be erased backward
-        std::uint64_t pos = 0;     // of the first that is typed, or of the foremost that is erased
+        lv erased = 0;             // the character that was erased last, of those that do not wait
         std::uint64_t seq = 0;     // of the first
         replica_id replica{};
         char text[64];
+    };
+    enum class waiting_state : std::uint8_t { nothing, waits, under_way };
+
+    // An edit under way. It outlives the engine if a value is assigned to in the middle of an edit. While it only adds
+    // to what waits, it is undone by taking that back; else what it did is what the log has more than before.
+    struct open_edit {
+        struct what_waited {
+            std::uint32_t count, ahead;
+            std::uint64_t lowest, pos;
+            bool backward;
+        };
+        struct waiting_run {
+            dot_range dots;
+            std::string text;
+        };
+        struct what_was {
+            text_log::mark log;
+            std::uint64_t max_lamport;
+            std::vector<std::pair<lv, std::uint32_t>> cleared{};
+            std::vector<waiting_run> cleared_waiting{};
+        };
+        text_engine* engine;
+        what_waited waited{};
+        std::optional<what_was> before{};
+
+        void roll_back() noexcept {
+            if (engine) engine->roll_back(*this);
+        }
+        void commit() noexcept {
+            if (engine) engine->commit(*this);
+        }
     };
 
     text_log log_;
@@ -182,11 +245,18 @@ private:
     open_edit* open_ = nullptr;
     text_body* body_ = nullptr;
     going_on going_on_;
+    std::atomic<waiting_state> waits_{waiting_state::nothing}; // true of going_on_.count
 
-    open_edit& open(transaction& tx);
+    // Nothing waits while late arrivals do: their dots may be anybody's.
+    std::uint32_t most_that_wait() const {
+        return late_ ? 0 : std::min<std::uint32_t>(sizeof going_on_.text, text_log::max_size - log_.size());
+    }
+    open_edit::what_was& open(transaction& tx);
     void roll_back(open_edit& edit);
-    void commit();
-    void do_what_goes_on();
+    void commit(open_edit& edit);
+    [[gnu::noinline]] void catch_up_first() noexcept;
+    void do_what_waits();
+    void do_next(std::uint32_t n);
     void begin_going_on(const dot_range& dots, std::uint64_t pos);
     void erase_now(dot first, std::uint32_t offset, std::uint32_t n, bool backward);
     void insert_now(dot first, std::uint32_t n, std::uint32_t pos, std::string_view utf8);

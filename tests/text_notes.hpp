@@ -37,6 +37,7 @@ struct note {
         tx.record(event, std::move(killed));
     }
     void extract(const causal_context& wanted, fragment& out) const { text.extract(wanted, out); }
+    void extract_edit(const causal_context& dots, fragment& out) { text.extract_edit(dots, out); }
     void join(const fragment& f, joinery::join_scope& s) { text.join(f, s); }
     void kill(const dot_range& dots, joinery::join_scope& s) { text.kill(dots, s); }
     void clear(transaction& tx, joinery::kills& out) { text.clear(tx, out); }

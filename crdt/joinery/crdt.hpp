@@ -30,6 +30,9 @@
 //     void save_whole(const causal_context& seen, compact_output_archive& ar) const
 //                                                      encodes the fragment of all that was seen, without making it;
 //                                                      nobody calls it if the value is vacant
+// For types that put off work until they are read:
+//     void extract_edit(const causal_context& edit, fragment& out)
+//                                                      as extract, of the edit just made, while nobody else reads
 // For types whose removed entries leave tombstones, these three together:
 //     void prune(const version_vector& stable, std::span<const dot_range> settled, dot_sink* sink)
 //     static void keep_live(fragment& f)               takes out what a removal left behind, and what rests on that
@@ -130,6 +133,12 @@ template <crdt_members T> struct crdt_traits<T> {
         "a type with prune needs keep_live and known_removed");
 
     static void extract(const T& t, const causal_context& wanted, fragment& out) { t.extract(wanted, out); }
+    static void extract_edit(T& t, const causal_context& wanted, fragment& out) {
+        if constexpr (requires { t.extract_edit(wanted, out); })
+            t.extract_edit(wanted, out);
+        else
+            t.extract(wanted, out);
+    }
     static void extract_rest(const T& t, fragment& out) {
         if constexpr (requires { t.extract_rest(out); }) t.extract_rest(out);
     }

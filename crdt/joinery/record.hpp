@@ -120,6 +120,9 @@ template <record T> struct crdt_traits<T> {
     static void extract(const T& t, const causal_context& wanted, fragment& out) {
         each(t, out, [&](auto traits, auto& m, auto& f) { traits.extract(m, wanted, f); });
     }
+    static void extract_edit(T& t, const causal_context& wanted, fragment& out) {
+        each(t, out, [&](auto traits, auto& m, auto& f) { traits.extract_edit(m, wanted, f); });
+    }
     static void extract_rest(const T& t, fragment& out) {
         each(t, out, [&](auto traits, auto& m, auto& f) { traits.extract_rest(m, f); });
     }

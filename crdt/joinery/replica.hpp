@@ -137,7 +137,7 @@ template <class T> template <class F> delta<T> replica<T>::edit(F&& f) {
     state_.context_.add(tx.dots());
     state_.log_.arrived(d.covered);
     tx.commit();
-    crdt_traits<T>::extract(state_.value_, d.covered, d.fragment);
+    crdt_traits<T>::extract_edit(state_.value_, d.covered, d.fragment);
     if (!tx.removals_.empty()) {
         d.removals = std::move(tx.removals_);
         std::sort(d.removals.begin(), d.removals.end(),

@@ -134,6 +134,7 @@ public:
     // ---- the interface between types and replicas: crdt.hpp ----
 
     void extract(const causal_context& wanted, fragment& out) const;
+    void extract_edit(const causal_context& wanted, fragment& out);
     void extract_rest(fragment& out) const;
     void join(const fragment& f, join_scope& s);
     void kill(const dot_range& dots, join_scope& s);
