@@ -72,7 +72,7 @@ public:
         check_alive("load");
         if (loaded_) throw storage_error("memory storage: load: loaded before");
         operation op(*this, "load");
-        const image& from = disk_->synced;
+        const contents::image& from = disk_->synced;
         stored_node node{from.id, from.clean, from.collections};
         disk_->synced.clean = false;
         disk_->harden();
