@@ -266,7 +266,7 @@ private:
     }
 
     // For another leader, on the node's thread.
-    verdict answer(const detail::home_order& order) noexcept {
+    verdict answer(const detail::home_order& order) {
         verdict v;
         try {
             return here(order);

@@ -192,7 +192,7 @@ private:
     }
 
     // For another leader, on the node's thread.
-    detail::rights_grant give(replica_id to, const detail::rights_order& order) noexcept {
+    detail::rights_grant give(replica_id to, const detail::rights_order& order) {
         detail::rights_grant grant;
         try {
             const auto passed_on = at_.write([&](value_type& value, transaction& tx) {
