@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Stock that is never sold twice, although no warehouse asks another one before it sells: each holds rights to a part
-// of it, and refuses when these are spent, unless another one is within reach that gives it some. First two leaders, cut off
-// from each other; then the same shop on simulated clusters, where everything goes wrong that can.
+// of it, and refuses when these are spent, unless another one is within reach that gives it some. First two leaders,
+// cut off from each other; then the same shop on simulated clusters, where everything goes wrong that can.
 
 #include <joinery/joinery.hpp>
 #include <joinery/leader.hpp>

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Addresses that are given away once, on any of three leaders: one of them is their home, and grants them. When it is cut
-// off, the others say so until an operator orders that another one takes over; what the old home has granted meanwhile is
-// seen on both sides, and decided. Then the same on simulated clusters, where everything goes wrong that can.
+// Addresses that are given away once, on any of three leaders: one of them is their home, and grants them. When it is
+// cut off, the others say so until an operator orders that another one takes over; what the old home has granted
+// meanwhile is seen on both sides, and decided. Then the same on simulated clusters, where everything goes wrong that
+// can.
 
 #include <joinery/claims.hpp>
 #include <joinery/joinery.hpp>
@@ -40,8 +41,8 @@ bool claims(const char* where, office& at, const std::string& address, const std
 void decide_all(office& at) {
     for (const auto& address : at.desk.conflicts()) {
         const auto all = at.desk.of(address);
-        const auto first = std::min_element(all.begin(), all.end(),
-                                            [](const auto& a, const auto& b) { return a.owner < b.owner; });
+        const auto first =
+            std::min_element(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.owner < b.owner; });
         at.desk.decide(address, first->owner, 10s);
     }
 }

@@ -186,10 +186,11 @@ void write_requests(folder& to, channel set) {
     put("request_for_another", asked(8, 1), asked(7, 2));
     put("request_many_instances", asked(100, 1, 1), asked(100, 1, 2), asked(100, 1, 3), asked(8, 1, 4));
     put("request_own_nonce", asked(100, 1, 101));
-    put("request_too_large", request{set, replica_id{7}, replica_id{100}, 70, 1, "echo",
-                                     bytes(request::max_bytes + 1, std::byte{'x'})});
+    put("request_too_large",
+        request{set, replica_id{7}, replica_id{100}, 70, 1, "echo", bytes(request::max_bytes + 1, std::byte{'x'})});
     put("reply", reply{set, replica_id{100}, 101, 1, text});
-    put("reply_for_another", asked(8, 1), reply{set, replica_id{7}, 70, 1, text}, reply{set, replica_id{8}, 70, 9, text});
+    put("reply_for_another", asked(8, 1), reply{set, replica_id{7}, 70, 1, text},
+        reply{set, replica_id{8}, 70, 9, text});
 }
 
 void write_messages(const std::filesystem::path& corpus) {

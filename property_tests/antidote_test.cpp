@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Four failures of AntidoteDB, as scenarios on simulated clusters: each with the faults under which it was seen, and what
-// its users were told. (tests/engine_known_failures_test.cpp, 22 and 23, has the smallest histories.)
+// Four failures of AntidoteDB, as scenarios on simulated clusters: each with the faults under which it was seen, and
+// what its users were told. (tests/engine_known_failures_test.cpp, 22 and 23, has the smallest histories.)
 #include <joinery/g_counter.hpp>
 #include <joinery/or_set.hpp>
 #include <joinery/simulation.hpp>

@@ -3,9 +3,9 @@
 
 #include <stdexcept>
 
-// One replica asks another, which answers. A request goes straight to a peer; where its target is none, to all peers, each
-// of which passes it on once. The answer takes the way back on which the request came first. Nothing is repeated here:
-// who gets no answer asks again, under another number.
+// One replica asks another, which answers. A request goes straight to a peer; where its target is none, to all peers,
+// each of which passes it on once. The answer takes the way back on which the request came first. Nothing is repeated
+// here: who gets no answer asks again, under another number.
 
 namespace joinery {
 

@@ -10,9 +10,9 @@ namespace joinery::testing {
 
 namespace {
 
-constexpr const char* kinds[] = {"hello",    "update",     "beacon",   "pull",       "chunk",
-                                 "credit",   "refuse",     "relaying", "membership", "acknowledgements",
-                                 "presence", "comparison", "digests",  "receipt",    "request", "reply"};
+constexpr const char* kinds[] = {
+    "hello",      "update",           "beacon",   "pull",       "chunk",   "credit",  "refuse",  "relaying",
+    "membership", "acknowledgements", "presence", "comparison", "digests", "receipt", "request", "reply"};
 static_assert(std::size(kinds) == std::variant_size_v<message>);
 
 bool has_data(const message& m) {

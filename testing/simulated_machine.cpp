@@ -196,7 +196,8 @@ void machine::tell(const event& e) {
 
 void machine::answer(const asked_request& r) {
     std::erase_if(services_, [](const auto& s) { return !s->active; });
-    const auto s = std::find_if(services_.rbegin(), services_.rend(), [&](const auto& x) { return x->name == r.service; });
+    const auto s =
+        std::find_if(services_.rbegin(), services_.rend(), [&](const auto& x) { return x->name == r.service; });
     if (s == services_.rend()) return;
     std::optional<std::vector<std::byte>> bytes;
     in_subscriber_ = true;

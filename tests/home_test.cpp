@@ -248,7 +248,7 @@ TEST_CASE("claims: what two homes have granted is seen on both sides, told of, a
     REQUIRE(knows_home(us, "", eu.at.id()));
     part(eu, us, "eu", "us");
     while (us.at.status().peers.at(0).up) std::this_thread::yield();
-    us.desk.take_over("", us.at.id(), "us"); // an operator's order
+    us.desk.take_over("", us.at.id(), "us");                      // an operator's order
     CHECK(eu.desk.claim("bob", "bob-of-eu", patience).granted()); // eu has not heard of it
     CHECK(us.desk.claim("bob", "bob-of-us", patience).granted());
     CHECK(eu.desk.claim("ann", "ann-1", patience).granted());
@@ -330,8 +330,8 @@ struct warehouse {
         return at.read([](const counters& all) { return all.contains("tea") ? all.find("tea")->value() : 0; });
     }
     bool sees(std::uint64_t n) const {
-        return at.wait_until(
-            [&](const counters& all) { return all.contains("tea") && all.find("tea")->value() == n; }, patience);
+        return at.wait_until([&](const counters& all) { return all.contains("tea") && all.find("tea")->value() == n; },
+                             patience);
     }
 };
 
@@ -345,7 +345,7 @@ TEST_CASE("rights: come to who needs them, from several if they must, down to th
     for (auto* w : {&a, &b, &c}) REQUIRE(w->sees(40));
     CHECK(c.stock.decrement("tea", 5, patience).complete);
     auto first = c.at.read([](const counters& all) { return all.find("tea")->rights(); });
-    CHECK(first[a.at.id()] == 25); // it was asked for five
+    CHECK(first[a.at.id()] == 25);                          // it was asked for five
     CHECK(c.stock.decrement("tea", 35, patience).complete); // all that there is
     for (auto* w : {&a, &b, &c}) CHECK(w->sees(0));
     const auto none = a.stock.decrement("tea", 1, soon);
@@ -392,8 +392,7 @@ TEST_CASE("rights: two that want more than half each do not keep them from each 
     for (auto* w : {&a, &b, &c}) REQUIRE(w->sees(12));
     std::atomic<int> sold{0};
     std::vector<std::thread> customers;
-    for (auto* w : {&a, &b})
-        customers.emplace_back([&, w] { sold += w->stock.decrement("tea", 8, 1s).complete; });
+    for (auto* w : {&a, &b}) customers.emplace_back([&, w] { sold += w->stock.decrement("tea", 8, 1s).complete; });
     for (auto& t : customers) t.join();
     CHECK(sold == 1);
     CHECK(c.sees(4));
@@ -423,9 +422,10 @@ TEST_CASE("rights: what else belongs to the sale is in the same edit") {
     rights_exchange stock(alone);
     alone.write([](auto& c, auto& tx) { c.increment(tx, 5); });
     CHECK(stock.decrement(2, 0ms).complete);
-    CHECK_THROWS_AS(stock.decrement("", 1, 0ms,
-                                    [](bounded_counter&, transaction&) { throw std::runtime_error("the card is refused"); }),
-                    std::runtime_error);
+    CHECK_THROWS_AS(
+        stock.decrement("", 1, 0ms,
+                        [](bounded_counter&, transaction&) { throw std::runtime_error("the card is refused"); }),
+        std::runtime_error);
     CHECK(alone.read([](const auto& c) { return c.value(); }) == 3);
     const auto r = stock.decrement(4, 0ms);
     CHECK_FALSE(r.complete);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// Who has what there is only one of: a name, an e-mail address, a slot. Claims are granted at a home (home.hpp), so that
-// two are never granted for one key; and after an operator has ordered that another home takes over, those that the old one
-// granted meanwhile stand beside the others, as siblings, on all leaders, until somebody decides.
+// Who has what there is only one of: a name, an e-mail address, a slot. Claims are granted at a home (home.hpp), so
+// that two are never granted for one key; and after an operator has ordered that another home takes over, those that
+// the old one granted meanwhile stand beside the others, as siblings, on all leaders, until somebody decides.
 //
 //     joinery::leader<joinery::claims> addresses(std::move(options));
 //     joinery::registrar desk(addresses);
@@ -30,9 +30,7 @@ struct claim {
     replica_id home;
 
     friend bool operator==(const claim&, const claim&) = default;
-    template <class Archive> void serialize(Archive& ar) {
-        ar(CEREAL_NVP(owner), CEREAL_NVP(epoch), CEREAL_NVP(home));
-    }
+    template <class Archive> void serialize(Archive& ar) { ar(CEREAL_NVP(owner), CEREAL_NVP(epoch), CEREAL_NVP(home)); }
 };
 
 enum class claim_status : std::uint8_t {
@@ -61,8 +59,9 @@ struct claims {
     joinery::homes homes;
     or_map<std::string, mv_register<claim>> granted;
 
-    /// Who claims a key: the first has it, and others contest it. Of several it is the one that was granted at the newest
-    /// home, so that all leaders that know the same claims agree. Each owner once. O(n log n) of the claims of this key.
+    /// Who claims a key: the first has it, and others contest it. Of several it is the one that was granted at the
+    /// newest home, so that all leaders that know the same claims agree. Each owner once. O(n log n) of the claims of
+    /// this key.
     std::vector<claim> of(const std::string& key) const;
     /// Whose it is, as far as is known here.
     std::optional<std::string> owner(const std::string& key) const;
@@ -91,9 +90,9 @@ claim_result result_of(const home_result& r, const std::string& owner);
 
 } // namespace detail
 
-/// One at each leader. `Select` gives the claims in a T& or a const T&; by itself, T is `claims`. What is asked twice has
-/// the same answer, also after the home has restarted: answers follow from the claims alone.
-/// Thread safety: all members may be called from any thread.
+/// One at each leader. `Select` gives the claims in a T& or a const T&; by itself, T is `claims`. What is asked twice
+/// has the same answer, also after the home has restarted: answers follow from the claims alone. Thread safety: all
+/// members may be called from any thread.
 template <class Leader, class Select = std::identity> class registrar {
     using value_type = typename Leader::value_type;
     using order = detail::claim_order::kind;
@@ -101,7 +100,8 @@ template <class Leader, class Select = std::identity> class registrar {
 public:
     /// With more than one in a collection, each needs a service of its own name.
     explicit registrar(const Leader& at, Select select = {}, std::string service = "joinery.claims")
-        : select_(select), at_(at),
+        : select_(select),
+          at_(at),
           router_(at, std::move(service), homes_in{select},
                   [this](value_type& value, transaction& tx, const std::string& key, std::span<const std::byte> what) {
                       return detail::carry_out(select_(value), tx, key, what);

@@ -243,9 +243,9 @@ public:
     void set_presence(collection_id c, std::span<const std::byte> bytes,
                       engine_time time_to_live = std::chrono::seconds(30));
     void clear_presence(collection_id c);
-    /// Asks another replica of the collection, which is reached straight if it is a peer and by way of all peers if not.
-    /// The request's number; none if there is no peer to send it to. Throws std::invalid_argument for a service of more
-    /// than request::max_service bytes, and for more than request::max_bytes or what a frame holds.
+    /// Asks another replica of the collection, which is reached straight if it is a peer and by way of all peers if
+    /// not. The request's number; none if there is no peer to send it to. Throws std::invalid_argument for a service of
+    /// more than request::max_service bytes, and for more than request::max_bytes or what a frame holds.
     std::optional<std::uint64_t> request(collection_id c, replica_id target, std::string_view service,
                                          std::span<const std::byte> bytes);
     /// The answer to it, once.

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// A home for some keys of a collection: the one leader at which operations on them are carried out, one after the other,
-// whoever asks for them. So they never conflict, for as long as the home is the same. Which leader that is stands in the
-// collection itself, with the data: whoever sees a hand-over has seen all that was done at the home before.
+// A home for some keys of a collection: the one leader at which operations on them are carried out, one after the
+// other, whoever asks for them. So they never conflict, for as long as the home is the same. Which leader that is
+// stands in the collection itself, with the data: whoever sees a hand-over has seen all that was done at the home
+// before.
 //
 //     struct seats { joinery::homes homes; joinery::or_map<std::string, joinery::lww_register<std::string>> taken; };
 //     JOINERY_RECORD(seats, (1, homes), (2, taken))
@@ -12,9 +13,9 @@
 //     booking.take_over("", leader.id(), "eu");              // once, by whoever sets things up
 //     auto r = booking.run("12A", encode(passenger), 2s);    // at any leader: carried out at eu
 //
-// Handed over by the home itself, nothing can conflict. If it is away, an operator can order that another one takes over;
-// what the old home grants before it hears of that does conflict, and stays visible in the types that it is kept in.
-// Uniqueness is ready made: claims.hpp.
+// Handed over by the home itself, nothing can conflict. If it is away, an operator can order that another one takes
+// over; what the old home grants before it hears of that does conflict, and stays visible in the types that it is kept
+// in. Uniqueness is ready made: claims.hpp.
 
 #include <joinery/composed.hpp>
 #include <joinery/concern.hpp>
@@ -45,13 +46,11 @@ struct home {
     std::string name; ///< of the node, for people
 
     friend auto operator<=>(const home&, const home&) = default;
-    template <class Archive> void serialize(Archive& ar) {
-        ar(CEREAL_NVP(epoch), CEREAL_NVP(node), CEREAL_NVP(name));
-    }
+    template <class Archive> void serialize(Archive& ar) { ar(CEREAL_NVP(epoch), CEREAL_NVP(node), CEREAL_NVP(name)); }
 };
 
-/// The homes of all keys, by prefix. Of concurrent hand-overs that with the greater epoch counts everywhere, and of equal
-/// ones that to the greater id.
+/// The homes of all keys, by prefix. Of concurrent hand-overs that with the greater epoch counts everywhere, and of
+/// equal ones that to the greater id.
 class homes : public composed<or_map<std::string, max_register<home>>> {
 public:
     /// By the longest prefix of the key that has one. O(length of the key).
@@ -91,8 +90,9 @@ struct home_order {
     std::uint8_t what = 0;
     std::string key; // or prefix
     std::vector<std::byte> argument;
+    std::uint64_t epoch = 0; // of the home that is asked: one that was handed over meanwhile, and back, refuses
     template <class Archive> void serialize(Archive& ar) {
-        ar(CEREAL_NVP(what), CEREAL_NVP(key), CEREAL_NVP(argument));
+        ar(CEREAL_NVP(what), CEREAL_NVP(key), CEREAL_NVP(argument), CEREAL_NVP(epoch));
     }
 };
 
@@ -136,7 +136,10 @@ public:
 
     /// `service` is the same at all leaders, and of one router at each.
     home_router(Leader at, std::string service, Select select, operation run)
-        : at_(std::move(at)), service_(std::move(service)), select_(std::move(select)), run_(std::move(run)),
+        : at_(std::move(at)),
+          service_(std::move(service)),
+          select_(std::move(select)),
+          run_(std::move(run)),
           serving_(at_.serve(service_, [this](replica_id, std::span<const std::byte> bytes) {
               const auto order = decode<detail::home_order>(bytes);
               return order ? encode(answer(*order)) : std::vector<std::byte>();
@@ -150,17 +153,17 @@ public:
     }
 
     /// Carries out the operation at the home. If it is done, what it wrote is here, too, unless the time ran out. With
-    /// no time at all the home is asked once and not waited for. Throws as leader::request, and where this leader is the
-    /// home as leader::write.
+    /// no time at all the home is asked once and not waited for. Throws as leader::request, and where this leader is
+    /// the home as leader::write.
     home_result run(const std::string& key, std::span<const std::byte> argument, std::chrono::milliseconds timeout) {
-        return carry_out({run_it, key, {argument.begin(), argument.end()}}, timeout);
+        return carry_out({run_it, key, {argument.begin(), argument.end()}, 0}, timeout);
     }
 
-    /// The home hands the keys with this prefix, which were in its hands, over to another node: nothing conflicts. Fails
-    /// if it is away.
+    /// The home hands the keys with this prefix, which were in its hands, over to another node: nothing conflicts.
+    /// Fails if it is away.
     home_result hand_over(const std::string& prefix, replica_id node, std::string name,
                           std::chrono::milliseconds timeout) {
-        return carry_out({give_it, prefix, encode(detail::new_home{node, std::move(name)})}, timeout);
+        return carry_out({give_it, prefix, encode(detail::new_home{node, std::move(name)}), 0}, timeout);
     }
 
     /// Without asking the home: for the first one, and where it is lost, or away for too long. What it does before it
@@ -185,7 +188,7 @@ private:
     operation run_;
     subscription serving_;
 
-    home_result carry_out(const detail::home_order& order, std::chrono::milliseconds timeout) {
+    home_result carry_out(detail::home_order order, std::chrono::milliseconds timeout) {
         const auto deadline = at_.now() + timeout;
         const auto left = [&] { return std::max(deadline - at_.now(), std::chrono::milliseconds(0)); };
         home_result result;
@@ -196,10 +199,12 @@ private:
                 result.status = home_status::no_home;
                 return result;
             }
+            order.epoch = result.at->epoch;
             if (result.at->node == at_.id()) {
                 said = here(order);
             } else {
-                const auto r = at_.request(service_, {{result.at->node, encode(order)}}, std::min(left(), longest_question));
+                const auto r =
+                    at_.request(service_, {{result.at->node, encode(order)}}, std::min(left(), longest_question));
                 if (r[0].answer)
                     if (auto v = decode<verdict>(*r[0].answer)) said = std::move(*v);
                 asked |= r[0].sent && !said;
@@ -247,7 +252,8 @@ private:
         };
         auto& table = select_(value);
         const auto at = table.of(order.key);
-        if (!at || at->node != tx.replica()) return say(verdict::kind::not_home, "it is not the home");
+        if (!at || at->node != tx.replica() || at->epoch != order.epoch)
+            return say(verdict::kind::not_home, "it is not the home");
         if (tx.confirmed() != UINT64_MAX) // an older copy of this storage may have been opened
             return say(verdict::kind::not_ready, "it has started, and no peer has said yet what it knows of it");
         auto v = say(verdict::kind::done, {});

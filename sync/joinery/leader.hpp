@@ -176,8 +176,8 @@ public:
     /// Answers what others ask under this name: calls f(replica_id, std::span<const std::byte>) on the node's thread,
     /// and sends the bytes that it returns once all that it has written is durable. f must not throw, nor wait. Of
     /// several under one name the last answers.
-    [[nodiscard]] subscription
-    serve(std::string service, std::function<std::vector<std::byte>(replica_id, std::span<const std::byte>)> f) {
+    [[nodiscard]] subscription serve(std::string service,
+                                     std::function<std::vector<std::byte>(replica_id, std::span<const std::byte>)> f) {
         auto s = std::make_shared<detail::service>();
         s->name = std::move(service);
         s->call = std::move(f);

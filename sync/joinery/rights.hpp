@@ -3,8 +3,8 @@
 
 // The rights of a bounded_counter, where they are needed: a leader whose own do not suffice asks others for theirs, and
 // waits. Those with most are asked first, as many at once as it seems to take; each gives at most half of what it can
-// spare, by an edit that passes them on, so that none is ever lost or doubled, whatever is lost on the way. Who waits for
-// some itself keeps them from those that wait for less long; so the one that waits longest always gets on.
+// spare, by an edit that passes them on, so that none is ever lost or doubled, whatever is lost on the way. Who waits
+// for some itself keeps them from those that wait for less long; so the one that waits longest always gets on.
 //
 //     struct shop { joinery::or_map<std::string, joinery::bounded_counter> stock; joinery::g_counter sold; };
 //     joinery::rights_exchange stock(leader, [](shop& s, auto& tx, const std::string& article, auto&& f) {
@@ -62,16 +62,18 @@ struct whole_counter {
     void operator()(bounded_counter& c, transaction&, const std::string&, auto&& f) const { f(c); }
 };
 
-/// One at each leader. select(T&, transaction&, key, f) calls f(bounded_counter&) for the counter that the key names, or
-/// not at all. Whoever has rights has to have one, or nobody gets any of them. Thread safety: all members may be called
-/// from any thread.
+/// One at each leader. select(T&, transaction&, key, f) calls f(bounded_counter&) for the counter that the key names,
+/// or not at all. Whoever has rights has to have one, or nobody gets any of them. Thread safety: all members may be
+/// called from any thread.
 template <class Leader, class Select = whole_counter> class rights_exchange {
 public:
     using value_type = typename Leader::value_type;
 
     /// With more than one in a collection, each needs a service of its own name.
     explicit rights_exchange(Leader at, Select select = {}, std::string service = "joinery.rights")
-        : at_(std::move(at)), select_(std::move(select)), service_(std::move(service)),
+        : at_(std::move(at)),
+          select_(std::move(select)),
+          service_(std::move(service)),
           serving_(at_.serve(service_, [this](replica_id from, std::span<const std::byte> bytes) {
               const auto order = decode<detail::rights_order>(bytes);
               return order ? encode(give(from, *order)) : std::vector<std::byte>();
@@ -79,12 +81,13 @@ public:
     rights_exchange(const rights_exchange&) = delete;
     rights_exchange& operator=(const rights_exchange&) = delete;
 
-    /// Counts down by n, and runs also(T&, transaction&) in the same edit, as soon as this leader's rights suffice; for as
-    /// long as they do not, asks others for theirs. If the time runs out nothing is changed, but the rights that came
-    /// stay. Throws as leader::write and, if anybody has to be asked, leader::request.
+    /// Counts down by n, and runs also(T&, transaction&) in the same edit, as soon as this leader's rights suffice; for
+    /// as long as they do not, asks others for theirs. If the time runs out nothing is changed, but the rights that
+    /// came stay. Throws as leader::write and, if anybody has to be asked, leader::request.
     template <class F = void (*)(value_type&, transaction&)>
-    rights_result decrement(const std::string& key, std::uint64_t n, std::chrono::milliseconds timeout,
-                            F&& also = [](value_type&, transaction&) {}) {
+    rights_result decrement(
+        const std::string& key, std::uint64_t n, std::chrono::milliseconds timeout,
+        F&& also = [](value_type&, transaction&) {}) {
         return gather(key, n, timeout, [&](bounded_counter& c, value_type& value, transaction& tx) {
             c.decrement(tx, n);
             std::invoke(also, value, tx);
@@ -116,8 +119,7 @@ private:
     std::list<waiting> waiting_;
     subscription serving_;
 
-    template <class F>
-    rights_result gather(const std::string& key, std::uint64_t n, milliseconds timeout, F&& use) {
+    template <class F> rights_result gather(const std::string& key, std::uint64_t n, milliseconds timeout, F&& use) {
         const auto start = at_.now(), deadline = start + timeout;
         const auto left = [&] { return std::max(deadline - at_.now(), milliseconds(0)); };
         const entered_list in(*this, {key, n, start});
@@ -221,7 +223,9 @@ private:
         return kept;
     }
 
-    static std::uint64_t count(milliseconds t) { return static_cast<std::uint64_t>(std::max<std::int64_t>(t.count(), 0)); }
+    static std::uint64_t count(milliseconds t) {
+        return static_cast<std::uint64_t>(std::max<std::int64_t>(t.count(), 0));
+    }
 
     class entered_list {
     public:

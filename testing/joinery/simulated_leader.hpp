@@ -130,8 +130,8 @@ public:
         return host_->request(service, to, timeout);
     }
     /// f must not throw, and cannot wait.
-    [[nodiscard]] subscription
-    serve(std::string service, std::function<std::vector<std::byte>(replica_id, std::span<const std::byte>)> f) {
+    [[nodiscard]] subscription serve(std::string service,
+                                     std::function<std::vector<std::byte>(replica_id, std::span<const std::byte>)> f) {
         auto s = std::make_shared<joinery::detail::service>();
         s->name = std::move(service);
         s->call = std::move(f);
