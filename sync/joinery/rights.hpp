@@ -103,7 +103,7 @@ public:
 
 private:
     using milliseconds = std::chrono::milliseconds;
-    static constexpr milliseconds longest_question{500}; // then those who have not answered come last
+    static constexpr milliseconds longest_question{500}; // also for what was passed on to come here; then others
     static constexpr milliseconds pause{50};             // once all were asked in vain
 
     struct waiting {
@@ -149,7 +149,7 @@ private:
             result.missing.clear();
             const auto token = ask({key, n - result.available, count(at_.now() - start)}, whom,
                                    std::min(left(), longest_question), vain, result.missing);
-            if (!token.empty()) (void)at_.sync_to(token, left());
+            if (!token.empty()) (void)at_.sync_to(token, std::min(left(), longest_question));
         }
     }
 
