@@ -484,16 +484,19 @@ void node_core::announce() {
 // With none of the locks, as subscribers are told. What was written meanwhile leaves before the answers.
 void node_core::answer() {
     for (const auto& r : std::exchange(asked_, {})) {
-        std::shared_ptr<service> found;
+        std::shared_ptr<served_collection> c;
         {
             std::lock_guard lock(mutex_);
-            auto& c = *collections_[r.collection];
-            std::lock_guard inner(c.subscribers_mutex);
-            std::erase_if(c.services, [](const auto& s) {
-                std::lock_guard each(s->mutex);
+            c = collections_[r.collection];
+        }
+        std::shared_ptr<service> found;
+        {
+            std::lock_guard lock(c->subscribers_mutex);
+            std::erase_if(c->services, [](const auto& s) {
+                std::lock_guard inner(s->mutex);
                 return !s->active;
             });
-            for (const auto& s : c.services)
+            for (const auto& s : c->services)
                 if (s->name == r.service) found = s;
         }
         if (!found) continue;

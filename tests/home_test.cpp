@@ -329,6 +329,12 @@ struct warehouse {
     std::uint64_t left() const {
         return at.read([](const counters& all) { return all.contains("tea") ? all.find("tea")->value() : 0; });
     }
+    std::uint64_t rights_of(replica_id who) const {
+        return at.read([&](const counters& all) { return all.find("tea")->rights(who); });
+    }
+    bool sees_rights(replica_id who, std::uint64_t n) const {
+        return at.wait_until([&](const counters& all) { return all.find("tea")->rights(who) == n; }, patience);
+    }
     bool sees(std::uint64_t n) const {
         return at.wait_until([&](const counters& all) { return all.contains("tea") && all.find("tea")->value() == n; },
                              patience);
@@ -362,9 +368,9 @@ TEST_CASE("rights: one who has much keeps half of it") {
     a.deliver(100);
     REQUIRE(b.sees(100));
     CHECK(b.stock.reserve("tea", 50, patience).complete);
-    CHECK(b.at.read([&](const counters& all) { return all.find("tea")->rights(b.at.id()); }) == 50);
+    CHECK(b.rights_of(b.at.id()) == 50);
     CHECK(b.stock.reserve("tea", 60, patience).complete); // the ten that were missing
-    CHECK(b.at.read([&](const counters& all) { return all.find("tea")->rights(a.at.id()); }) == 40);
+    CHECK(b.rights_of(a.at.id()) == 40);
 }
 
 TEST_CASE("rights: those that are away are not waited for where others have enough") {
@@ -396,6 +402,37 @@ TEST_CASE("rights: two that want more than half each do not keep them from each 
     for (auto& t : customers) t.join();
     CHECK(sold == 1);
     CHECK(c.sees(4));
+}
+
+TEST_CASE("rights: who waits longer keeps what it has, and gives it up when it does not wait any more") {
+    memory_network network;
+    auto away = std::make_unique<warehouse>(options(network, "away", {"a", "b"}));
+    warehouse a(options(network, "a", {"away", "b"})), b(options(network, "b", {"away", "a"}));
+    a.deliver(4), b.deliver(4), away->deliver(4);
+    for (auto* w : {&a, &b}) REQUIRE(w->sees(12));
+    away.reset();
+    const auto id = a.at.id();
+    std::thread waiting([&] { CHECK_FALSE(a.stock.reserve("tea", 9, 3s).complete); }); // within reach are eight
+    CHECK(b.sees_rights(id, 8));
+    CHECK_FALSE(b.stock.decrement("tea", 1, soon).complete);
+    waiting.join();
+    CHECK(b.stock.decrement("tea", 1, patience).complete);
+    CHECK(b.stock.decrement("tea", 7, patience).complete);
+}
+
+TEST_CASE("rights: for more than there is nobody gives anything up") {
+    memory_network network;
+    warehouse a(options(network, "a", {"b"})), b(options(network, "b", {"a"}));
+    a.deliver(4), b.deliver(4);
+    for (auto* w : {&a, &b}) REQUIRE(w->sees(8));
+    const auto r = a.stock.decrement("tea", 9, soon);
+    CHECK_FALSE(r.complete);
+    CHECK(r.available == 4);
+    CHECK(r.elsewhere == 4);
+    CHECK(b.rights_of(b.at.id()) == 4);
+    std::thread late([&] { b.deliver(1); });
+    CHECK(a.stock.decrement("tea", 9, patience).complete);
+    late.join();
 }
 
 TEST_CASE("rights: nothing is oversold by many that want them at once, and nothing stays over") {

@@ -122,7 +122,7 @@ private:
     template <class F> rights_result gather(const std::string& key, std::uint64_t n, milliseconds timeout, F&& use) {
         const auto start = at_.now(), deadline = start + timeout;
         const auto left = [&] { return std::max(deadline - at_.now(), milliseconds(0)); };
-        const entered_list in(*this, {key, n, start});
+        entered_list in(*this, {key, 0, start});
         rights_result result;
         std::set<replica_id> vain; // asked since the last pause
         for (bool first = true;; first = false) {
@@ -140,7 +140,10 @@ private:
             for (const auto& [who, has] : others) result.elsewhere += has;
             if (result.complete || (!first && left() == milliseconds(0))) return result;
 
-            const auto whom = choose(others, vain, n - result.available);
+            // For what cannot be had, nobody else has to do without.
+            const bool possible = n - result.available <= result.elsewhere;
+            in.want(possible ? n : 0);
+            const auto whom = possible ? choose(others, vain, n - result.available) : std::vector<replica_id>();
             if (whom.empty()) {
                 vain.clear();
                 (void)at_.wait_until([](const value_type&) { return false; }, std::min(left(), pause));
@@ -236,6 +239,10 @@ private:
         ~entered_list() {
             std::lock_guard lock(all_.mutex_);
             all_.waiting_.erase(place_);
+        }
+        void want(std::uint64_t n) {
+            std::lock_guard lock(all_.mutex_);
+            place_->wanted = n;
         }
         entered_list(const entered_list&) = delete;
         entered_list& operator=(const entered_list&) = delete;
