@@ -474,10 +474,7 @@ void node_core::announce() {
         }
         if (!ended) continue;
         std::lock_guard lock(c.subscribers_mutex);
-        std::erase_if(c.subscribers, [](const auto& s) {
-            std::lock_guard inner(s->mutex);
-            return !s->active;
-        });
+        std::erase_if(c.subscribers, [](const auto& s) { return !s->active; });
     }
 }
 
@@ -492,10 +489,7 @@ void node_core::answer() {
         std::shared_ptr<service> found;
         {
             std::lock_guard lock(c->subscribers_mutex);
-            std::erase_if(c->services, [](const auto& s) {
-                std::lock_guard inner(s->mutex);
-                return !s->active;
-            });
+            std::erase_if(c->services, [](const auto& s) { return !s->active; });
             for (const auto& s : c->services)
                 if (s->name == r.service) found = s;
         }

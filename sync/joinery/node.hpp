@@ -107,7 +107,7 @@ namespace detail {
 /// What is called on the node's thread until it is cancelled.
 struct callback {
     std::recursive_mutex mutex; // held during a call
-    bool active = true;
+    std::atomic<bool> active{true};
 };
 
 struct subscriber : callback {
