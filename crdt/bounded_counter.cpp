@@ -65,4 +65,16 @@ std::uint64_t bounded_counter::rights(replica_id r) const {
     return mine.left();
 }
 
+std::map<replica_id, std::uint64_t> bounded_counter::rights() const {
+    std::map<replica_id, balance> all;
+    for (const auto& [account, counted] : inner_) {
+        all[account.to].add(counted.value());
+        if (account.from != account.to) all[account.from].take(counted.value());
+    }
+    std::map<replica_id, std::uint64_t> out;
+    for (const auto& [who, has] : all)
+        if (const auto n = has.left(); n > 0) out.emplace(who, n);
+    return out;
+}
+
 } // namespace joinery

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Stock that is never sold twice, although no warehouse asks another one before it sells: each holds rights to a part
-// of it, and refuses when these are spent. First two leaders, cut off from each other; then the same shop on simulated
-// clusters, where everything goes wrong that can.
+// of it, and refuses when these are spent, unless another one is within reach that gives it some. First two leaders,
+// cut off from each other; then the same shop on simulated clusters, where everything goes wrong that can.
 
 #include <joinery/joinery.hpp>
 #include <joinery/leader.hpp>
 #include <joinery/memory_transport.hpp>
+#include <joinery/rights.hpp>
 #include <joinery/simulation.hpp>
 
 #include <chrono>
@@ -25,6 +26,11 @@ struct inventory {
     joinery::g_counter delivered, sold;
 };
 JOINERY_RECORD(inventory, (1, stock), (2, delivered), (3, sold))
+
+// Where the stock is, for those that ask each other for rights.
+struct stock_of {
+    void operator()(inventory& i, transaction&, const std::string&, auto&& f) const { f(i.stock); }
+};
 
 struct shop {
     using value_type = inventory;
@@ -107,8 +113,12 @@ int main() {
     eu.connect("us");
     us.connect("eu");
     const auto right = [](const inventory& i) { return i.stock.value() == 1 && i.sold.value() == 10; };
-    const bool ok = met && passed && cut_off && eu.wait_until(right, 10s) && us.wait_until(right, 10s);
-    std::cout << (ok ? "10 sold, 1 left, and nothing twice\n" : "WRONG\n");
+    bool ok = met && passed && cut_off && eu.wait_until(right, 10s) && us.wait_until(right, 10s);
+
+    joinery::rights_exchange<joinery::leader<inventory>, stock_of> at_eu(eu), at_us(us);
+    const auto sell = [](inventory& i, transaction& tx) { i.sold.increment(tx); };
+    ok = ok && at_us.decrement("", 1, 10s, sell).complete; // the last one, which was eu's to sell
+    std::cout << (ok ? "us sells the last one; 11 sold, and nothing twice\n" : "WRONG\n");
 
     const auto report = joinery::testing::simulate(shop{});
     std::cout << to_string(report);

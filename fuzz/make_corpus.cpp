@@ -171,11 +171,34 @@ void write_presence(folder& to, channel set) {
     put("presence_short", {presence_of(8, 1, 1, text, 1), presence_of(8, 1, 2, text, 1)});
 }
 
+void write_requests(folder& to, channel set) {
+    const auto text = bytes(20, std::byte{'x'});
+    const auto put = [&](const std::string& name, auto&&... messages) {
+        message_batch batch;
+        (batch.add(messages), ...);
+        write_batch(to, name, batch);
+    };
+    const auto asked = [&](std::uint64_t target, std::uint64_t number, std::uint64_t nonce = 70) {
+        return request{set, replica_id{7}, replica_id{target}, nonce, number, "echo", text};
+    };
+    put("request", asked(100, 1));
+    put("request_twice", asked(100, 2), asked(100, 2), asked(100, 1), asked(100, 3));
+    put("request_for_another", asked(8, 1), asked(7, 2));
+    put("request_many_instances", asked(100, 1, 1), asked(100, 1, 2), asked(100, 1, 3), asked(8, 1, 4));
+    put("request_own_nonce", asked(100, 1, 101));
+    put("request_too_large",
+        request{set, replica_id{7}, replica_id{100}, 70, 1, "echo", bytes(request::max_bytes + 1, std::byte{'x'})});
+    put("reply", reply{set, replica_id{100}, 101, 1, text});
+    put("reply_for_another", asked(8, 1), reply{set, replica_id{7}, 70, 1, text},
+        reply{set, replica_id{8}, 70, 9, text});
+}
+
 void write_messages(const std::filesystem::path& corpus) {
     folder to(corpus, "messages");
     const channel set = channel_of(name_digest("set"), fingerprint<or_set<std::string>>());
     write_presence(to, set);
     write_repairs(to, set);
+    write_requests(to, set);
 }
 
 // What a node with the id 100 stores (stored.cpp).

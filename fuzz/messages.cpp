@@ -63,6 +63,7 @@ void converse(std::span<const std::byte> frame) {
     o.limits.staging = 1 << 16;
     o.limits.presence_entries = 2;
     o.limits.presence_bytes = 64;
+    o.limits.requests = 2;
     replicated<set> state([] { return std::uint64_t{1'000'000}; });
     engine e(o, io, io);
     e.tick(engine_time(1000));
@@ -75,9 +76,13 @@ void converse(std::span<const std::byte> frame) {
     hellos.add(greeting(replica_id{7}, 70, state)); // so that a pull is under way
     e.received(peer_link, hellos.close(frame_kind::direct));
     e.flush();
+    const auto awaited = e.request(0, replica_id{7}, "echo", here);
     for (int i = 0; i < 2; ++i) {
         e.received(peer_link, frame);
         e.received(other_link, frame);
+        const auto asked = e.take_requests();
+        if (asked.size() > o.limits.requests) std::abort();
+        for (const auto& r : asked) e.reply(r, r.bytes);
         e.flush();
         e.tick(engine_time(2000 + 1000 * i));
         e.flush();
@@ -85,6 +90,7 @@ void converse(std::span<const std::byte> frame) {
         for (const auto& p : e.presence(0)) bytes += p.bytes.size();
         if (bytes > o.limits.presence_bytes || e.presence(0).size() > o.limits.presence_entries) std::abort();
     }
+    if (awaited) (void)e.take_reply(*awaited);
     if (state.version()[e.id()] != e.version(0)[e.id()]) std::abort();
 }
 

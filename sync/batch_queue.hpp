@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// Edits on their way out, in frames that fill up one after the other.
+// Messages on their way out, edits mostly, in frames that fill up one after the other.
 
 #include <joinery/messages.hpp>
 
@@ -14,13 +14,13 @@ class batch_queue {
 public:
     bool empty() const { return used_ == 0; }
 
-    /// `size` is the update's, at most; a frame that has something takes no more than `limit` bytes.
-    void add(const update& u, std::size_t size, std::size_t limit) {
+    /// `size` is the message's, at most; a frame that has something takes no more than `limit` bytes.
+    template <class M> void add(const M& m, std::size_t size, std::size_t limit) {
         if (used_ == 0 || (!batches_[used_ - 1].empty() && batches_[used_ - 1].size() + size > limit)) {
             if (batches_.size() == used_) batches_.emplace_back();
             ++used_;
         }
-        batches_[used_ - 1].add(u);
+        batches_[used_ - 1].add(m);
     }
 
     /// Calls f(message_batch&) for each frame, and is empty.

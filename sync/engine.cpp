@@ -391,6 +391,23 @@ void engine::set_presence(collection_id c, std::span<const std::byte> bytes, eng
 void engine::clear_presence(collection_id c) { core_->clear_presence(core_->collections[c]); }
 engine_time engine::next_deadline() const { return core_->deadline; }
 
+std::optional<std::uint64_t> engine::request(collection_id c, replica_id target, std::string_view service,
+                                             std::span<const std::byte> bytes) {
+    return core_->request(core_->collections[c], target, service, bytes);
+}
+
+std::optional<std::vector<std::byte>> engine::take_reply(std::uint64_t number) {
+    const auto at = core_->awaited.find(number);
+    if (at == core_->awaited.end() || !at->second) return std::nullopt;
+    auto bytes = std::move(at->second);
+    core_->awaited.erase(at);
+    return bytes;
+}
+
+void engine::forget_request(std::uint64_t number) { core_->awaited.erase(number); }
+std::vector<asked_request> engine::take_requests() { return std::exchange(core_->asked, {}); }
+void engine::reply(const asked_request& to, std::span<const std::byte> bytes) { core_->reply(to, bytes); }
+
 void engine::evict(replica_id who) {
     if (who != core_->name()) core_->remove_member(who);
 }

@@ -14,6 +14,7 @@
 //     engine_answers.cpp    answering those who do
 //     engine_audit.cpp      finding what differs and must not, and repairing it
 //     engine_presence.cpp   what replicas say of themselves for the moment
+//     engine_requests.cpp   what one replica asks another one
 
 #include "answers.hpp"
 #include "batch_queue.hpp"
@@ -206,6 +207,13 @@ struct engine::core {
         } digest; // of the state at that version
     };
 
+    // Requests of one instance that came here. The way back of the last few is known.
+    struct asking {
+        std::uint64_t last = 0; // number
+        std::deque<std::pair<std::uint64_t, link_id>> ways;
+    };
+    using instance = std::pair<replica_id, std::uint64_t>; // id and nonce
+
     core(engine_options o, storage& d, engine_output& out);
 
     engine_options options;
@@ -253,6 +261,11 @@ struct engine::core {
 
     batch_queue published;
     edit_batch taken; // reused
+    std::uint64_t last_request = 0;
+    std::map<std::uint64_t, std::optional<std::vector<std::byte>>> awaited; // replies, by the request's number
+    std::vector<asked_request> asked;
+    std::map<instance, asking> askers;
+    std::deque<instance> askers_in_order;
     std::vector<event> events;
 
     // ---- engine.cpp ----
@@ -454,6 +467,17 @@ struct engine::core {
     void add_presence(const collection& c, replica_id who, const presence_board::entry& e, message_batch& batch,
                       Send&& send_batch);
     std::vector<presence_status> present(const collection& c) const;
+
+    // ---- engine_requests.cpp ----
+    std::optional<std::uint64_t> request(collection& c, replica_id target, std::string_view service,
+                                         std::span<const std::byte> bytes);
+    void reply(const asked_request& to, std::span<const std::byte> bytes);
+    void on_request(link_id l, const link& k, const joinery::request& m);
+    void on_reply(const link& k, const joinery::reply& m);
+    std::size_t pass_on(const collection& c, const joinery::request& m, std::optional<replica_id> from);
+    void send_back(const joinery::reply& m);
+    bool is_news(const joinery::request& m, link_id l);
+    void check_size(std::string_view service, std::span<const std::byte> bytes) const;
 };
 
 } // namespace joinery

@@ -153,6 +153,10 @@ void engine::core::handle(link_id l, link& k, const message& m) {
         on_digests(k, *d);
     else if (const auto* a = std::get_if<receipt>(&m))
         on_receipt(k, *a);
+    else if (const auto* q = std::get_if<joinery::request>(&m))
+        on_request(l, k, *q);
+    else if (const auto* r = std::get_if<joinery::reply>(&m))
+        on_reply(k, *r);
 }
 
 // Reported with every power of two, so that a flood of bad frames is not one of events.

@@ -386,6 +386,46 @@ void load(compact_input_archive& ar, digests& m) {
     read_list(ar, m.values, [&](std::uint64_t& v) { v = fixed(ar); });
 }
 
+void save(compact_output_archive& ar, const request& m) {
+    write(ar, m.channel);
+    ar.replica(m.origin);
+    ar.replica(m.target);
+    fixed(ar, m.nonce);
+    ar.varint(m.number);
+    write(ar, std::as_bytes(std::span(m.service)));
+    write(ar, m.bytes);
+}
+void load(compact_input_archive& ar, request& m) {
+    m.channel = read_channel(ar);
+    m.origin = ar.replica();
+    m.target = ar.replica();
+    m.nonce = fixed(ar);
+    m.number = ar.varint();
+    const auto service = read_bytes(ar);
+    m.service = {reinterpret_cast<const char*>(service.data()), service.size()};
+    m.bytes = read_bytes(ar);
+    if (m.nonce == 0 || m.number == 0) ar.fail(decode_error::invalid_value);
+    if (m.service.size() > request::max_service || m.bytes.size() > request::max_bytes)
+        ar.fail(decode_error::too_large);
+}
+
+void save(compact_output_archive& ar, const reply& m) {
+    write(ar, m.channel);
+    ar.replica(m.origin);
+    fixed(ar, m.nonce);
+    ar.varint(m.number);
+    write(ar, m.bytes);
+}
+void load(compact_input_archive& ar, reply& m) {
+    m.channel = read_channel(ar);
+    m.origin = ar.replica();
+    m.nonce = fixed(ar);
+    m.number = ar.varint();
+    m.bytes = read_bytes(ar);
+    if (m.nonce == 0 || m.number == 0) ar.fail(decode_error::invalid_value);
+    if (m.bytes.size() > request::max_bytes) ar.fail(decode_error::too_large);
+}
+
 // ---- edits in a row ----
 
 namespace {
@@ -452,6 +492,8 @@ void message_batch::add(const presence& m) { put(11, m); }
 void message_batch::add(const comparison& m) { put(12, m); }
 void message_batch::add(const digests& m) { put(13, m); }
 void message_batch::add(const receipt& m) { put(14, m); }
+void message_batch::add(const request& m) { put(15, m); }
+void message_batch::add(const reply& m) { put(16, m); }
 
 void message_batch::clear() {
     frame_.clear();
@@ -500,6 +542,8 @@ result<bool, decode_error> message_reader::next(message& out) {
         case 12: load(archive_, out.emplace<comparison>()); break;
         case 13: load(archive_, out.emplace<digests>()); break;
         case 14: load(archive_, out.emplace<receipt>()); break;
+        case 15: load(archive_, out.emplace<request>()); break;
+        case 16: load(archive_, out.emplace<reply>()); break;
         default: archive_.fail(decode_error::invalid_value);
         }
         return true;

@@ -220,6 +220,43 @@ std::vector<presence_status> node_core::presence(const served_collection& c) con
     return engine_->presence(c.number);
 }
 
+void pending_requests::send() {
+    for (std::size_t i = 0; i < all_.size(); ++i) {
+        if (results_[i].answer) continue;
+        const auto number = engine_.request(collection_, all_[i].to, service_, all_[i].bytes);
+        if (!number) continue;
+        numbers_.emplace(*number, i);
+        results_[i].sent = true;
+    }
+}
+
+bool pending_requests::answered() {
+    for (const auto& [number, place] : numbers_)
+        if (auto bytes = engine_.take_reply(number)) results_[place].answer = std::move(bytes);
+    return std::all_of(results_.begin(), results_.end(), [](const auto& r) { return r.answer.has_value(); });
+}
+
+std::vector<request_result> node_core::request(const served_collection& c, std::string_view service,
+                                               const std::vector<outgoing_request>& all,
+                                               std::chrono::milliseconds timeout) {
+    if (on_thread()) throw std::logic_error("request \"" + c.name + "\": its own thread cannot wait for answers");
+    using clock = std::chrono::steady_clock;
+    const auto deadline = clock::now() + timeout;
+    std::unique_lock lock(mutex_);
+    if (!running_) throw_closed();
+    pending_requests asked(*engine_, c.number, service, all);
+    for (;;) {
+        asked.send();
+        lock.unlock();
+        pending_ = true;
+        rouse();
+        lock.lock();
+        const auto until = std::min(deadline, clock::now() + options_.timings.request_retry);
+        progress_.wait_until(lock, until, [&] { return asked.answered() || !running_; });
+        if (asked.answered() || !running_ || clock::now() >= deadline) return asked.take();
+    }
+}
+
 // ---- called by anybody ----
 
 void node_core::dial(const std::string& address, bool on) {
@@ -379,11 +416,13 @@ void node_core::loop() {
             std::lock_guard lock(mutex_);
             options_.transport->poll(*this);
             step();
+            asked_ = engine_->take_requests();
             const auto time = now();
             sleep = std::clamp(engine_->next_deadline() - time, engine_time(0), longest_sleep);
             sleeps_until_ = time + sleep;
         }
         announce();
+        answer();
         if (gathering_) std::this_thread::sleep_for(gathering); // what is written meanwhile leaves together
         asleep_ = true;
         if (pending_ || stop_) sleep = engine_time(0);
@@ -443,10 +482,35 @@ void node_core::announce() {
         }
         if (!ended) continue;
         std::lock_guard lock(c.subscribers_mutex);
-        std::erase_if(c.subscribers, [](const auto& s) {
-            std::lock_guard inner(s->mutex);
-            return !s->active;
-        });
+        std::erase_if(c.subscribers, [](const auto& s) { return !s->active; });
+    }
+}
+
+// With none of the locks, as subscribers are told. What was written meanwhile leaves before the answers.
+void node_core::answer() {
+    for (const auto& r : std::exchange(asked_, {})) {
+        std::shared_ptr<served_collection> c;
+        {
+            std::lock_guard lock(mutex_);
+            c = collections_[r.collection];
+        }
+        std::shared_ptr<service> found;
+        {
+            std::lock_guard lock(c->subscribers_mutex);
+            std::erase_if(c->services, [](const auto& s) { return !s->active; });
+            for (const auto& s : c->services)
+                if (s->name == r.service) found = s;
+        }
+        if (!found) continue;
+        std::vector<std::byte> bytes;
+        {
+            std::lock_guard lock(found->mutex);
+            if (!found->active) continue;
+            bytes = found->call(r.origin, r.bytes);
+        }
+        std::lock_guard lock(mutex_);
+        engine_->reply(r, bytes);
+        pending_ = true;
     }
 }
 

@@ -10,13 +10,14 @@ namespace joinery::testing {
 
 namespace {
 
-constexpr const char* kinds[] = {"hello",    "update",     "beacon",   "pull",       "chunk",
-                                 "credit",   "refuse",     "relaying", "membership", "acknowledgements",
-                                 "presence", "comparison", "digests",  "receipt"};
+constexpr const char* kinds[] = {
+    "hello",      "update",           "beacon",   "pull",       "chunk",   "credit",  "refuse",  "relaying",
+    "membership", "acknowledgements", "presence", "comparison", "digests", "receipt", "request", "reply"};
 static_assert(std::size(kinds) == std::variant_size_v<message>);
 
 bool has_data(const message& m) {
-    return std::holds_alternative<update>(m) || std::holds_alternative<pull>(m) || std::holds_alternative<chunk>(m);
+    return std::holds_alternative<update>(m) || std::holds_alternative<pull>(m) || std::holds_alternative<chunk>(m) ||
+           std::holds_alternative<request>(m) || std::holds_alternative<reply>(m);
 }
 
 } // namespace

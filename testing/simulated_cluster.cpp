@@ -44,7 +44,8 @@ cluster::cluster(const schedule& s, simulated_application& a, bool tracing)
                        .hello_retry = time(100),
                        .hello_grace = time(400),
                        .peer_timeout = time(1500),
-                       .answer_life = time(1500)};
+                       .answer_life = time(1500),
+                       .request_retry = time(100)};
     options.random = [this] { return random.next(); };
     for (std::size_t n = 0; n < s.leaders; ++n) {
         auto& m = machines.emplace_back(*this, n, settings.storage);

@@ -97,6 +97,10 @@ public:
     bool wait(const std::function<bool()>& here, std::chrono::milliseconds timeout) override;
     void ask() override;
     void subscribe(std::shared_ptr<joinery::detail::subscriber> s) override { subscribers_.push_back(std::move(s)); }
+    std::vector<request_result> request(const std::string& service, const std::vector<outgoing_request>& to,
+                                        std::chrono::milliseconds timeout) override;
+    void serve(std::shared_ptr<joinery::detail::service> s) override { services_.push_back(std::move(s)); }
+    std::chrono::milliseconds now() const override;
     node_status status() const override;
     replica_id id() const override { return id_; }
     const std::string& name() const override { return name_; }
@@ -130,6 +134,8 @@ private:
     template <class F> void run_application(F&& f);
     void flushed();
     void deliver();
+    void tell(const event& e);
+    void answer(const asked_request& r);
     void look();
     void renamed_to(replica_id now);
     void bury();
@@ -138,7 +144,9 @@ private:
     replica_id id_;
     std::unique_ptr<storage> storage_;
     std::vector<std::shared_ptr<joinery::detail::subscriber>> subscribers_;
+    std::vector<std::shared_ptr<joinery::detail::service>> services_;
     std::vector<event> changes_;
+    std::vector<asked_request> asked_;
     version_vector checked_;    ///< the application's check held here
     std::string failure_;       ///< its storage failed
     unsigned applications_ = 0; ///< calls of the application under way

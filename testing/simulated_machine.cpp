@@ -75,6 +75,8 @@ void machine::die(const std::string& why, bool notice, bool power) {
 void machine::bury() {
     engine_.reset();
     subscribers_.clear();
+    services_.clear();
+    asked_.clear();
     process_.reset();
     storage_.reset();
     changes_.clear();
@@ -127,6 +129,7 @@ template <class F> void machine::input(F&& f) {
 void machine::flushed() {
     if (engine_->id() != id_) renamed_to(engine_->id());
     durable = engine_->version(0);
+    for (auto& r : engine_->take_requests()) asked_.push_back(std::move(r));
     const bool waits = held();
     for (auto w = cluster_.writes.rbegin(); w != cluster_.writes.rend(); ++w) {
         if (w->place != place || w->lineage != lineage || w->published) continue;
@@ -160,25 +163,49 @@ void machine::look() {
 
 void machine::deliver() {
     if (std::exchange(delivering_, true)) return;
-    while (!changes_.empty() && running()) {
-        const event e = changes_.front();
-        changes_.erase(changes_.begin());
-        const auto all = subscribers_;
-        change told{e.local, e.remote, e.presence, {}};
-        const change bare = told;
-        if (e.remote) {
-            std::lock_guard lock(process_->state().mutex());
-            told.noted = process_->state().take_changes();
-        }
-        for (const auto& s : all) {
-            if (!s->active || !running()) continue;
-            in_subscriber_ = true;
-            run_application([&] { s->call(s->details ? told : bare); });
-            in_subscriber_ = false;
-        }
-        std::erase_if(subscribers_, [](const auto& s) { return !s->active; });
+    const auto first_of = [](auto& queue) {
+        auto x = std::move(queue.front());
+        queue.erase(queue.begin());
+        return x;
+    };
+    while (running() && !(changes_.empty() && asked_.empty())) {
+        if (!changes_.empty())
+            tell(first_of(changes_));
+        else
+            answer(first_of(asked_));
     }
     delivering_ = false;
+}
+
+void machine::tell(const event& e) {
+    const auto all = subscribers_;
+    change told{e.local, e.remote, e.presence, {}};
+    const change bare = told;
+    if (e.remote) {
+        std::lock_guard lock(process_->state().mutex());
+        told.noted = process_->state().take_changes();
+    }
+    for (const auto& s : all) {
+        if (!s->active || !running()) continue;
+        in_subscriber_ = true;
+        run_application([&] { s->call(s->details ? told : bare); });
+        in_subscriber_ = false;
+    }
+    std::erase_if(subscribers_, [](const auto& s) { return !s->active; });
+}
+
+void machine::answer(const asked_request& r) {
+    std::erase_if(services_, [](const auto& s) { return !s->active; });
+    const auto s =
+        std::find_if(services_.rbegin(), services_.rend(), [&](const auto& x) { return x->name == r.service; });
+    if (s == services_.rend()) return;
+    std::optional<std::vector<std::byte>> bytes;
+    in_subscriber_ = true;
+    run_application([&, call = *s] { bytes = call->call(r.origin, r.bytes); });
+    in_subscriber_ = false;
+    if (!bytes) return;
+    cluster_.count("requests answered");
+    input([&] { engine_->reply(r, *bytes); });
 }
 
 // ---- the application ----
@@ -292,6 +319,25 @@ bool machine::wait(const std::function<bool()>& here, std::chrono::milliseconds 
         if (!cluster_.go_on(until)) network.run_until(until);
     }
 }
+
+std::vector<request_result> machine::request(const std::string& service, const std::vector<outgoing_request>& to,
+                                             std::chrono::milliseconds timeout) {
+    still_alive();
+    if (in_subscriber_) throw std::logic_error("a subscriber waits, and so nothing can arrive");
+    if (doomed_) throw node_closed("the node has stopped: " + failure_);
+    auto& network = cluster_.network;
+    const auto deadline = network.now() + timeout;
+    joinery::detail::pending_requests asked(*engine_, 0, service, to);
+    for (;;) {
+        input([&] { asked.send(); });
+        const auto left = std::max(deadline - network.now(), time(0));
+        if (wait([&] { return asked.answered(); }, std::min(left, cluster_.options.timings.request_retry)) || doomed_ ||
+            network.now() >= deadline)
+            return asked.take();
+    }
+}
+
+std::chrono::milliseconds machine::now() const { return cluster_.network.now(); }
 
 void machine::ask() {
     input([&] { engine_->ask(); });

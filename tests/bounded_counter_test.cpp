@@ -5,6 +5,7 @@
 
 #include <doctest/doctest.h>
 
+#include <map>
 #include <stdexcept>
 #include <string>
 
@@ -32,6 +33,7 @@ TEST_CASE("bounded_counter: the last one is sold once, without asking") {
     b.join(a.state());
     CHECK(a->rights(id_a) == 6);
     CHECK(b->rights(id_b) == 4);
+    CHECK(b->rights() == std::map<joinery::replica_id, std::uint64_t>{{id_a, 6}, {id_b, 4}});
     for (int i = 0; i < 6; ++i) a.edit(down(1)); // cut off from each other
     b.edit(down(4));
     CHECK_THROWS_AS(a.edit(down(1)), insufficient_rights);
@@ -39,6 +41,7 @@ TEST_CASE("bounded_counter: the last one is sold once, without asking") {
     CHECK(a->value() == 4);
     meet(a, b);
     CHECK(a->value() == 0);
+    CHECK(a->rights().empty());
     check_converged(a, b);
     b.edit(up(2));
     meet(a, b);

@@ -41,7 +41,10 @@ enum : std::size_t {
     is_acknowledgements,
     is_presence,
     is_comparison,
-    is_digests
+    is_digests,
+    is_receipt,
+    is_request,
+    is_reply
 };
 
 inline frame_content content_of(std::span<const std::byte> frame) {

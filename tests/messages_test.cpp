@@ -70,6 +70,8 @@ bytes all_in_one(const bytes& payload) {
     batch.add(comparison{carts, 78, 5, 256, {{a, 1, 300}}});
     batch.add(digests{carts, 78, {1, 0}});
     batch.add(receipt{carts, {{a, 5}, {b, 300}}});
+    batch.add(request{carts, a, b, 5, 300, "claims", payload});
+    batch.add(reply{carts, a, 5, 300, payload});
     const auto f = batch.close(frame_kind::direct);
     return {f.begin(), f.end()};
 }
@@ -134,6 +136,42 @@ TEST_CASE("messages: each is what it was after a round trip") {
     CHECK(same(p2->bytes, payload));
     CHECK(encode(*p2) == p);
     for (std::size_t n = 0; n < p.size(); ++n) CHECK_FALSE(decode<presence>(std::span(p).first(n)));
+
+    const auto q = encode(request{carts, a, b, 5, 300, "claims", payload});
+    const auto q2 = decode<request>(q);
+    REQUIRE(q2);
+    CHECK(q2->channel == carts);
+    CHECK(q2->origin == a);
+    CHECK(q2->target == b);
+    CHECK(q2->nonce == 5);
+    CHECK(q2->number == 300);
+    CHECK(q2->service == "claims");
+    CHECK(same(q2->bytes, payload));
+    CHECK(encode(*q2) == q);
+    for (std::size_t n = 0; n < q.size(); ++n) CHECK_FALSE(decode<request>(std::span(q).first(n)));
+
+    const auto r = encode(reply{carts, a, 5, 300, payload});
+    const auto r2 = decode<reply>(r);
+    REQUIRE(r2);
+    CHECK(r2->origin == a);
+    CHECK(r2->nonce == 5);
+    CHECK(r2->number == 300);
+    CHECK(same(r2->bytes, payload));
+    CHECK(encode(*r2) == r);
+    for (std::size_t n = 0; n < r.size(); ++n) CHECK_FALSE(decode<reply>(std::span(r).first(n)));
+}
+
+TEST_CASE("messages: requests are numbered from 1, and no longer than they may be") {
+    const auto readable = [](const auto& m) { return bool(decode<std::decay_t<decltype(m)>>(encode(m))); };
+    CHECK(readable(request{carts, a, b, 1, 1, std::string(request::max_service, 'x'), some(request::max_bytes)}));
+    CHECK_FALSE(readable(request{carts, a, b, 0, 1, "x", {}}));
+    CHECK_FALSE(readable(request{carts, a, b, 1, 0, "x", {}}));
+    CHECK_FALSE(readable(request{carts, a, b, 1, 1, std::string(request::max_service + 1, 'x'), {}}));
+    CHECK_FALSE(readable(request{carts, a, b, 1, 1, "x", some(request::max_bytes + 1)}));
+    CHECK(readable(reply{carts, a, 1, 1, some(request::max_bytes)}));
+    CHECK_FALSE(readable(reply{carts, a, 0, 1, {}}));
+    CHECK_FALSE(readable(reply{carts, a, 1, 0, {}}));
+    CHECK_FALSE(readable(reply{carts, a, 1, 1, some(request::max_bytes + 1)}));
 }
 
 TEST_CASE("messages: a batch gives them back in order") {
@@ -149,7 +187,7 @@ TEST_CASE("messages: a batch gives them back in order") {
         if (const auto* h = std::get_if<hello>(&m)) CHECK(*h == full_hello());
         if (const auto* u = std::get_if<update>(&m)) CHECK(same(u->delta, payload));
     }
-    CHECK(order == std::vector<std::size_t>{0, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13});
+    CHECK(order == std::vector<std::size_t>{0, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15});
 }
 
 TEST_CASE("messages: a small edit costs little more than its delta") {

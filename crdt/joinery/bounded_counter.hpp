@@ -17,6 +17,7 @@
 #include <joinery/replica.hpp>
 
 #include <cstdint>
+#include <map>
 #include <stdexcept>
 #include <string>
 
@@ -63,6 +64,8 @@ public:
     std::uint64_t value() const;
     /// By how much a replica may count down.
     std::uint64_t rights(replica_id r) const;
+    /// Of all who have any.
+    std::map<replica_id, std::uint64_t> rights() const;
     /// What the editing replica can use of them: none while it is not known whether an older copy of its storage was
     /// opened, which has spent some already (replica<T>::hold_from).
     std::uint64_t available(const transaction& tx) const {

@@ -62,6 +62,17 @@ struct awaited_peer {
     std::string name;
 };
 
+/// A question to another leader of the same collection.
+struct outgoing_request {
+    replica_id to;
+    std::vector<std::byte> bytes; ///< at most 64 KiB
+};
+
+struct request_result {
+    std::optional<std::vector<std::byte>> answer; ///< none: it did not come in time
+    bool sent = false; ///< it has left: without an answer it is not known whether it was carried out
+};
+
 struct write_result {
     std::optional<dot_range> dots;     ///< of the edit; none if nothing changed
     std::size_t acknowledged = 0;      ///< by how many peers, if it was asked for

@@ -64,6 +64,7 @@ struct engine_timings {
     engine_time peer_timeout{5000};  ///< silence after which a peer is down
     engine_time answer_life{10'000}; ///< how long a cut transfer can be resumed
     engine_time presence_pause{20};  ///< between two frames of presence
+    engine_time request_retry{250};  ///< without an answer: ask once more
 };
 
 struct engine_limits {
@@ -82,6 +83,7 @@ struct engine_limits {
     double log_ratio = 2;                              ///< a log longer than this many snapshots is compacted
     std::size_t presence_entries = 1024;               ///< of other replicas, per collection
     std::size_t presence_bytes = std::size_t{1} << 20; ///< of all of them
+    std::size_t requests = 1024;                       ///< of others that wait for an answer, and instances that ask
 };
 
 struct engine_options {
@@ -149,6 +151,8 @@ struct engine_counters {
     std::uint64_t answers_made = 0, answers_refused = 0, chunks_sent = 0, chunks_received = 0, chunks_unwanted = 0;
     std::uint64_t presence_sent = 0, presence_relayed = 0, presence_received = 0;
     std::uint64_t presence_duplicate = 0, presence_refused = 0, presence_expired = 0;
+    std::uint64_t requests_sent = 0, requests_received = 0, requests_relayed = 0, requests_dropped = 0;
+    std::uint64_t replies_sent = 0, replies_received = 0;
     std::uint64_t frames_rejected = 0, divergences = 0, compactions = 0, prunings = 0;
     std::uint64_t comparisons_sent = 0, comparisons_answered = 0, repairs = 0, dots_repaired = 0;
 
@@ -200,6 +204,15 @@ struct presence_status {
     engine_time age{}; ///< since these bytes came
 };
 
+/// A request of another replica.
+struct asked_request {
+    collection_id collection = 0;
+    replica_id origin;
+    std::uint64_t nonce = 0, number = 0;
+    std::string service;
+    std::vector<std::byte> bytes;
+};
+
 class engine {
 public:
     /// Loads the storage, which may then not be used by anyone else, and settles the identity: a new id for
@@ -230,6 +243,20 @@ public:
     void set_presence(collection_id c, std::span<const std::byte> bytes,
                       engine_time time_to_live = std::chrono::seconds(30));
     void clear_presence(collection_id c);
+    /// Asks another replica of the collection, which is reached straight if it is a peer and by way of all peers if
+    /// not. The request's number; none if there is no peer to send it to. Throws std::invalid_argument for a service of
+    /// more than request::max_service bytes, and for more than request::max_bytes or what a frame holds.
+    std::optional<std::uint64_t> request(collection_id c, replica_id target, std::string_view service,
+                                         std::span<const std::byte> bytes);
+    /// The answer to it, once.
+    std::optional<std::vector<std::byte>> take_reply(std::uint64_t number);
+    /// Nobody waits for the answer any more.
+    void forget_request(std::uint64_t number);
+    /// What others have asked since the last call, each of them once, and none that is older than one before it of the
+    /// same instance.
+    std::vector<asked_request> take_requests();
+    /// Answers, with the next flush: after all edits made until then are durable. As `request` throws.
+    void reply(const asked_request& to, std::span<const std::byte> bytes);
     /// Time goes on; call at least at every `next_deadline`. Earlier times than before are ignored.
     void tick(engine_time now);
     /// Asks every peer what it has: an answer takes one round trip, and a pull follows if it has more. The number of
@@ -312,6 +339,12 @@ template <class F> void engine_counters::for_each(F&& f) const {
         {"presence_duplicate", presence_duplicate},
         {"presence_refused", presence_refused},
         {"presence_expired", presence_expired},
+        {"requests_sent", requests_sent},
+        {"requests_received", requests_received},
+        {"requests_relayed", requests_relayed},
+        {"requests_dropped", requests_dropped},
+        {"replies_sent", replies_sent},
+        {"replies_received", replies_received},
         {"frames_rejected", frames_rejected},
         {"divergences", divergences},
         {"compactions", compactions},

@@ -35,7 +35,7 @@ namespace joinery {
 class subscription {
 public:
     subscription() = default;
-    explicit subscription(std::shared_ptr<detail::subscriber> s) : subscriber_(std::move(s)) {}
+    explicit subscription(std::shared_ptr<detail::callback> s) : subscriber_(std::move(s)) {}
     ~subscription() { cancel(); }
     subscription(subscription&&) noexcept = default;
     subscription& operator=(subscription&& other) noexcept {
@@ -51,7 +51,7 @@ public:
     }
 
 private:
-    std::shared_ptr<detail::subscriber> subscriber_;
+    std::shared_ptr<detail::callback> subscriber_;
 };
 
 /// What another leader says of itself for the moment, as a value of the type that it was set with.
@@ -68,6 +68,8 @@ template <class T> class leader {
                   "T must have the members that crdt.hpp lists, or be a JOINERY_RECORD of such types");
 
 public:
+    using value_type = T;
+
     /// A node of its own with one collection. It closes with the last copy of this, which a subscriber must
     /// not destroy. Throws as node and node::open do.
     explicit leader(node_options options, std::string collection = "main")
@@ -174,6 +176,29 @@ public:
         return all;
     }
 
+    /// Asks other leaders of the collection, wherever they are in the graph, and waits until all have answered or the
+    /// time runs out; asks again meanwhile, so that a question may be put more than once. A result for each, in order.
+    /// Not on the node's own thread (std::logic_error). Throws node_closed, and std::invalid_argument for more than 64
+    /// KiB, or 64 bytes of `service`.
+    std::vector<request_result> request(const std::string& service, const std::vector<outgoing_request>& to,
+                                        std::chrono::milliseconds timeout) {
+        return core_->request(*served_, service, to, timeout);
+    }
+    /// Answers what others ask under this name: calls f(replica_id, std::span<const std::byte>) on the node's thread,
+    /// and sends the bytes that it returns once all that it has written is durable. f must not throw, nor wait. Of
+    /// several under one name the last answers.
+    [[nodiscard]] subscription serve(std::string service,
+                                     std::function<std::vector<std::byte>(replica_id, std::span<const std::byte>)> f) {
+        auto s = std::make_shared<detail::service>();
+        s->name = std::move(service);
+        s->call = std::move(f);
+        std::lock_guard lock(served_->subscribers_mutex);
+        served_->services.push_back(s);
+        return subscription(std::move(s));
+    }
+
+    /// Of the node's clock, which only goes forward.
+    std::chrono::milliseconds now() const { return core_->now(); }
     const std::string& name() const { return served_->name; }
     replica_id id() const { return core_->id(); }
     /// As the members of `node`, which all leaders of one node share.

@@ -231,6 +231,27 @@ struct digests {
     friend bool operator==(const digests&, const digests&) = default;
 };
 
+/// An instance's question to one other replica, which answers it once at most. Whoever it is not for passes it on.
+struct request {
+    joinery::channel channel;
+    replica_id origin, target;
+    std::uint64_t nonce = 0;          ///< of the origin's instance
+    std::uint64_t number = 0;         ///< from 1; greater than that of all before: what comes after a later one is old
+    std::string_view service;         ///< who it is for there. When decoded, as the bytes: refers into what was read
+    std::span<const std::byte> bytes; ///< the question
+
+    static constexpr std::size_t max_service = 64;
+    static constexpr std::size_t max_bytes = std::size_t{64} << 10;
+};
+
+/// The answer, which goes back by the way that the request came.
+struct reply {
+    joinery::channel channel;
+    replica_id origin; ///< as in the request
+    std::uint64_t nonce = 0, number = 0;
+    std::span<const std::byte> bytes; ///< when decoded: refers into the bytes that it was read from
+};
+
 template <class F> void comparison::for_each_block(F&& f) const {
     dots.for_each([&](const dot_range& r) {
         for (auto first = r.first; first <= r.last;) {
@@ -242,7 +263,7 @@ template <class F> void comparison::for_each_block(F&& f) const {
 }
 
 using message = std::variant<hello, update, beacon, pull, chunk, credit, refuse, relaying, membership, acknowledgements,
-                             presence, comparison, digests, receipt>;
+                             presence, comparison, digests, receipt, request, reply>;
 
 namespace detail {
 
@@ -284,6 +305,8 @@ public:
     void add(const presence& m);
     void add(const comparison& m);
     void add(const digests& m);
+    void add(const request& m);
+    void add(const reply& m);
 
     bool empty() const { return frame_.body_size() == 0; }
     /// Bytes so far; the frame adds at most `frame_overhead`.
@@ -349,5 +372,9 @@ void save(compact_output_archive& ar, const comparison& m);
 void load(compact_input_archive& ar, comparison& m);
 void save(compact_output_archive& ar, const digests& m);
 void load(compact_input_archive& ar, digests& m);
+void save(compact_output_archive& ar, const request& m);
+void load(compact_input_archive& ar, request& m);
+void save(compact_output_archive& ar, const reply& m);
+void load(compact_input_archive& ar, reply& m);
 
 } // namespace joinery

@@ -104,11 +104,45 @@ struct node_status {
 
 namespace detail {
 
-struct subscriber {
+/// What is called on the node's thread until it is cancelled.
+struct callback {
     std::recursive_mutex mutex; // held during a call
-    bool active = true;
+    std::atomic<bool> active{true};
+};
+
+struct subscriber : callback {
     bool details = false; // what joins change
     std::function<void(const change&)> call;
+};
+
+struct service : callback {
+    std::string name;
+    std::function<std::vector<std::byte>(replica_id, std::span<const std::byte>)> call;
+};
+
+/// Requests of one caller, which are sent again until they are answered.
+class pending_requests {
+public:
+    pending_requests(engine& e, collection_id c, std::string_view service, const std::vector<outgoing_request>& all)
+        : engine_(e), collection_(c), service_(service), all_(all), results_(all.size()) {}
+    ~pending_requests() {
+        for (const auto& n : numbers_) engine_.forget_request(n.first);
+    }
+    pending_requests(const pending_requests&) = delete;
+    pending_requests& operator=(const pending_requests&) = delete;
+    /// Those that have no answer yet.
+    void send();
+    /// All of them.
+    bool answered();
+    std::vector<request_result> take() { return std::move(results_); }
+
+private:
+    engine& engine_;
+    collection_id collection_;
+    std::string service_;
+    const std::vector<outgoing_request>& all_;
+    std::vector<request_result> results_;
+    std::map<std::uint64_t, std::size_t> numbers_; // of all attempts, to their places
 };
 
 /// How a read's peers answered.
@@ -129,6 +163,7 @@ struct served_collection {
 
     std::mutex subscribers_mutex;
     std::vector<std::shared_ptr<subscriber>> subscribers;
+    std::vector<std::shared_ptr<service>> services;
 
     /// Wakes whoever waits for a change.
     void tell() {
@@ -160,6 +195,10 @@ public:
     void set_presence(const served_collection& c, std::span<const std::byte> bytes, engine_time time_to_live);
     void clear_presence(const served_collection& c);
     std::vector<presence_status> presence(const served_collection& c) const;
+    /// Asks others, and waits for their answers.
+    std::vector<request_result> request(const served_collection& c, std::string_view service,
+                                        const std::vector<outgoing_request>& all, std::chrono::milliseconds timeout);
+    engine_time now() const { return options_.clock(); }
     bool running() const { return running_.load(); }
 
     void connect(const std::string& address) { dial(address, true); }
@@ -187,6 +226,7 @@ private:
     std::optional<engine> engine_;
     std::vector<std::shared_ptr<served_collection>> collections_;
     std::vector<event> events_;
+    std::vector<asked_request> asked_;
     engine_time sleeps_until_{0};
     std::chrono::steady_clock::time_point last_step_;
     std::string failure_;
@@ -207,6 +247,7 @@ private:
     void loop();
     void step();
     void announce();
+    void answer();
     void log(log_line line) const;
     void log_events(const std::vector<event>& events, const std::vector<std::shared_ptr<served_collection>>& all) const;
     void rouse();
@@ -214,7 +255,6 @@ private:
     void dial(const std::string& address, bool on);
     bool on_thread() const { return std::this_thread::get_id() == thread_id_.load(); }
     bool is_durable(const served_collection& c, dot d) const;
-    engine_time now() const { return options_.clock(); }
     [[noreturn]] void throw_closed() const;
 
     void received(link_id link, std::span<const std::byte> frame) override;

@@ -16,6 +16,7 @@
 #include <string>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 namespace joinery::testing {
 
@@ -31,6 +32,10 @@ public:
     virtual bool wait(const std::function<bool()>& here, std::chrono::milliseconds timeout) = 0;
     virtual void ask() = 0;
     virtual void subscribe(std::shared_ptr<joinery::detail::subscriber> s) = 0;
+    virtual std::vector<request_result> request(const std::string& service, const std::vector<outgoing_request>& to,
+                                                std::chrono::milliseconds timeout) = 0;
+    virtual void serve(std::shared_ptr<joinery::detail::service> s) = 0;
+    virtual std::chrono::milliseconds now() const = 0;
     virtual node_status status() const = 0;
     virtual replica_id id() const = 0;
     virtual const std::string& name() const = 0; ///< of the process
@@ -55,6 +60,8 @@ struct process_ended {};
 /// one would wait for itself for ever, gets a std::logic_error.
 template <class T> class simulated_leader {
 public:
+    using value_type = T;
+
     simulated_leader(detail::simulated_host& host, replicated<T>& state) : host_(&host), state_(&state) {}
 
     /// As leader<T>::write.
@@ -120,6 +127,22 @@ public:
         return host_->wait(here, timeout);
     }
 
+    /// As leader<T>::request.
+    std::vector<request_result> request(const std::string& service, const std::vector<outgoing_request>& to,
+                                        std::chrono::milliseconds timeout) {
+        return host_->request(service, to, timeout);
+    }
+    /// f must not throw, and cannot wait.
+    [[nodiscard]] subscription serve(std::string service,
+                                     std::function<std::vector<std::byte>(replica_id, std::span<const std::byte>)> f) {
+        auto s = std::make_shared<joinery::detail::service>();
+        s->name = std::move(service);
+        s->call = std::move(f);
+        host_->serve(s);
+        return subscription(std::move(s));
+    }
+
+    std::chrono::milliseconds now() const { return host_->now(); }
     /// Of the collection.
     static std::string name() { return "main"; }
     /// "A", "B", "C", ...

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine_core.hpp"
+
+#include <stdexcept>
+
+// One replica asks another, which answers. A request goes straight to a peer; where its target is none, to all peers,
+// each of which passes it on once. The answer takes the way back on which the request came first. Nothing is repeated
+// here: who gets no answer asks again, under another number.
+
+namespace joinery {
+
+namespace {
+constexpr std::size_t most_ways = 64; // back to one instance
+} // namespace
+
+void engine::core::check_size(std::string_view service, std::span<const std::byte> bytes) const {
+    const auto most = std::min(joinery::request::max_bytes, options.limits.max_frame - 2 * message_overhead);
+    if (service.size() > joinery::request::max_service || bytes.size() > most)
+        throw std::invalid_argument("request \"" + std::string(service) + "\": " + std::to_string(bytes.size()) +
+                                    " bytes; at most " + std::to_string(most) +
+                                    " are possible, and 64 for the name of a service");
+}
+
+// ---- from here ----
+
+std::optional<std::uint64_t> engine::core::request(collection& c, replica_id target, std::string_view service,
+                                                   std::span<const std::byte> bytes) {
+    check_size(service, bytes);
+    if (gone.contains(target)) return std::nullopt;
+    const joinery::request m{c.channel, name(), target, nonce, ++last_request, service, bytes};
+    if (pass_on(c, m, std::nullopt) == 0) return std::nullopt;
+    awaited.emplace(m.number, std::nullopt);
+    ++counters.requests_sent;
+    return m.number;
+}
+
+void engine::core::reply(const asked_request& to, std::span<const std::byte> bytes) {
+    check_size({}, bytes);
+    send_back({collections[to.collection].channel, to.origin, to.nonce, to.number, bytes});
+    ++counters.replies_sent;
+}
+
+// ---- from others ----
+
+void engine::core::on_request(link_id l, const link& k, const joinery::request& m) {
+    auto* c = find(m.channel);
+    if (!c || !k.peer || m.nonce == nonce) return;
+    if (!is_news(m, l)) {
+        ++counters.requests_dropped;
+        return;
+    }
+    if (m.target != name()) {
+        counters.requests_relayed += pass_on(*c, m, k.peer);
+        return;
+    }
+    if (next_id || asked.size() >= options.limits.requests) {
+        ++counters.requests_dropped;
+        return;
+    }
+    ++counters.requests_received;
+    asked.push_back({c->number, m.origin, m.nonce, m.number, std::string(m.service), {m.bytes.begin(), m.bytes.end()}});
+}
+
+void engine::core::on_reply(const link& k, const joinery::reply& m) {
+    if (!k.peer) return;
+    if (m.nonce != nonce) {
+        if (!askers.contains({m.origin, m.nonce})) return;
+        send_back(m);
+        ++counters.requests_relayed;
+        return;
+    }
+    const auto at = awaited.find(m.number);
+    if (at == awaited.end()) return;
+    ++counters.replies_received;
+    at->second.emplace(m.bytes.begin(), m.bytes.end());
+}
+
+// An instance's requests count upwards, so that one that was delayed is not carried out after a later one, and a flood
+// ends.
+bool engine::core::is_news(const joinery::request& m, link_id l) {
+    const instance who{m.origin, m.nonce};
+    if (!askers.contains(who)) {
+        if (askers_in_order.size() >= options.limits.requests) {
+            askers.erase(askers_in_order.front());
+            askers_in_order.pop_front();
+        }
+        askers_in_order.push_back(who);
+    }
+    auto& a = askers[who];
+    if (m.number <= a.last) return false;
+    a.last = m.number;
+    a.ways.emplace_back(m.number, l);
+    if (a.ways.size() > most_ways) a.ways.pop_front();
+    return true;
+}
+
+// To how many.
+std::size_t engine::core::pass_on(const collection& c, const joinery::request& m, std::optional<replica_id> from) {
+    const auto size = m.bytes.size() + m.service.size() + message_overhead;
+    const auto give = [&](peer& p) {
+        if (!p.up || p.links.empty() || !p.views[c.number].shares) return false;
+        link_to(p)->relayed.add(m, size, options.limits.batch);
+        return true;
+    };
+    if (const auto straight = peers.find(m.target); straight != peers.end() && give(straight->second)) return 1;
+    std::size_t n = 0;
+    for (auto& [who, p] : peers) n += who != from && who != m.origin && give(p);
+    return n;
+}
+
+void engine::core::send_back(const joinery::reply& m) {
+    const auto asker = askers.find({m.origin, m.nonce});
+    if (asker == askers.end()) return;
+    const auto& ways = asker->second.ways;
+    const auto way = std::find_if(ways.begin(), ways.end(), [&](const auto& w) { return w.first == m.number; });
+    if (way == ways.end()) return;
+    if (const auto k = links.find(way->second); k != links.end())
+        k->second.relayed.add(m, m.bytes.size() + message_overhead, options.limits.batch);
+}
+
+} // namespace joinery
