@@ -69,6 +69,7 @@ class Leader:
         self.reading = asyncio.ensure_future(self.read(self.process))
         try:
             if not await asyncio.wait_for(asyncio.shield(ready), 30):
+                await self.reading
                 return False
             for i, j in self.cluster.plan.links:
                 if i == self.index:

@@ -88,7 +88,7 @@ def links(random_, leaders):
 
 
 def operation(random_, leader, leaders):
-    gap = random_.expovariate(1 / 0.06)
+    gap = random_.expovariate(1 / 0.04)
     board = random_.choice(BOARDS)
     concern = random_.randrange(1, leaders) if random_.random() < 0.25 else 0
     target = random_.choice([i for i in range(leaders) if i != leader])
@@ -153,7 +153,7 @@ def draw(seed, number, seconds, kinds=tuple(FAULTS)):
         leaders=leaders, links=dialled, shape=shape,
         levels=[random_.choice(["full", "full", "relaxed"]) for _ in range(leaders)],
         small=random_.random() < 0.5,
-        clients=[client(random_, leaders, seconds) for _ in range(random_.randint(4, 7))],
+        clients=[client(random_, leaders, seconds) for _ in range(random_.randint(5, 9))],
         phases=[faults(random_, leaders, phase, kinds) for _ in range(2)],
         seconds=phase,
         backup_at=random_.uniform(0.5, phase - 0.5),

@@ -85,13 +85,13 @@ class Round:
                 if number == 0 and self.plan.storage_fault:
                     await self.storage_fault()
             self.working = False
+            await self.heal(c.leaders)
+            began = c.now()
+            c.note("all is healed")
             await asyncio.gather(*clients)
         finally:
             for task in clients:
                 task.cancel()
-        await self.heal(c.leaders)
-        began = c.now()
-        c.note("all is healed")
         if await self.until(self.equal, "the leaders did not become equal", CONVERGENCE):
             self.converged = c.now() - began
         for leader in c.leaders:
@@ -103,7 +103,8 @@ class Round:
 
     async def until(self, condition, otherwise, seconds):
         """Waits for a condition, which says what it lacks; complains if it does not come true in time."""
-        deadline = self.cluster.now() + seconds
+        began = self.cluster.now()
+        deadline = began + seconds
         lacks = "nothing was asked"
         while self.cluster.now() < deadline:
             try:
@@ -113,7 +114,7 @@ class Round:
             except (Died, Silent) as e:
                 lacks = str(e)
             await asyncio.sleep(0.05)
-        self.cluster.complain(otherwise, lacks)
+        self.cluster.complain(otherwise, f"since {began:.3f}: {lacks}")
         return False
 
     async def connected(self, leaders=None):

@@ -263,6 +263,37 @@ TEST_CASE("session: who moves between leaders sees its own writes, and never les
     }
 }
 
+TEST_CASE("concern: who holds edits back has not answered a reader") {
+    memory_network network;
+    memory_disk disk;
+    number_leader a(options(network, "a", {"b", "c"}));
+    const auto start = [&] {
+        auto o = options(network, "b", {"a", "c"});
+        o.storage = disk.open();
+        o.expected_peers = 2;
+        o.timings.hello_grace = 1h;
+        return std::make_unique<number_leader>(std::move(o));
+    };
+    auto b = start();
+    add(*b, 1);
+    auto c = std::make_unique<number_leader>(options(network, "c", {"a", "b"}));
+    arrives(a, 1);
+
+    b.reset();
+    c.reset();
+    b = start(); // it waits for c before it publishes
+    add(*b, 2);
+    const auto reading = [](const auto& s) { return s.contains(2); };
+    CHECK_FALSE(a.read(reading, read_options{.answers = 1, .timeout = 500ms}).complete);
+    std::thread reader([&] {
+        const auto later = a.read(reading, read_options{.answers = 2, .timeout = patience});
+        CHECK(later.complete);
+        CHECK(later.value);
+    });
+    c = std::make_unique<number_leader>(options(network, "c", {"a", "b"}));
+    reader.join();
+}
+
 TEST_CASE("session: a leader that is behind says so, and its token can be carried on") {
     memory_network network;
     number_leader a(options(network, "a", {}));
@@ -281,4 +312,20 @@ TEST_CASE("session: a leader that is behind says so, and its token can be carrie
     CHECK(carried->token("another").empty());
     REQUIRE(b.wait_until(reading, patience));
     CHECK(carried->read(b, reading));
+}
+
+TEST_CASE("session: nothing is seen that its leader may yet lose") {
+    memory_network network;
+    memory_disk disk;
+    auto o = options(network, "a", {});
+    o.storage = disk.open();
+    number_leader a(std::move(o));
+    session mine;
+    add(a, 1);
+    disk.fail_at(1);
+    CHECK_THROWS_AS(add(a, 2), node_closed);
+    CHECK(has(a, 2)); // in memory
+    // After a restart its dot will be that of another edit, which a token for this one would be taken for.
+    CHECK_THROWS_AS(mine.read(a, [](const numbers& s) { return s.contains(2); }), node_closed);
+    CHECK(mine.token("main").empty());
 }
