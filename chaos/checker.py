@@ -46,7 +46,7 @@ class History:
         for r in self.records:
             if r.action == "read" and r.client < 0 and r.outcome == "ok":
                 self.finals[r.board] = self.finals.get(r.board, 0) | r.mask
-        self.dots_and_replication()
+        self.dots()
         self.durable()
         for board in {r.board for r in self.records}:
             mine = [r for r in self.records if r.board == board]
@@ -62,25 +62,26 @@ class History:
     # ---- what is durable ----
 
     def at_risk(self, r):
-        """The loss that took an operation along, if nobody else had it."""
-        if r.number in self.replicated:
-            return None
-        return next((x for x in self.losses if x.leader == r.leader and r.start < x.at and r.end > x.since), None)
+        """Whether it may have gone with its leader's storage, as nobody else had it. Who has acknowledged a later edit
+        of the same replica had it, too."""
+        replica, _, last = r.dots or ("", 0, 0)
+        for loss in self.losses:
+            if r.leader != loss.leader or r.start >= loss.at or r.end <= loss.since:
+                continue
+            if not r.dots or not any(l >= last and end <= loss.at for l, end in self.acknowledged[r.board, replica]):
+                return True
+        return False
 
-    def dots_and_replication(self):
-        self.replicated = set()
-        acknowledged = {}
+    def dots(self):
+        self.acknowledged = collections.defaultdict(list)
         owners = collections.defaultdict(list)
         for r in self.records:
             if not r.dots:
                 continue
             replica, first, last = r.dots
             owners[r.board, replica].append((first, last, r))
-            if r.complete:  # whoever has this has all before it
-                key = (r.board, replica)
-                acknowledged[key] = max(acknowledged.get(key, 0), last)
-        for key, all_ in owners.items():
-            self.replicated.update(r.number for _, last, r in all_ if last <= acknowledged.get(key, 0))
+            if r.complete:
+                self.acknowledged[r.board, replica].append((last, r.end))
         for all_ in owners.values():
             all_.sort(key=lambda x: x[0])
             for (_, last, a), (first, _, b) in zip(all_, all_[1:]):

@@ -159,8 +159,9 @@ private:
         }
         for (const auto& b : boards_) digests += std::to_string(b->digest()) + ',';
         std::string out = " id=" + joinery::to_string(s.id) + " up=" + (up.empty() ? "-" : up) + " held=" + held +
-                          " failed=" + (s.failure.empty() ? '0' : '1') + " conflict=" +
-                          (s.identity_conflict ? '1' : '0') + " versions=" + versions + " digests=" + digests;
+                          " failed=" + (s.failure.empty() ? '0' : '1') +
+                          " conflict=" + (s.identity_conflict ? '1' : '0') + " versions=" + versions +
+                          " digests=" + digests;
         for (const auto& [name, n] : s.counters) out += ' ' + name + '=' + std::to_string(n);
         return out;
     }
@@ -185,8 +186,7 @@ int main(int argc, char** argv) {
     plant(bug);
     try {
         static chaos_leader leader(a, bug == planted_bug::plain_stability);
-        for (std::string line; std::getline(std::cin, line);)
-            std::thread([line] { leader.execute(line); }).detach();
+        for (std::string line; std::getline(std::cin, line);) std::thread([line] { leader.execute(line); }).detach();
     } catch (const std::exception& e) {
         say(std::string("- refused ") + e.what());
         std::_Exit(3);

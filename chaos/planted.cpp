@@ -78,7 +78,7 @@ private:
 } // namespace
 
 std::optional<planted_bug> bug_of(std::string_view name) {
-    static constexpr std::string_view names[] = {"none",         "last_beacon",    "acknowledge_early",
+    static constexpr std::string_view names[] = {"none",         "last_beacon",     "acknowledge_early",
                                                  "dots_reused",  "no_dependencies", "full_context",
                                                  "pruned_early", "plain_stability", "wrong_origin"};
     static_assert(std::size(names) == static_cast<std::size_t>(planted_bug::count_));

@@ -325,8 +325,8 @@ class Round:
             c.note("flipped: " + victim.flip_bytes(self.plan.draw))
             damaged = victim.content()
             if not await victim.start():
-                if not victim.refused.startswith(f"{victim.file}: open: "):
-                    c.note(f"refused: {victim.refused}")
+                if f"open '{victim.file}'" not in victim.refused:
+                    c.complain("a damaged storage is refused without a clear word", f"{victim.name}: {victim.refused}")
                 if victim.content() != damaged:
                     c.complain("a damaged storage was changed by who refused it", victim.name)
                 self.faults["flips refused"] = self.faults.get("flips refused", 0) + 1

@@ -143,9 +143,7 @@ void apply(Board& b, transaction& tx, const request& r, list& takes) {
 }
 template <class Board>
     requires requires(Board& b) { b.text; }
-void show(const Board& b, list& out) {
-    list_characters(b.text.str(), out);
-}
+void show(const Board& b, list& out) { list_characters(b.text.str(), out); }
 
 // ---- sessions travel with their clients ----
 

@@ -14,9 +14,7 @@ version_vector engine::core::public_version(const collection& c) const {
 }
 
 // Who asks what we have, to read all of it, has no answer as long as this is so.
-bool engine::core::withholds(const collection& c) const {
-    return next_id || (c.held && c.version[id] > c.opened_at);
-}
+bool engine::core::withholds(const collection& c) const { return next_id || (c.held && c.version[id] > c.opened_at); }
 
 // No peer can have own dots above this, unless another instance published them.
 std::uint64_t engine::core::own_limit(const collection& c) const { return c.held ? c.opened_at : c.version[id]; }

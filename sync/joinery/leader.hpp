@@ -92,8 +92,8 @@ public:
 
     /// The same, once so many peers as asked have said what they have, and this leader has it too: what any of them had
     /// when this was called is read. One round trip, and another if something was missing. When the time runs out, what
-    /// is here is read. Not on the node's own thread (std::logic_error). Throws node_closed. Returns once what it read of
-    /// this leader's own edits is durable: the dots of edits that are lost after all come to be those of others.
+    /// is here is read. Not on the node's own thread (std::logic_error). Throws node_closed. Returns once what it read
+    /// of this leader's own edits is durable: the dots of edits that are lost after all come to be those of others.
     template <class F> auto read(F&& f, const read_options& options) const {
         auto peers = core_->consult(*served_, options);
         std::unique_lock lock(state_->mutex());
