@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import collections
 import ctypes
+import os
 import pathlib
 import random
 import shutil
@@ -41,8 +42,13 @@ def run_inside(command):
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
     inner = subprocess.Popen(command, preexec_fn=follow)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # that one hears it too, and sums up
-    signal.signal(signal.SIGTERM, lambda *_: inner.kill())
+    signal.signal(signal.SIGTERM, lambda *_: pass_on(inner.pid))  # which unshare does not do
     return inner.wait()
+
+
+def pass_on(parent):
+    for child in pathlib.Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
+        os.kill(int(child), signal.SIGTERM)
 
 
 def describe(record):
@@ -115,12 +121,28 @@ class Summary:
         print("faults: " + (", ".join(f"{k} {n}" for k, n in sorted(self.faults.items())) or "none"))
         print("leaders: " + ", ".join(f"{k} {n}" for k, n in sorted((self.counters + self.warnings).items()) if k))
         print(f"slowest convergence: {self.slowest:.2f} s")
-        print(f"seed {seed}: " + ("passed" if not self.failed else f"FAILED in rounds {self.failed}"))
+        verdict = f"FAILED in rounds {self.failed}" if self.failed else "passed" if self.rounds else "nothing was played"
+        print(f"seed {seed}: {verdict}")
 
 
 def judge(round_):
     history = History(round_.records, round_.losses, round_.plan.leaders)
     return history, history.check(), round_.cluster.complaints
+
+
+async def interruptible(work):
+    """A signal ends it in good order: no leader, mount or namespace is left."""
+    task = asyncio.ensure_future(work)
+    signals = (signal.SIGINT, signal.SIGTERM)
+
+    def stop():
+        for number in signals:  # a second one would cut that short
+            asyncio.get_running_loop().add_signal_handler(number, lambda: None)
+        task.cancel()
+
+    for number in signals:
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    await task
 
 
 def one_round(arguments, number, folder, summary):
@@ -135,7 +157,7 @@ def one_round(arguments, number, folder, summary):
     round_ = Round(plan, here, str(arguments.program), arguments.isolated, arguments.bug)
     broken = []
     try:
-        asyncio.run(round_.run())
+        asyncio.run(interruptible(round_.run()))
     except RuntimeError as e:  # the round cannot go on; what was seen so far is judged
         broken = [("the round broke off", str(e), round_.cluster.now())]
     history, violations, complaints = judge(round_)
@@ -207,20 +229,15 @@ def play(arguments):
     folder = pathlib.Path(tempfile.mkdtemp(prefix="chaos-", dir=arguments.folder))
     summary = Summary()
 
-    def stop(*_):
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
     try:
         if arguments.bugs:
             return 1 if find_bugs(arguments, folder) else 0
         for number in range(arguments.first, arguments.first + arguments.rounds):
             one_round(arguments, number, folder, summary)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         print("interrupted")
     finally:
-        if not summary.failed:
+        if not summary.failed and not arguments.bugs:
             shutil.rmtree(folder, ignore_errors=True)
     summary.show(arguments.seed)
     return 1 if summary.failed or summary.rounds == 0 else 0

@@ -129,7 +129,7 @@ class Network:
             finally:
                 for way in ways:
                     way.cancel()
-        except (OSError, asyncio.TimeoutError):
+        except (OSError, asyncio.TimeoutError, asyncio.CancelledError):
             pass
         finally:
             self.connections[i, j].remove(both)
