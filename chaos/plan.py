@@ -149,15 +149,20 @@ def draw(seed, number, seconds, kinds=tuple(FAULTS)):
     leaders = random_.choices([2, 3, 4, 5], [2, 5, 3, 1])[0]
     shape, dialled = links(random_, leaders)
     phase = seconds / 2
+    victim = random_.randrange(leaders)
+    storage_fault = random_.choice(("",) + STORAGE_FAULTS)
+    levels = [random_.choice(["full", "full", "relaxed"]) for _ in range(leaders)]
+    if storage_fault == "bytes flipped":
+        levels[victim] = "full"  # at level relaxed damage to the log cannot be told from the end of the power
     return Round(
         leaders=leaders, links=dialled, shape=shape,
-        levels=[random_.choice(["full", "full", "relaxed"]) for _ in range(leaders)],
+        levels=levels,
         small=random_.random() < 0.5,
         clients=[client(random_, leaders, seconds) for _ in range(random_.randint(5, 9))],
         phases=[faults(random_, leaders, phase, kinds) for _ in range(2)],
         seconds=phase,
         backup_at=random_.uniform(0.5, phase - 0.5),
-        storage_fault=random_.choice(("",) + STORAGE_FAULTS),
-        victim=random_.randrange(leaders),
+        storage_fault=storage_fault,
+        victim=victim,
         draw=random_.random(),
         take_new_id=random_.random() < 0.5)

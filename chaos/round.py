@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A round: clients work while faults come and go, then all is healed, and the leaders must become equal."""
 import asyncio
+import contextlib
 import dataclasses
 import hashlib
 import signal
@@ -58,6 +59,8 @@ class Round:
         self.converged = None # seconds that it took
         self.closed = set()   # leaders that take no clients at the moment
         self.working = True
+        self.phase_ends = 0.0
+        self.backup_taken = None
 
     async def run(self):
         folder, program, bug = self.arguments
@@ -80,6 +83,7 @@ class Round:
         try:
             for number, faults in enumerate(self.plan.phases):
                 c.note(f"phase {number + 1}")
+                self.phase_ends = c.now() + self.plan.seconds
                 extra = [self.take_backup()] if number == 0 else []
                 await asyncio.gather(self.pause(self.plan.seconds), *(self.fault(f) for f in faults), *extra)
                 if number == 0 and self.plan.storage_fault:
@@ -296,12 +300,18 @@ class Round:
             await self.mend(leader)
 
     async def take_backup(self):
+        """While its edits are held back a storage is not to be copied: they would be made once more."""
+        if not self.plan.storage_fault:
+            return
         await asyncio.sleep(self.plan.backup_at)
-        if self.plan.storage_fault:
-            victim = self.cluster.leaders[self.plan.victim]
-            self.backup_taken = self.cluster.now()
-            victim.take_backup()
-            self.cluster.note(f"the storage of {victim.name} was copied")
+        victim = self.cluster.leaders[self.plan.victim]
+        while not self.backup_taken and self.cluster.now() < self.phase_ends:
+            with contextlib.suppress(Died, Silent):
+                if not await self.published(victim):
+                    self.backup_taken = self.cluster.now()
+                    victim.take_backup()
+                    self.cluster.note(f"the storage of {victim.name} was copied")
+            await asyncio.sleep(0.02)
 
     async def storage_fault(self):
         """The last edits of the victim reach nobody. It comes back when the others are there, as its documentation
@@ -318,6 +328,8 @@ class Round:
         others = [x for x in c.leaders if x is not victim]
         await self.heal(others)
         before = victim.ids.copy()
+        if kind == "old backup" and not self.backup_taken:
+            kind = "storage lost"
         self.count(kind, victim.name)
         c.lost_storage = True
         self.losses.append(loss)
@@ -330,7 +342,7 @@ class Round:
                 if victim.content() != damaged:
                     c.complain("a damaged storage was changed by who refused it", victim.name)
                 self.faults["flips refused"] = self.faults.get("flips refused", 0) + 1
-                kind = "old backup" if self.plan.draw < 0.5 else "storage lost"
+                kind = "old backup" if self.backup_taken and self.plan.draw < 0.5 else "storage lost"
                 c.note(f"instead: {kind}")
         if kind == "old backup":
             victim.put_back()

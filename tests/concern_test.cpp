@@ -43,13 +43,21 @@ public:
     }
     void pass() {
         std::unique_lock lock(mutex_);
+        ++visitors_;
+        changed_.notify_all();
         changed_.wait(lock, [this] { return !closed_; });
+        --visitors_;
+    }
+    void await_visitor() {
+        std::unique_lock lock(mutex_);
+        changed_.wait(lock, [this] { return visitors_ > 0; });
     }
 
 private:
     std::mutex mutex_;
     std::condition_variable changed_;
     bool closed_ = false;
+    int visitors_ = 0;
 };
 
 class gated_storage final : public storage {
@@ -292,6 +300,35 @@ TEST_CASE("concern: who holds edits back has not answered a reader") {
     });
     c = std::make_unique<number_leader>(options(network, "c", {"a", "b"}));
     reader.join();
+}
+
+TEST_CASE("concern: who starts again under a new id is counted once") {
+    memory_network network;
+    memory_disk disk;
+    const auto slow = std::make_shared<gate>();
+    number_leader a(options(network, "a", {"b", "c"}));
+    auto b = std::make_unique<number_leader>(options(network, "b", {"a"}));
+    auto with_disk = options(network, "c", {"a"});
+    with_disk.storage = std::make_unique<gated_storage>(disk.open(), slow);
+    number_leader c(std::move(with_disk));
+    add(*b, 1), add(c, 2);
+    arrives(a, 1), arrives(a, 2);
+
+    slow->close();
+    std::thread writer([&] { add(c, 3); });
+    slow->await_visitor(); // c answers nobody from now on
+    const auto heard = [&] { return a.status().counters.at("hellos_received"); };
+    const auto before = heard();
+    std::thread reader([&] {
+        const auto two = a.read([](const auto& s) { return s.size(); }, read_options{.answers = 2, .timeout = 2s});
+        CHECK_FALSE(two.complete);
+    });
+    while (heard() == before) std::this_thread::yield();
+    b.reset();
+    b = std::make_unique<number_leader>(options(network, "b", {"a"}));
+    reader.join();
+    slow->open();
+    writer.join();
 }
 
 TEST_CASE("session: a leader that is behind says so, and its token can be carried on") {
