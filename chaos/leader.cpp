@@ -61,7 +61,7 @@ joinery::node_options options_of(const arguments& a) {
     n.wall = [] { return joinery::system_milliseconds() + static_cast<std::uint64_t>(skew.load()); };
     n.timings.beacon = 200ms;
     n.timings.audit = 1000ms;
-    n.timings.prune = 500ms;
+    n.timings.prune = 100ms;
     n.timings.tidy = 2000ms;
     n.timings.peer_timeout = 1000ms;
     n.timings.max_backoff = 1000ms;

@@ -64,6 +64,8 @@ class Round:
     victim: int
     draw: float
     take_new_id: bool      # after a backup was put back
+    restarts: list         # leaders that are killed at the end, and start together,
+    linger: float          # and how long clients work on after that
 
 
 def links(random_, leaders):
@@ -165,4 +167,6 @@ def draw(seed, number, seconds, kinds=tuple(FAULTS)):
         storage_fault=storage_fault,
         victim=victim,
         draw=random_.random(),
-        take_new_id=random_.random() < 0.5)
+        take_new_id=random_.random() < 0.5,
+        restarts=[i for i in range(leaders) if random_.random() < 0.4],
+        linger=random_.uniform(0.05, 0.5))

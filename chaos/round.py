@@ -88,7 +88,7 @@ class Round:
                 await asyncio.gather(self.pause(self.plan.seconds), *(self.fault(f) for f in faults), *extra)
                 if number == 0 and self.plan.storage_fault:
                     await self.storage_fault()
-            self.working = False
+            await self.last_restarts()
             await self.heal(c.leaders)
             began = c.now()
             c.note("all is healed")
@@ -209,6 +209,28 @@ class Round:
             return
         self.cluster.complain("a leader refused its own storage", f"{leader.name}: {leader.refused}")
         raise RuntimeError("a leader does not start: " + leader.refused)
+
+    async def last_restarts(self):
+        """The last edits of all are those that a leader makes when it has just started, and holds back because it does
+        not hear all of its peers."""
+        cut = []
+        if self.plan.restarts:
+            who = self.plan.restarts[0]
+            other = min(j for pair in self.plan.links if who in pair for j in pair if j != who)
+            cut = [self.network.directions[who, other], self.network.directions[other, who]]
+            self.count("partition", f"{self.cluster.leaders[who].name} from {self.cluster.leaders[other].name}")
+        for direction in cut:
+            direction.cut()
+        await asyncio.gather(*(self.restart(self.cluster.leaders[i]) for i in self.plan.restarts))
+        await asyncio.sleep(self.plan.linger)
+        self.working = False
+        for direction in cut:
+            direction.mend()
+
+    async def restart(self, leader):
+        self.count("kill", leader.name)
+        await leader.kill()
+        await self.start(leader)
 
     def count(self, kind, text):
         self.faults[kind] = self.faults.get(kind, 0) + 1
