@@ -159,6 +159,7 @@ class Network:
         await asyncio.gather(*self.tasks, return_exceptions=True)
         if self.isolated:
             for i in range(self.leaders):
+                run("ip", "link", "delete", f"veth{i}")
                 run("ip", "netns", "delete", f"leader{i}")
                 run("ip", "route", "delete", "local", f"{self.net}.{i + 1}.0/24", "dev", "lo")
             run("ip", "link", "delete", "bridge")

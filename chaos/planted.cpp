@@ -116,12 +116,18 @@ template <> std::vector<std::byte> replicated<chaos::set_board>::delta_since(con
     if (planted == planted_bug::full_context) d.covered = context();
     return encode(d);
 }
-template <> void replicated<chaos::set_board>::prune(const version_vector& stable, std::span<const replica_id> absent) {
-    replica_.prune(planted == planted_bug::pruned_early ? version() : stable, absent);
-}
+// As in replicated.hpp, but for the last but one line.
 template <>
-void replicated<chaos::text_board>::prune(const version_vector& stable, std::span<const replica_id> absent) {
-    replica_.prune(planted == planted_bug::pruned_early ? version() : stable, absent);
+result<bool, decode_error> replicated<chaos::text_board>::join(std::span<const std::byte> bytes,
+                                                               const dot_range* edit) {
+    const auto d = decode<delta<chaos::text_board>>(bytes);
+    if (!d) return failure<decode_error>(d.error());
+    if (edit && !(d->since.empty() && d->horizon.empty() && d->covered == causal_context{*edit}))
+        return failure<decode_error>(decode_error::invalid_value);
+    const bool changed = replica_.join(*d, noted());
+    if (changed) grew();
+    if (planted == planted_bug::pruned_early) replica_.prune(version(), {});
+    return changed;
 }
 template <>
 void replicated<chaos::wrong_text_board>::prune(const version_vector& stable, std::span<const replica_id> absent) {

@@ -34,8 +34,8 @@ namespace joinery {
 
 // The states have no seam between the engine and them, other than that their members can be specialized.
 template <> std::vector<std::byte> replicated<chaos::set_board>::delta_since(const version_vector& peer) const;
-template <> void replicated<chaos::set_board>::prune(const version_vector& stable, std::span<const replica_id> absent);
-template <> void replicated<chaos::text_board>::prune(const version_vector& stable, std::span<const replica_id> absent);
+template <>
+result<bool, decode_error> replicated<chaos::text_board>::join(std::span<const std::byte> bytes, const dot_range* edit);
 template <>
 void replicated<chaos::wrong_text_board>::prune(const version_vector& stable, std::span<const replica_id> absent);
 

@@ -85,7 +85,9 @@ class Round:
                 c.note(f"phase {number + 1}")
                 self.phase_ends = c.now() + self.plan.seconds
                 extra = [self.take_backup()] if number == 0 else []
-                await asyncio.gather(self.pause(self.plan.seconds), *(self.fault(f) for f in faults), *extra)
+                async with asyncio.TaskGroup() as phase:  # if one of them fails, so do all
+                    for work in [asyncio.sleep(self.plan.seconds), *map(self.fault, faults), *extra]:
+                        phase.create_task(work)
                 if number == 0 and self.plan.storage_fault:
                     await self.storage_fault()
             await self.last_restarts()
@@ -96,14 +98,12 @@ class Round:
         finally:
             for task in clients:
                 task.cancel()
+            await asyncio.gather(*clients, return_exceptions=True)
         if await self.until(self.equal, "the leaders did not become equal", CONVERGENCE):
             self.converged = c.now() - began
         for leader in c.leaders:
             for board in plans.BOARDS:
                 await self.perform(leader, Record(0, -1, leader.index, leader.life, board, "read", [], 0, c.now()))
-
-    async def pause(self, seconds):
-        await asyncio.sleep(seconds)
 
     async def until(self, condition, otherwise, seconds):
         """Waits for a condition, which says what it lacks; complains if it does not come true in time."""
