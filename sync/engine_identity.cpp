@@ -163,7 +163,7 @@ void engine::core::doubt(link_id l, link& k) {
     if (k.doubt_until != never || contested.contains(k.nonce)) return;
     for (auto& [other, j] : links) {
         if (other == l || j.peer != k.peer || j.nonce == k.nonce || contested.contains(j.nonce)) continue;
-        say_hello(j);
+        ask_anew(j); // an answer to an earlier question may have been under way when it died
         k.doubt_until = now + options.timings.hello_grace;
     }
     if (k.doubt_until != never) wake(k.doubt_until);
