@@ -176,8 +176,13 @@ void last_beacon::keep_back(beacon& m) {
     }
 }
 
+std::vector<std::byte> renamed_document(std::span<const std::byte> edit, const dot_renaming& renaming) {
+    const auto d = decode<delta<document>>(edit, &renaming);
+    return d ? encode(*d) : std::vector<std::byte>();
+}
+
 std::vector<std::byte> tampered_frame(planted_bug bug, std::span<const std::byte> frame, replica_id sender,
-                                      bool somebody_forgot, last_beacon& last) {
+                                      bool somebody_forgot, last_beacon& last, edit_renaming renamed) {
     const auto opened = open_frame(frame);
     if (!opened) return {frame.begin(), frame.end()};
     message_batch batch;
@@ -186,13 +191,12 @@ std::vector<std::byte> tampered_frame(planted_bug bug, std::span<const std::byte
     for (auto more = reader.next(m); more && *more; more = reader.next(m))
         std::visit(
             [&](auto& x) {
-                std::vector<std::byte> renamed;
+                std::vector<std::byte> other;
                 if constexpr (std::is_same_v<std::decay_t<decltype(x)>, update>) {
                     const auto dots = edit_dots(x.delta);
                     if (bug == planted_bug::wrong_origin && dots->replica != sender) {
-                        dot_renaming renaming{dots->replica, dots->first - 1, sender};
-                        if (const auto d = decode<delta<document>>(x.delta, &renaming)) renamed = encode(*d);
-                        if (!renamed.empty()) x.delta = renamed;
+                        other = renamed(x.delta, dot_renaming{dots->replica, dots->first - 1, sender});
+                        if (!other.empty()) x.delta = other;
                     }
                 }
                 if constexpr (std::is_same_v<std::decay_t<decltype(x)>, beacon>)

@@ -30,9 +30,14 @@ private:
     std::map<std::pair<channel, replica_id>, told> own_;
 };
 
+/// An encoded edit with other dots; empty if it is of another type.
+using edit_renaming = std::vector<std::byte> (*)(std::span<const std::byte> edit, const dot_renaming& renaming);
+std::vector<std::byte> renamed_document(std::span<const std::byte> edit, const dot_renaming& renaming);
+
 /// A frame as a wrong engine would have sent it.
 std::vector<std::byte> tampered_frame(planted_bug bug, std::span<const std::byte> frame, replica_id sender,
-                                      bool somebody_forgot, last_beacon& last);
+                                      bool somebody_forgot, last_beacon& last,
+                                      edit_renaming renamed = renamed_document);
 
 /// `sync` returns at once; records become durable with the next one.
 std::unique_ptr<storage> lazy_storage(std::unique_ptr<storage> inner);

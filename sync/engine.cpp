@@ -495,16 +495,17 @@ std::vector<replica_id> engine::acknowledged_by(collection_id c, dot d, assuranc
     for (const auto& [p, peer] : core_->peers) {
         const auto& v = peer.views[c];
         const bool has = v.version.contains(d) || (level == assurance::received && v.received.contains(d));
-        if (has && core_->in_scope(peer, scope)) who.push_back(p);
+        if (has && core_->in_scope(peer, scope) && !core_->gone.contains(p)) who.push_back(p);
     }
     return who;
 }
 
+// A node that starts again may have a new id, and then answer once more: under the old one it is not up any more.
 std::vector<replica_id> engine::answered(collection_id c, std::uint64_t round, peer_scope scope) {
     std::vector<replica_id> who;
     for (auto& [p, peer] : core_->peers) {
         auto& v = peer.views[c];
-        if (v.shares && core_->in_scope(peer, scope) && core::reaches(core_->collections[c], v, round))
+        if (peer.up && v.shares && core_->in_scope(peer, scope) && core::reaches(core_->collections[c], v, round))
             who.push_back(p);
     }
     return who;

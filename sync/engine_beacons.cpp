@@ -51,6 +51,7 @@ void engine::core::on_beacon(link& k, const beacon& m) {
         if (!next_id && b.version[id] > own_limit(*c)) exceeded(*c);
         learn(*c, *p, b.version);
         if (b.members != 0) v.member = true;
+        if (b.members != 0 && std::exchange(v.withholds, false)) say_hello(k); // now it can answer who reads
         acknowledged(*c, m.replica, b.members, b.version);
         if (c->joining && k.answered && b.members != 0) {
             if (!v.let_in) v.let_in = b.version;

@@ -64,6 +64,7 @@ struct engine::core {
         bool shares = false;                  // it has the collection, with our type
         bool member = false;                  // and was let in, as it says
         std::optional<version_vector> let_in; // it has let us in: what it had when it knew of us
+        bool withholds = false;               // what it has said is not all that it has
         bool incompatible = false;            // with another type
         engine_time ahead_since = never;      // since then it has dots that we lack
         unsigned failures = 0;                // of pulls from it, in a row
@@ -349,6 +350,7 @@ struct engine::core {
 
     // ---- engine_identity.cpp ----
     version_vector public_version(const collection& c) const;
+    bool withholds(const collection& c) const;
     std::uint64_t own_limit(const collection& c) const;
     /// A peer has dots of ours that we do not have.
     void exceeded(collection& c);

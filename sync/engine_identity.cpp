@@ -13,6 +13,9 @@ version_vector engine::core::public_version(const collection& c) const {
     return v;
 }
 
+// Who asks what we have, to read all of it, has no answer as long as this is so.
+bool engine::core::withholds(const collection& c) const { return next_id || (c.held && c.version[id] > c.opened_at); }
+
 // No peer can have own dots above this, unless another instance published them.
 std::uint64_t engine::core::own_limit(const collection& c) const { return c.held ? c.opened_at : c.version[id]; }
 
@@ -160,7 +163,7 @@ void engine::core::doubt(link_id l, link& k) {
     if (k.doubt_until != never || contested.contains(k.nonce)) return;
     for (auto& [other, j] : links) {
         if (other == l || j.peer != k.peer || j.nonce == k.nonce || contested.contains(j.nonce)) continue;
-        say_hello(j);
+        ask_anew(j); // an answer to an earlier question may have been under way when it died
         k.doubt_until = now + options.timings.hello_grace;
     }
     if (k.doubt_until != never) wake(k.doubt_until);

@@ -258,6 +258,7 @@ void engine::core::write_hello(link_id l, link& k) {
         item.member = !c.joining && !next_id;
         for (const auto who : joined.at(c.channel)) item.group |= who != k.peer && !gone.contains(who);
         item.fallen_back = p && p->views[c.number].fallen_back.value_or(false);
+        item.withholds = withholds(c);
         const std::size_t cost = 32 + 20 * item.version.size();
         if (size > 0 && size + cost > options.limits.max_frame - message_overhead) { // the rest in another frame
             m.complete = false;
@@ -332,7 +333,8 @@ void engine::core::on_hello(link_id l, link& k, const hello& m) {
                 if (!next_id && theirs.version[id] > own_limit(c)) exceeded(c);
                 if (answers_us() && theirs.member && !v.let_in) v.let_in = theirs.version;
                 learn(c, *p, theirs.version);
-                if (answers_us()) v.answered(k.asked, theirs.version);
+                v.withholds = theirs.withholds;
+                if (answers_us() && !v.withholds) v.answered(k.asked, theirs.version);
                 if (v.ahead_since != never) { // not news under way: it has what was lost, or is new
                     v.ahead_since = std::min(v.ahead_since, now - options.timings.patience);
                     c.check_pull = true;

@@ -114,7 +114,7 @@ void save(compact_output_archive& ar, const hello& m) {
         fixed(ar, c.name);
         fixed(ar, c.fingerprint);
         ar.write(c.version);
-        ar(c.member, c.group, c.fallen_back);
+        ar(c.member, c.group, c.fallen_back, c.withholds);
     }
 }
 
@@ -144,7 +144,7 @@ void load(compact_input_archive& ar, hello& m) {
         c.name = fixed(ar);
         c.fingerprint = fixed(ar);
         c.version = ar.read_version_vector();
-        ar(c.member, c.group, c.fallen_back);
+        ar(c.member, c.group, c.fallen_back, c.withholds);
     });
 }
 

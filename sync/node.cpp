@@ -126,6 +126,17 @@ bool node_core::is_durable(const served_collection& c, dot d) const {
     return d.replica != engine_->id() || (d.replica == c.durable.replica && d.seq <= c.durable.seq);
 }
 
+void node_core::await_durable(std::unique_lock<fair_mutex>& lock, const served_collection& c, dot d) {
+    progress_.wait(lock, [&] { return is_durable(c, d) || !running_; });
+    if (!is_durable(c, d)) throw_closed();
+}
+
+void node_core::await_durable(const served_collection& c, dot last) {
+    if (level_ == durability::none || on_thread()) return;
+    std::unique_lock lock(mutex_);
+    await_durable(lock, c, last);
+}
+
 write_result node_core::settle(served_collection& c, const dot_range& dots, const write_options& o) {
     pending_ = true;
     if (!publish_here()) rouse();
@@ -137,9 +148,7 @@ write_result node_core::settle(served_collection& c, const dot_range& dots, cons
 
     const dot last{dots.replica, dots.last};
     std::unique_lock lock(mutex_);
-    const auto stopped = [&] { return !running_ && !is_durable(c, last); };
-    progress_.wait(lock, [&] { return is_durable(c, last) || stopped(); });
-    if (stopped()) throw_closed();
+    await_durable(lock, c, last);
     const dot now_named = engine_->renamed(c.number, last);
     if (now_named != last) result.dots = dot_range{now_named.replica, now_named.seq - dots.size() + 1, now_named.seq};
     if (o.acknowledgements == 0) return result;

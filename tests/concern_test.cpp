@@ -43,13 +43,21 @@ public:
     }
     void pass() {
         std::unique_lock lock(mutex_);
+        ++visitors_;
+        changed_.notify_all();
         changed_.wait(lock, [this] { return !closed_; });
+        --visitors_;
+    }
+    void await_visitor() {
+        std::unique_lock lock(mutex_);
+        changed_.wait(lock, [this] { return visitors_ > 0; });
     }
 
 private:
     std::mutex mutex_;
     std::condition_variable changed_;
     bool closed_ = false;
+    int visitors_ = 0;
 };
 
 class gated_storage final : public storage {
@@ -295,6 +303,66 @@ TEST_CASE("session: who moves between leaders sees its own writes, and never les
     }
 }
 
+TEST_CASE("concern: who holds edits back has not answered a reader") {
+    memory_network network;
+    memory_disk disk;
+    number_leader a(options(network, "a", {"b", "c"}));
+    const auto start = [&] {
+        auto o = options(network, "b", {"a", "c"});
+        o.storage = disk.open();
+        o.expected_peers = 2;
+        o.timings.hello_grace = 1h;
+        return std::make_unique<number_leader>(std::move(o));
+    };
+    auto b = start();
+    add(*b, 1);
+    auto c = std::make_unique<number_leader>(options(network, "c", {"a", "b"}));
+    arrives(a, 1);
+
+    b.reset();
+    c.reset();
+    b = start(); // it waits for c before it publishes
+    add(*b, 2);
+    const auto reading = [](const auto& s) { return s.contains(2); };
+    CHECK_FALSE(a.read(reading, read_options{.answers = 1, .timeout = 500ms}).complete);
+    std::thread reader([&] {
+        const auto later = a.read(reading, read_options{.answers = 2, .timeout = patience});
+        CHECK(later.complete);
+        CHECK(later.value);
+    });
+    c = std::make_unique<number_leader>(options(network, "c", {"a", "b"}));
+    reader.join();
+}
+
+TEST_CASE("concern: who starts again under a new id is counted once") {
+    memory_network network;
+    memory_disk disk;
+    const auto slow = std::make_shared<gate>();
+    number_leader a(options(network, "a", {"b", "c"}));
+    auto b = std::make_unique<number_leader>(options(network, "b", {"a"}));
+    auto with_disk = options(network, "c", {"a"});
+    with_disk.storage = std::make_unique<gated_storage>(disk.open(), slow);
+    number_leader c(std::move(with_disk));
+    add(*b, 1), add(c, 2);
+    arrives(a, 1), arrives(a, 2);
+
+    slow->close();
+    std::thread writer([&] { add(c, 3); });
+    slow->await_visitor(); // c answers nobody from now on
+    const auto heard = [&] { return a.status().counters.at("hellos_received"); };
+    const auto before = heard();
+    std::thread reader([&] {
+        const auto two = a.read([](const auto& s) { return s.size(); }, read_options{.answers = 2, .timeout = 2s});
+        CHECK_FALSE(two.complete);
+    });
+    while (heard() == before) std::this_thread::yield();
+    b.reset();
+    b = std::make_unique<number_leader>(options(network, "b", {"a"}));
+    reader.join();
+    slow->open();
+    writer.join();
+}
+
 TEST_CASE("session: a leader that is behind says so, and its token can be carried on") {
     memory_network network;
     number_leader a(options(network, "a", {}));
@@ -333,4 +401,20 @@ TEST_CASE("session: a read that asks others counts what they had as seen") {
     CHECK_THROWS_AS(mine.read(
                         alone, [](const numbers& s) { return s.size(); }, read_options{}),
                     session_behind);
+}
+
+TEST_CASE("session: nothing is seen that its leader may yet lose") {
+    memory_network network;
+    memory_disk disk;
+    auto o = options(network, "a", {});
+    o.storage = disk.open();
+    number_leader a(std::move(o));
+    session mine;
+    add(a, 1);
+    disk.fail_at(1);
+    CHECK_THROWS_AS(add(a, 2), node_closed);
+    CHECK(has(a, 2)); // in memory
+    // After a restart its dot will be that of another edit, which a token for this one would be taken for.
+    CHECK_THROWS_AS(mine.read(a, [](const numbers& s) { return s.contains(2); }), node_closed);
+    CHECK(mine.token("main").empty());
 }

@@ -477,6 +477,36 @@ TEST_CASE("engine: a restart is not taken for a second node, even if the old lin
     CHECK(hub.has("bread"));
 }
 
+TEST_CASE("engine: nor is it if an answer that the dead process gave comes late") {
+    router r;
+    auto &a = r.add("a"), &hub = r.add("hub"), &again = r.add("a again");
+    a.start();
+    hub.start();
+    a.add("milk");
+    r.link(0, 1);
+    r.run(200ms);
+    std::vector<std::vector<std::byte>> late;
+    r.lose = [&](const auto& e, const auto&) {
+        if (e.from == 0) late.push_back(e.frame);
+        return e.from == 0;
+    };
+    hub.engine->ask();
+    r.flush();
+    r.deliver();
+    REQUIRE_FALSE(late.empty());
+    again.disk = a.disk.copy();
+    r.lose = [](const auto& e, const auto&) { return e.from == 0 || e.to == 0; };
+    again.start();
+    r.link(1, 2);
+    r.deliver();
+    for (const auto& frame : late) hub.engine->received(0, frame);
+    r.flush();
+    r.run(3s);
+    CHECK(again.engine->writable());
+    CHECK_FALSE(again.heard_of(event_kind::identity_conflict));
+    CHECK_FALSE(again.status().held);
+}
+
 TEST_CASE("engine: a copy that meets a peer which knows more takes a new id by itself") {
     router r;
     auto &a = r.add("a"), &hub = r.add("hub"), &copy = r.add("copy");

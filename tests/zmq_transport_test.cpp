@@ -114,6 +114,16 @@ TEST_CASE("zmq_transport: a leader that restarts at the same address and publish
     });
 }
 
+TEST_CASE("zmq_transport: who was silent for so long that it was given up is heard again when it goes on") {
+    test_node a = node(any_port);
+    test_node b = node({}, {a.net->address()});
+    REQUIRE(eventually({&a, &b}, [&] { return a.link() && b.link(); }));
+    REQUIRE(eventually({&a}, [&] { return a.seen.disconnects == 1; })); // b is frozen
+    REQUIRE(eventually({&a, &b}, [&] { return b.net->stats().reconnects == 1 && a.link() && b.link(); }));
+    CHECK(b.send(b.link(), "b to a"));
+    REQUIRE(eventually({&a, &b}, [&] { return a.got("b to a"); }));
+}
+
 TEST_CASE("zmq_transport: what is broadcast right before the end still arrives") {
     auto o = quick(any_port);
     o.linger = milliseconds(10'000); // no more than it takes

@@ -13,8 +13,9 @@ using std::chrono::milliseconds;
 
 namespace {
 
-constexpr milliseconds first_probe{2}; // the pause after the first request for a pulse
-constexpr milliseconds farewell{1000}; // for the last broadcasts of a peer that says bye
+constexpr milliseconds first_probe{2};         // the pause after the first request for a pulse
+constexpr milliseconds farewell{1000};         // for the last broadcasts of a peer that says bye
+constexpr milliseconds longest_farewell{3000}; // it may say so only because it has not heard us for long, and live
 
 } // namespace
 
@@ -162,15 +163,17 @@ void zmq_node::from_dealer(dialled_peer& p, transport_events& events, steady::ti
         }
     } else if (std::holds_alternative<bye>(*c)) {
         if (p.now != dialled_peer::state::connected) return fail(p, now); // it has no room for us
+        if (p.leaving) return;
         p.leaving = true;
         p.due = now + farewell;
+        p.deadline = now + longest_farewell;
     }
 }
 
 void zmq_node::from_publisher(dialled_peer& p, transport_events& events, steady::time_point now) {
     if (!single_part(p.subscriber->data)) return;
     p.unheard = 0;
-    if (p.leaving) p.due = now + farewell;
+    if (p.leaving) p.due = std::min(now + farewell, p.deadline);
     if (const auto sequence = decode_broadcast(bytes_of(message_))) {
         if (p.now != dialled_peer::state::connected) {
             ++stats_.dropped;

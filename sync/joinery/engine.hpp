@@ -294,7 +294,8 @@ public:
     /// The peers that have acknowledged the dot, as durable or as received.
     std::vector<replica_id> acknowledged_by(collection_id c, dot d, assurance level = assurance::durable,
                                             peer_scope scope = peer_scope::all) const;
-    /// The peers that have said what they have since that round of questions, and nothing that is not here by now.
+    /// The peers that are up and have said what they have since that round of questions, and nothing that is not here
+    /// by now.
     std::vector<replica_id> answered(collection_id c, std::uint64_t round, peer_scope scope = peer_scope::all);
     /// The known peers that share the collection and are not among these.
     std::vector<awaited_peer> others(collection_id c, const std::vector<replica_id>& who, peer_scope scope) const;

@@ -101,15 +101,20 @@ public:
 
     /// The same, once so many peers as asked have said what they have, and this leader has it too: what any of them had
     /// when this was called is read. One round trip, and another if something was missing. When the time runs out, what
-    /// is here is read. Not on the node's own thread (std::logic_error). Throws node_closed.
+    /// is here is read. Not on the node's own thread (std::logic_error). Throws node_closed. Returns once what it read
+    /// of this leader's own edits is durable: the dots of edits that are lost after all come to be those of others.
     template <class F> auto read(F&& f, const read_options& options) const {
         auto peers = core_->consult(*served_, options);
-        std::lock_guard lock(state_->mutex());
-        return read_result<decltype(value_of(f))>{value_of(f), state_->version(), peers.answered, peers.complete,
+        std::unique_lock lock(state_->mutex());
+        read_result<decltype(value_of(f))> result{value_of(f), state_->version(), peers.answered, peers.complete,
                                                   std::move(peers.missing)};
+        const dot own{state_->id(), result.token[state_->id()]};
+        lock.unlock();
+        core_->await_durable(*served_, own);
+        return result;
     }
 
-    /// Contiguous dots here: also a session token, for sync_to.
+    /// Contiguous dots here, durable or not yet: also a session token, for sync_to.
     version_vector version() const {
         std::lock_guard lock(state_->mutex());
         return state_->version();

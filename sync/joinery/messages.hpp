@@ -61,6 +61,7 @@ struct hello {
         bool member = false;      ///< I am a member
         bool group = false;       ///< there are members besides you: take what I have before you publish
         bool fallen_back = false; ///< you once had more of it than you say now
+        bool withholds = false;   ///< I have edits that I do not publish yet
         friend bool operator==(const collection&, const collection&) = default;
     };
     std::uint32_t protocol = protocol_version;

@@ -186,6 +186,8 @@ public:
     void admit(served_collection& c, std::unique_lock<std::mutex>& state_lock);
     /// Waits until the edit is as durable and as widely acknowledged as asked.
     write_result settle(served_collection& c, const dot_range& dots, const write_options& o);
+    /// Waits until own edits up to this one are durable; not on the node's own thread. Throws node_closed.
+    void await_durable(const served_collection& c, dot last);
     /// Waits until as many peers as asked have said what they have, and it is here.
     consulted consult(const served_collection& c, const read_options& o);
     /// Asks the peers what they have.
@@ -255,6 +257,7 @@ private:
     void dial(const std::string& address, bool on);
     bool on_thread() const { return std::this_thread::get_id() == thread_id_.load(); }
     bool is_durable(const served_collection& c, dot d) const;
+    void await_durable(std::unique_lock<fair_mutex>& lock, const served_collection& c, dot d);
     [[noreturn]] void throw_closed() const;
 
     void received(link_id link, std::span<const std::byte> frame) override;

@@ -106,7 +106,8 @@ std::unique_ptr<storage> memory_storage();
 /// A missing or empty file is a new storage. Everything stored is verified at opening: throws storage_error
 /// for a file that is corrupt, foreign, of a newer format or held by another process, and leaves it and what
 /// lies beside it as it was. After an unclean end, damage to the last group alone looks like a group that was
-/// never finished, and is taken for one. In the library joinery-sqlite.
+/// never finished, and is taken for one; at level relaxed so does damage to any group that is in the write-ahead log
+/// yet. In the library joinery-sqlite.
 std::unique_ptr<storage> sqlite_storage(const std::string& path, durability level = durability::full);
 
 } // namespace joinery
