@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What most tests include, compiled once for each program that has many files.
 #include <joinery/joinery.hpp>
-#include <joinery/memory_storage.hpp>
-#include <joinery/node.hpp>
 
 #include <doctest/doctest.h>
 
