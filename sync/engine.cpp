@@ -20,7 +20,7 @@ engine::core::core(engine_options o, storage& d, engine_output& output) : option
     auto was = disk.load();
     const auto level = disk.level();
     logging = level != durability::none;
-    restarted = was.id && (level == durability::full || (level == durability::relaxed && was.clean));
+    restarted = was.id && !was.copy && (level == durability::full || (level == durability::relaxed && was.clean));
     if (restarted) {
         id = *was.id;
     } else {
@@ -38,7 +38,7 @@ engine::core::core(engine_options o, storage& d, engine_output& output) : option
         members_stored = disk.attach(list->second.name, list->second.fingerprint);
         stored.erase(list);
     }
-    if (was.id && !restarted) add_former(*was.id);
+    if (was.id && !restarted && !was.copy) add_former(*was.id); // whose copy this is may live
     audit_at = jitter(options.timings.audit);
     prune_at = jitter(options.timings.prune);
 }

@@ -6,6 +6,10 @@
 
 namespace joinery {
 
+std::unique_ptr<storage_backup> storage::back_up(const std::string&) {
+    throw storage_error("back up: there is nothing in this storage that could be copied to a file");
+}
+
 // Invariants:
 // 1. `synced` is what a new storage would load; `hardened` what it would load after a power cut.
 // 2. `pending` holds the records appended since, over all collections, in order.
@@ -14,6 +18,7 @@ struct memory_disk::contents {
     struct image {
         std::optional<replica_id> id;
         bool clean = true;
+        bool copy = false; // no id was set since it was made
         std::vector<stored_collection> collections;
 
         void append(std::uint32_t collection, std::vector<std::byte> record) {
@@ -73,7 +78,7 @@ public:
         if (loaded_) throw storage_error("memory storage: load: loaded before");
         operation op(*this, "load");
         const contents::image& from = disk_->synced;
-        stored_node node{from.id, from.clean, from.collections};
+        stored_node node{from.id, from.clean, from.collections, from.copy};
         disk_->synced.clean = false;
         disk_->harden();
         loaded_ = true;
@@ -84,6 +89,7 @@ public:
     void set_id(replica_id id) override {
         operation op(*this, "set_id");
         disk_->synced.id = id;
+        disk_->synced.copy = false;
         disk_->harden();
         op.done();
     }
@@ -145,6 +151,7 @@ public:
         operation op(*this, "rebase");
         write_pending();
         disk_->synced.id = id;
+        disk_->synced.copy = false;
         for (const auto& [collection, snapshot] : snapshots) replace(collection, snapshot);
         disk_->harden();
         op.done();
@@ -237,6 +244,12 @@ memory_disk memory_disk::copy() const {
     memory_disk result(contents_->level);
     result.contents_->synced = contents_->synced;
     result.contents_->hardened = contents_->synced;
+    return result;
+}
+
+memory_disk memory_disk::backup() const {
+    auto result = copy();
+    result.contents_->synced.copy = result.contents_->hardened.copy = true;
     return result;
 }
 

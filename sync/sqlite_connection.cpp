@@ -4,8 +4,10 @@
 #include "sqlite_format.hpp"
 #include "sqlite_wal.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sqlite3.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -86,11 +88,7 @@ fs::path connection::beside(const char* suffix) const {
 
 // ---- opening and closing ----
 
-bool connection::open() {
-    std::error_code ignored;
-    const fs::file_status status = fs::status(path_, ignored);
-    if (fs::exists(status) && !fs::is_regular_file(status)) fail("open", "not a regular file");
-
+void connection::open_handle() {
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
     int code = sqlite3_open_v2(path_.c_str(), &db_, flags, nullptr);
     if (!db_) fail("open", "no memory");
@@ -101,6 +99,19 @@ bool connection::open() {
     sqlite3_db_config(db_, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
     sqlite3_db_config(db_, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, nullptr);
     sqlite3_db_config(db_, SQLITE_DBCONFIG_ENABLE_VIEW, 0, nullptr);
+}
+
+void connection::open_unsynced() {
+    open_handle();
+    execute("open", "PRAGMA locking_mode = EXCLUSIVE; PRAGMA trusted_schema = OFF; PRAGMA mmap_size = 0;"
+                    "PRAGMA synchronous = OFF; PRAGMA journal_mode = MEMORY");
+}
+
+bool connection::open() {
+    std::error_code ignored;
+    const fs::file_status status = fs::status(path_, ignored);
+    if (fs::exists(status) && !fs::is_regular_file(status)) fail("open", "not a regular file");
+    open_handle();
 
     had_wal_ = fs::exists(wal_path(), ignored);
     bool is_new = look();
@@ -236,6 +247,48 @@ void connection::count_pages() {
     int pages = 0, unused = 0;
     if (sqlite3_db_status(db_, SQLITE_DBSTATUS_CACHE_WRITE, &pages, &unused, 1) == SQLITE_OK)
         bytes_written_ += static_cast<std::uint64_t>(pages) * (page_size + 24);
+}
+
+// ---- copies ----
+
+page_copy::page_copy(connection& from, connection& to)
+    : to_(to), handle_(sqlite3_backup_init(to.db_, "main", from.db_, "main")) {
+    if (!handle_) to_.fail_with_sqlite("back up");
+}
+
+bool page_copy::copy(int pages) {
+    if (!handle_) to_.fail("back up", "the storage was closed");
+    errno = 0;
+    const int code = sqlite3_backup_step(handle_, pages);
+    if (code == SQLITE_OK) return false;
+    if (sqlite3_backup_finish(std::exchange(handle_, nullptr)) != SQLITE_OK) to_.fail_with_sqlite("back up");
+    return true;
+}
+
+void page_copy::end() noexcept { sqlite3_backup_finish(std::exchange(handle_, nullptr)); }
+
+void publish_file(const fs::path& from, const fs::path& to) {
+    const auto fail = [&](const char* what) {
+        throw storage_error(fmt::format("sqlite_storage: back up '{}': {}: {}", to.string(), what,
+                                        std::generic_category().message(errno)));
+    };
+    const auto sync = [&](const fs::path& path) {
+        const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+        if (file < 0 || ::fsync(file) != 0) {
+            const int error = errno;
+            if (file >= 0) ::close(file);
+            errno = error;
+            fail("it cannot be synced");
+        }
+        ::close(file);
+    };
+    sync(from);
+    // Unlike `rename`, `link` replaces nothing; some file systems have none.
+    if (::link(from.c_str(), to.c_str()) == 0)
+        ::unlink(from.c_str());
+    else if (errno == EEXIST || ::rename(from.c_str(), to.c_str()) != 0)
+        fail("it cannot be named");
+    sync(to.parent_path());
 }
 
 // ---- errors ----

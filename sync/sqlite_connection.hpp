@@ -28,6 +28,7 @@
 #include <utility>
 
 struct sqlite3;
+struct sqlite3_backup;
 struct sqlite3_stmt;
 
 namespace joinery::sqlite {
@@ -74,6 +75,8 @@ public:
     /// True if there is a file of ours: it is locked then, and only read from so far. Otherwise a file was
     /// created, with one empty page.
     bool open();
+    /// In place of `open`, for a new file that nobody opens before it is complete: nothing is synced.
+    void open_unsynced();
     /// Ends the opening: the write-ahead log is in use from now on, and `write` can be called.
     void use_wal();
     /// In place of `use_wal`: leaves the files as they were found.
@@ -83,6 +86,7 @@ public:
     /// As `close`, and moves the WAL into the file and removes it. If that fails, the next opening recovers it.
     void close_cleanly() noexcept;
 
+    const std::filesystem::path& path() const { return path_; }
     std::filesystem::path wal_path() const { return beside("-wal"); }
     statement prepare(const char* sql) { return {db_, sql}; }
 
@@ -119,6 +123,7 @@ public:
     void check_usable(std::string_view operation, bool state = true, std::string_view reason = {}) const;
 
 private:
+    friend class page_copy;
     std::filesystem::path path_;
     bool had_wal_ = false;
     sqlite3* db_ = nullptr;
@@ -128,9 +133,33 @@ private:
     std::uint64_t bytes_written_ = 0;
 
     std::filesystem::path beside(const char* suffix) const;
+    void open_handle();
     bool look();
     void roll_back();
     void count_pages();
 };
+
+/// Copies what is committed in one file into another one, page by page, while the first is written on: a page that
+/// changes after it was copied is copied again.
+class page_copy {
+public:
+    /// Both must outlive this, or its `end`.
+    page_copy(connection& from, connection& to);
+    ~page_copy() { end(); }
+    page_copy(const page_copy&) = delete;
+    page_copy& operator=(const page_copy&) = delete;
+
+    /// True once all pages are there, as they are now.
+    bool copy(int pages);
+    /// Nothing is copied any more.
+    void end() noexcept;
+
+private:
+    connection& to_;
+    sqlite3_backup* handle_ = nullptr;
+};
+
+/// Gives a closed file its name, durably. Requires: nothing has that name. Throws storage_error.
+void publish_file(const std::filesystem::path& from, const std::filesystem::path& to);
 
 } // namespace joinery::sqlite

@@ -5,8 +5,8 @@
 //
 // Header fields application_id ("join") and user_version (the format: 1) say whose it is. Tables:
 //
-//     node        one row: id, state (0 closed cleanly, 1 in use at level relaxed, 2 at level full),
-//                 number of collections
+//     node        one row: id, state (0 closed cleanly, 1 in use at level relaxed, 2 at level full,
+//                 3 a copy of another file, whose id this is), number of collections
 //     collection  number, name, fingerprint and size of the snapshot
 //     snapshot    the snapshots, cut into parts
 //     log         the records since, cut into parts: each record as a LEB128 length and its bytes, one after
@@ -36,7 +36,7 @@ inline constexpr std::int64_t page_size = 4096;
 inline constexpr std::size_t part_size = 256 * 1024;
 inline constexpr int position_bits = 40;
 inline constexpr std::uint32_t max_collections = (1u << 23) - 1;
-inline constexpr std::int64_t unclean_relaxed = 1, unclean_full = 2;
+inline constexpr std::int64_t unclean_relaxed = 1, unclean_full = 2, copied = 3;
 
 struct table {
     const char* name;

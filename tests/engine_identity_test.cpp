@@ -202,6 +202,83 @@ TEST_CASE("engine: a storage restored from an old copy takes a new id, and no ed
     CHECK(a.add("once more").seq == 2);
 }
 
+TEST_CASE("engine: a backup is opened under a new id, whenever the process dies over it, and its original lives") {
+    for (const auto level : {durability::full, durability::relaxed}) {
+        for (std::uint64_t step = 1;; ++step) {
+            CAPTURE(step);
+            router r;
+            auto &a = r.add("a", level), &b = r.add("b", level), &copy = r.add("copy", level);
+            a.start();
+            b.start();
+            r.link(0, 1);
+            r.run(200ms);
+            a.add("before the copy");
+            r.run(2s);
+            const auto old = a.engine->id();
+            copy.disk = a.disk.backup();
+            a.add("after the copy");
+            r.run(2s);
+            copy.disk.crash_at(step);
+            bool crashed = false;
+            for (bool started = false; !started;) {
+                try {
+                    copy.start();
+                    copy.add("of the copy");
+                    started = true;
+                } catch (const storage_crash&) {
+                    crashed = true;
+                    copy.crash();
+                }
+            }
+            copy.disk.crash_at(0);
+            CHECK(copy.engine->id() != old);
+            r.link_all();
+            r.run(3s);
+            for (auto* n : {&a, &b, &copy}) {
+                check_all_have({n}, {"before the copy", "after the copy", "of the copy"});
+                CHECK(n->version()[old] == 2);
+                CHECK(n->engine->writable());
+                for (const auto kind : {event_kind::lost_edits, event_kind::identity_conflict, event_kind::evicted})
+                    CHECK_FALSE(n->heard_of(kind));
+                const auto members = n->status().members; // the original's id is nobody's former one
+                CHECK(std::find(members.begin(), members.end(), old) != members.end());
+            }
+            a.add("by the original");
+            r.run(2s);
+            CHECK(copy.has("by the original"));
+            check_no_fork(r);
+            if (crashed) continue;
+            CHECK(step > 6); // load, set_id and attach, before and after
+            break;
+        }
+    }
+}
+
+TEST_CASE("engine: what was on hold when a backup was made becomes edits of the copy") {
+    router r;
+    auto &a = r.add("a"), &b = r.add("b");
+    r.start_all();
+    a.add("published");
+    r.deliver();
+    a.crash();
+    a.start();
+    a.add("on hold"); // nobody has answered yet
+    CHECK(a.status().held);
+    auto copy = a.disk.backup();
+    const auto old = a.engine->id();
+    a.crash(); // and its disk is lost
+    a.disk = std::move(copy);
+    a.start();
+    CHECK(a.engine->id() != old);
+    CHECK(a.has("on hold"));
+    r.link_all();
+    r.run(3s);
+    check_all_have({&a, &b}, {"published", "on hold"});
+    CHECK(b.version()[old] == 1);
+    CHECK(b.version()[a.engine->id()] == 1);
+    check_no_fork(r);
+}
+
 TEST_CASE("engine: edits that were held when the process died are held again") {
     router r;
     auto &a = r.add("a"), &b = r.add("b");

@@ -216,7 +216,7 @@ struct asked_request {
 class engine {
 public:
     /// Loads the storage, which may then not be used by anyone else, and settles the identity: a new id for
-    /// a new storage, for one that is not durable, and for a relaxed one after an unclean stop.
+    /// a new storage, for one that is not durable or a backup, and for a relaxed one after an unclean stop.
     /// Throws storage_error, and std::invalid_argument if the zone's name is longer than 64 bytes.
     engine(engine_options options, storage& disk, engine_output& out);
     ~engine();

@@ -48,6 +48,9 @@ public:
     /// A disk of its own with what is on this one now: synced records, and no others.
     memory_disk copy() const;
 
+    /// As `copy`, and it knows that it is one, as what storage::back_up makes.
+    memory_disk backup() const;
+
     /// The process dies: its storage is dead, unsynced records are lost but for the first `keep` of them (a
     /// record may reach the disk before `sync` returns). A disk of level none is empty afterwards.
     void crash(std::size_t keep = 0);

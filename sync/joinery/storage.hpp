@@ -49,6 +49,24 @@ struct stored_node {
     std::optional<replica_id> id; ///< none in a new storage
     bool clean = true;            ///< false if the last owner did not call `close`
     std::vector<stored_collection> collections;
+    bool copy = false; ///< made by `storage::back_up`, and has no id of its own yet: `id` is another storage's
+};
+
+/// A copy of a storage on its way. Destroyed before its end, it takes away what there is of it. One thread at a time.
+class storage_backup {
+public:
+    storage_backup() = default;
+    virtual ~storage_backup() = default;
+    storage_backup(const storage_backup&) = delete;
+    storage_backup& operator=(const storage_backup&) = delete;
+
+    /// Copies about so many bytes more. True once it has everything, as it is in the storage at that moment; then it
+    /// does not need the storage any more. Between calls the storage is used as ever, and never while this is called or
+    /// destroyed. Throws storage_error, also if the storage was closed.
+    virtual bool copy(std::size_t bytes) = 0;
+
+    /// Makes the copy durable and gives it its name. Requires: `copy` has returned true. Throws storage_error.
+    virtual void finish() = 0;
 };
 
 /// Not thread-safe: one thread at a time, but not always the same one.
@@ -90,6 +108,11 @@ public:
 
     /// Syncs and marks the end as clean. Nothing may be called afterwards.
     virtual void close() = 0;
+
+    /// Begins a copy of all that `sync` has made durable, in a new file. It knows that it is one (stored_node::copy)
+    /// until it is given an id. One at a time. Throws storage_error if it cannot be made there, or the file exists, and
+    /// from storages that have nothing to copy.
+    virtual std::unique_ptr<storage_backup> back_up(const std::string& path);
 
     /// Counters since opening: for metrics and benchmarks.
     struct statistics {
