@@ -128,6 +128,8 @@ void write_node(exposition& out, const node_status& s) {
     out.sample({}, std::uint64_t{s.failure.empty()});
     out.family("node_identity_conflict", "gauge", "1 while another live node has the same id and writes are refused.");
     out.sample({}, std::uint64_t{s.identity_conflict});
+    out.family("node_draining", "gauge", "1 while writes are refused because the node is about to stop.");
+    out.sample({}, std::uint64_t{s.draining});
     out.family("clock_rejections_total", "counter", "Timestamps too far in the future to be adopted.");
     out.sample({}, s.clock_rejections);
     out.family("clock_greatest_skew_seconds", "gauge", "How far the furthest of them was ahead of this clock.");

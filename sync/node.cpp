@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <set>
 
 namespace joinery::detail {
 
@@ -71,7 +72,7 @@ void node_core::admit(served_collection& c, std::unique_lock<std::mutex>& state_
         std::lock_guard lock(mutex_);
         throw_closed();
     }
-    if (options_.role != node_role::leader) {
+    if (options_.role != node_role::leader || draining_) {
         state_lock.unlock();
         refuse_write(c);
     }
@@ -87,8 +88,9 @@ void node_core::refuse_write(const served_collection& c) const {
     for (const auto& p : engine_->peers())
         if (p.up && p.role == node_role::leader && p.shares[c.number])
             where = "write at \"" + p.name + "\" (" + to_string(p.id) + ")";
-    throw not_a_leader("write \"" + c.name + "\": this node is a " + std::string(to_string(options_.role)) + "; " +
-                       where);
+    const std::string what = "write \"" + c.name + "\": this node is ";
+    if (options_.role == node_role::leader) throw node_draining(what + "about to stop; " + where);
+    throw not_a_leader(what + "a " + std::string(to_string(options_.role)) + "; " + where);
 }
 
 // Wakes the thread if it sleeps, and only then.
@@ -327,6 +329,91 @@ bool node_core::leave(std::chrono::milliseconds timeout) {
     return true;
 }
 
+drain_result node_core::drain(const drain_options& o) {
+    must_not_wait_here("drain");
+    std::unique_lock lock(mutex_);
+    if (!running_) throw_closed();
+    if (!draining_.exchange(true))
+        log_later({0, log_level::info, "draining", "writes are refused until the node stops or resumes", {}});
+
+    replica_id me;
+    std::vector<version_vector> here; // by collection
+    const auto look = [&] {           // whoever was admitted before has made its edit once the state's lock is free
+        me = engine_->id();
+        here.clear();
+        for (const auto& c : collections_) {
+            std::lock_guard state_lock(c->state->mutex());
+            here.push_back(c->state->version());
+        }
+    };
+    look();
+    drain_result result;
+    const auto known = [&] {
+        if (engine_->id() != me) look(); // and edits have other names
+        result.complete = true;
+        std::set<replica_id> behind;
+        const auto peers = engine_->peers();
+        for (std::size_t i = 0; i < here.size(); ++i) {
+            if (here[i].empty()) continue;
+            const auto members = engine_->status(collections_[i]->number).members;
+            std::size_t have = 0, lack = 0;
+            for (const auto& p : peers) {
+                if (!p.shares[i] || (o.scope == peer_scope::zone && p.zone != options_.zone)) continue;
+                if (!p.up && p.level == durability::none) continue; // if it comes, it comes as another one
+                if (std::find(members.begin(), members.end(), p.id) == members.end()) continue;
+                if (here[i].within(p.versions[i])) {
+                    ++have;
+                } else {
+                    ++lack;
+                    behind.insert(p.id);
+                }
+            }
+            result.complete &= o.acknowledgements ? have >= *o.acknowledgements : have > 0 && lack == 0;
+        }
+        result.missing.clear();
+        if (result.complete) return true;
+        for (const auto& p : peers)
+            if (behind.contains(p.id)) result.missing.push_back({p.id, p.name});
+        return false;
+    };
+    ask_ = true; // what they have they say with their beacons, or now
+    pending_ = true;
+    rouse();
+    const auto deadline = std::chrono::steady_clock::now() + o.timeout;
+    progress_.wait_until(lock, deadline, [&] { return known() || !running_ || !draining_; });
+    return result;
+}
+
+void node_core::resume() {
+    std::unique_lock lock(mutex_);
+    if (!running_) throw_closed();
+    if (!draining_.exchange(false)) return;
+    log_later({0, log_level::info, "resumed", "writes are accepted again", {}});
+    lock.unlock();
+    pending_ = true;
+    rouse();
+}
+
+// In pieces, each of which holds the node up as a step of its own does.
+void node_core::backup(const std::string& path) {
+    constexpr std::size_t piece = std::size_t{1} << 20; // bytes
+    std::unique_lock lock(mutex_);
+    if (!running_) throw_closed();
+    auto copy = options_.storage->back_up(path); // destroyed under the lock unless it has got everything
+    while (!copy->copy(piece)) {
+        lock.unlock();
+        lock.lock();
+        if (!running_) throw_closed();
+    }
+    lock.unlock();
+    copy->finish();
+    lock.lock();
+    log_later({0, log_level::info, "backup", "the storage was copied", {{"detail", path}}});
+    lock.unlock();
+    pending_ = true;
+    rouse();
+}
+
 node_status node_core::status() const {
     std::lock_guard lock(mutex_);
     node_status s;
@@ -337,6 +424,7 @@ node_status node_core::status() const {
     s.address = address_;
     s.level = level_;
     s.identity_conflict = !engine_->writable();
+    s.draining = draining_;
     s.failure = failure_;
     s.peers = engine_->peers();
     for (const auto& c : collections_) {
@@ -394,13 +482,16 @@ void node_core::run() {
     }
     std::vector<std::shared_ptr<served_collection>> all;
     std::vector<event> last;
+    std::vector<log_line> lines;
     {
         std::lock_guard lock(mutex_);
         failure_ = failure;
         running_ = false;
         all = collections_;
         last.swap(events_);
+        lines.swap(lines_);
     }
+    for (auto& line : lines) log(std::move(line));
     log_events(last, all);
     if (failure.empty())
         log({0, log_level::info, "node_stopped", "the node has stopped", {}});
@@ -459,13 +550,16 @@ void node_core::step() {
 void node_core::announce() {
     progress_.notify_all();
     std::vector<event> events;
+    std::vector<log_line> lines;
     std::vector<std::shared_ptr<served_collection>> all;
     {
         std::lock_guard lock(mutex_);
         events.swap(events_);
-        if (events.empty()) return;
-        all = collections_;
+        lines.swap(lines_);
+        if (!events.empty()) all = collections_;
     }
+    for (auto& line : lines) log(std::move(line));
+    if (events.empty()) return;
     log_events(events, all);
     for (const auto& e : events) {
         if (options_.on_event) options_.on_event(e);
@@ -521,6 +615,10 @@ void node_core::answer() {
         engine_->reply(r, bytes);
         pending_ = true;
     }
+}
+
+void node_core::log_later(log_line line) {
+    if (options_.log && started_) lines_.push_back(std::move(line));
 }
 
 void node_core::log(log_line line) const {

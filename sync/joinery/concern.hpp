@@ -56,10 +56,22 @@ struct read_options {
     peer_scope scope = peer_scope::all;
 };
 
+struct drain_options {
+    /// How many peers must have everything. None: every peer that can come back, and at least one.
+    std::optional<std::size_t> acknowledgements{};
+    std::chrono::milliseconds timeout{30'000};
+    peer_scope scope = peer_scope::all;
+};
+
 /// A peer that a caller waited for.
 struct awaited_peer {
     replica_id id;
     std::string name;
+};
+
+struct drain_result {
+    bool complete = true;              ///< as many peers as were asked for have everything durably
+    std::vector<awaited_peer> missing; ///< the known peers in scope that had not, if not complete
 };
 
 /// A question to another leader of the same collection.

@@ -12,8 +12,8 @@
 // Thread safety: everything may be called from any thread. Writes, reads and the arrival of changes exclude
 // each other for as long as the callable runs, so copy out what takes long. A callable must not call back
 // into the same leader. Subscribers run on the node's thread, where everything arrives: what would wait there for
-// something to arrive throws std::logic_error (`wait_until`, `sync_to`, `read` with answers, `leave`); `write` does not
-// wait.
+// something to arrive throws std::logic_error (`wait_until`, `sync_to`, `read` with answers, `leave`, `drain`); `write`
+// does not wait.
 
 #include <joinery/node.hpp>
 
@@ -78,8 +78,8 @@ public:
     /// Runs f(T&, transaction&) as one edit: if f throws, nothing has changed and the exception goes on to the
     /// caller. Returns once the edit is as durable as the storage's level says; at once without a durable
     /// storage, and on the node's own thread (in a subscriber). With `acknowledgements`, waits for these too.
-    /// Throws identity_conflict, not_a_leader and node_closed; and std::invalid_argument for acknowledgements that are
-    /// assurance::none.
+    /// Throws identity_conflict, not_a_leader, node_draining and node_closed; and std::invalid_argument for
+    /// acknowledgements that are assurance::none.
     template <class F> write_result write(F&& f, const write_options& options = {}) {
         const assurance wanted = options.wanted();
         std::optional<dot_range> dots;
@@ -213,6 +213,9 @@ public:
     replica_id take_new_id() { return core_->take_new_id(); }
     void evict(replica_id who) { core_->evict(who); }
     bool leave(std::chrono::milliseconds timeout) { return core_->leave(timeout); }
+    drain_result drain(const drain_options& options = {}) { return core_->drain(options); }
+    void resume() { core_->resume(); }
+    void backup(const std::string& path) { core_->backup(path); }
     node_status status() const { return core_->status(); }
     void close() { core_->close(); }
 

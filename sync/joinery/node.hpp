@@ -71,6 +71,10 @@ struct identity_conflict : std::runtime_error {
 struct not_a_leader : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
+/// A write was refused: the node is about to stop (node::drain). The message names another leader, if one is connected.
+struct node_draining : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
 /// The node is closed, or its storage has failed, as the message says.
 struct node_closed : std::runtime_error {
     using std::runtime_error::runtime_error;
@@ -93,7 +97,8 @@ struct node_status {
     std::string address;
     durability level = durability::none;
     bool identity_conflict = false;
-    std::string failure; ///< why the node has stopped; empty if it has not
+    bool draining = false; ///< writes are refused: see node::drain
+    std::string failure;   ///< why the node has stopped; empty if it has not
     std::vector<peer_status> peers;
     std::vector<collection_status> collections;
     std::uint64_t clock_rejections = 0; ///< timestamps too far in the future, not adopted
@@ -210,6 +215,9 @@ public:
     replica_id take_new_id();
     void evict(replica_id who);
     bool leave(std::chrono::milliseconds timeout);
+    drain_result drain(const drain_options& o);
+    void resume();
+    void backup(const std::string& path);
     node_status status() const;
     void close();
 
@@ -229,6 +237,7 @@ private:
     std::vector<std::shared_ptr<served_collection>> collections_;
     std::vector<event> events_;
     std::vector<asked_request> asked_;
+    std::vector<log_line> lines_; // of what was called on other threads
     engine_time sleeps_until_{0};
     std::chrono::steady_clock::time_point last_step_;
     std::string failure_;
@@ -241,6 +250,7 @@ private:
     std::atomic<bool> stop_{false};
     std::atomic<bool> running_{true};
     std::atomic<bool> writable_{true};
+    std::atomic<bool> draining_{false};
     std::atomic<std::thread::id> thread_id_{};
     std::thread thread_;
     std::mutex close_mutex_;
@@ -250,6 +260,8 @@ private:
     void step();
     void announce();
     void answer();
+    /// Of what is called on other threads: the node's own logs it. Requires: the engine's lock.
+    void log_later(log_line line);
     void log(log_line line) const;
     void log_events(const std::vector<event>& events, const std::vector<std::shared_ptr<served_collection>>& all) const;
     void rouse();
@@ -307,6 +319,19 @@ public:
     /// peer had all of its edits durably. Opened again, its storage goes on under a new id. Not on the node's own
     /// thread (std::logic_error).
     bool leave(std::chrono::milliseconds timeout) { return core_->leave(timeout); }
+    /// Before the node is stopped: from now on writes throw node_draining, while reads go on and edits come and go; and
+    /// waits until peers have durably all that was here when it was called, edits of others included. If the time runs
+    /// out, the result says who has not; writes stay refused, and it may be called again. `close` comes next, or
+    /// `resume`. Peers are those that were heard of since the node started; one that is down is waited for, unless it
+    /// keeps nothing or is a member no more. Not on the node's own thread (std::logic_error). Throws node_closed.
+    drain_result drain(const drain_options& options = {}) { return core_->drain(options); }
+    /// Writes are accepted again.
+    void resume() { core_->resume(); }
+    /// Copies the storage to a new file, while everything goes on: at least all that was durable when this was
+    /// called, and no edit in part. A node that opens the copy is another one, with an id of its own. Writers wait for
+    /// a few milliseconds at a time. Throws storage_error, also if the file exists or the storage cannot do that (one
+    /// in memory); then there is no file. Throws node_closed.
+    void backup(const std::string& path) { core_->backup(path); }
     /// Ends an identity conflict on this side: the node goes on under a new id, with all that it has.
     replica_id take_new_id() { return core_->take_new_id(); }
     node_status status() const { return core_->status(); }
