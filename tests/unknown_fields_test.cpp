@@ -66,6 +66,29 @@ TEST_CASE("unknown fields: kept, passed on and joined by who knows them") {
     check_converged(a, c);
 }
 
+TEST_CASE("unknown fields: a key that an earlier version removes keeps what that cannot see") {
+    replica<v2::list> a{id_a}, c{id_c};
+    replica<v1::list> b{id_b};
+    b.join(old_version(a.edit([](v2::list& l, transaction& tx) {
+        l.at(tx, "x")->title.set(tx, "Write tests");
+        l.at(tx, "y")->title.set(tx, "Only a title");
+    })));
+    b.join(old_version(a.edit([](v2::list& l, transaction& tx) { l.at(tx, "x")->tags.add(tx, "today"); })));
+    a.join(new_version(b.edit([](v1::list& l, transaction& tx) {
+        l.erase(tx, "x");
+        l.erase(tx, "y");
+    })));
+    CHECK(b->empty());
+    c.join(new_version(b.delta_since({})));
+    for (const auto* r : {&a, &c}) {
+        REQUIRE((*r)->contains("x"));
+        CHECK_FALSE((*r)->find("x")->title.get());
+        CHECK((*r)->find("x")->tags.contains("today"));
+        CHECK_FALSE((*r)->contains("y"));
+    }
+    check_converged(a, c);
+}
+
 TEST_CASE("unknown fields: survive being saved, and nothing is pruned meanwhile") {
     replica<v2::list> a{id_a};
     replica<v1::list> b{id_b};

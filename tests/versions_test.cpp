@@ -85,6 +85,10 @@ template <class Task> int run(char** argv) {
         std::string command, word;
         in >> command >> std::ws;
         std::getline(in, word);
+        if (command == "quit") {
+            tasks_here.close();
+            return 0;
+        }
         bool known = true;
         tasks_here.write([&](tasks& all, transaction& tx) {
             auto x = all.at(tx, "x");
@@ -106,9 +110,9 @@ template <class Task> int run(char** argv) {
         } else if (command == "await") { // until it shows so
             const bool so = tasks_here.wait_until([&](const tasks& all) { return shown(all) == word; }, 20s);
             if (!so) throw std::runtime_error(tasks_here.read([](const tasks& all) { return shown(all); }));
-        } else if (command == "quit") {
-            tasks_here.close();
-            return 0;
+        } else if (command == "drain") {
+            const auto drained = tasks_here.drain({.timeout = 20s});
+            if (!drained.complete) throw std::runtime_error("not drained: " + std::to_string(drained.missing.size()));
         } else {
             std::cout << "error: what?" << std::endl;
             continue;
@@ -128,6 +132,16 @@ public:
     void say(const std::string& line) { process_.ask(line); }
     void shows(const std::string& what) { process_.ask("await " + what, 30s); }
     void dial(program& other) { say("connect " + other.process_.ask("address").at(0)); }
+    /// As docs/operations.md says.
+    void replace(int version, const std::vector<program*>& others) {
+        say("drain");
+        restart(version);
+        for (auto* other : others)
+            if (other != this) {
+                dial(*other);
+                other->dial(*this);
+            }
+    }
     void restart(int version) {
         process_.send("quit");
         CHECK(process_.wait(30s) == 0);
@@ -168,6 +182,57 @@ TEST_CASE("versions: an earlier one passes on what it does not know, and knows i
     eu.dial(middle);
     us.dial(middle);
     for (auto* p : {&eu, &us, &middle}) p->shows("Write tests, votes 1, tags later upgraded, note longer");
+}
+
+TEST_CASE("versions: leaders are upgraded one at a time, and one of them is taken back") {
+    const scratch_folder f;
+    program eu(1, "eu", f), us(1, "us", f), ap(1, "ap", f);
+    const std::vector<program*> all{&eu, &us, &ap};
+    for (auto* a : all)
+        for (auto* b : all)
+            if (a != b) a->dial(*b);
+    int votes = 0;
+    const auto vote = [&] { // each, at every stage
+        for (auto* p : all) p->say("vote");
+        votes += 3;
+    };
+    const auto old = [&] { return "Rolling, votes " + std::to_string(votes); };
+    const auto now = [&](const std::string& tags, const std::string& note) {
+        return old() + ", tags" + tags + ", note " + note;
+    };
+    eu.say("title Rolling");
+    vote();
+    for (auto* p : all) p->shows(old());
+
+    eu.replace(2, all); // one of three knows tags and notes
+    eu.shows(now("", ""));
+    eu.say("tag eu");
+    eu.say("note a");
+    vote();
+    eu.shows(now(" eu", "a"));
+    for (auto* p : {&us, &ap}) p->shows(old());
+
+    us.replace(2, all); // two do; what one wrote before the other was upgraded is there
+    us.shows(now(" eu", "a"));
+    us.say("tag us");
+    us.say("note b");
+    vote();
+    for (auto* p : {&eu, &us}) p->shows(now(" eu us", "ab"));
+    ap.shows(old());
+
+    eu.replace(1, all); // back again: it does not show what it has of the others, keeps it, and passes it on
+    eu.shows(old());
+    vote();
+    us.say("untag eu");
+    us.say("note c");
+    us.shows(now(" us", "abc"));
+    for (auto* p : {&eu, &ap}) p->shows(old());
+
+    eu.replace(2, all); // and forward
+    ap.replace(2, all);
+    vote();
+    ap.say("tag ap");
+    for (auto* p : all) p->shows(now(" ap us", "abc"));
 }
 
 TEST_CASE("versions: a field that was removed lives on with those who have it") {
