@@ -152,7 +152,7 @@ public:
     void tidy(transaction& tx, const version_vector& stable, kills& out);
     bool vacant() const { return order_.vacant() && !changed(); }
     std::uint64_t digest(const causal_context& all) const;
-    static std::string type_name() { return "rga_list<" + joinery::type_name<T>() + ">"; }
+    static std::string type_name() { return type_name_list<T>("rga_list"); }
 
 private:
     using changes = detail::list_changes<T>;
