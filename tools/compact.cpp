@@ -48,7 +48,8 @@ int compact(const std::string& path, const common_options& o) {
     if (!file.found.empty())
         throw tool_error(fmt::format("{}: damaged ({}: {}); it is left as it is", path, file.found.front().where,
                                      file.found.front().what));
-    if (file.owner) throw tool_error(fmt::format("{}: in use by another process; its leader compacts it by itself", path));
+    if (file.owner)
+        throw tool_error(fmt::format("{}: in use by another process; its leader compacts it by itself", path));
     // The next start of a leader has to see that this one's last edits may be lost.
     if (file.state == sqlite::unclean_relaxed)
         throw tool_error(fmt::format("{}: it was not closed cleanly, at durability relaxed; start and close its leader "

@@ -20,8 +20,9 @@ void compare_states(collection_comparison& out, const contents& a, const content
     out.same_content = out.digests[0] == out.digests[1];
     if (*out.same_content) return;
     if (same_edits)
-        out.differing = differing_dots(a.context, [&](auto parts) { return a.state->digests(parts); },
-                                       [&](auto parts) { return b.state->digests(parts); });
+        out.differing = differing_dots(
+            a.context, [&](auto parts) { return a.state->digests(parts); },
+            [&](auto parts) { return b.state->digests(parts); });
     const auto here = a.state->value(), there = b.state->value();
     for (const auto& d : differences(here, there, most_differences)) {
         auto& e = out.elements.emplace_back();

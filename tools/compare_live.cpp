@@ -38,7 +38,8 @@ struct sides {
 };
 
 // Both digests of each block: false if one of the two has moved on.
-bool compare_blocks(sides& s, channel c, const version_vector& at, std::vector<dot_range>& blocks, std::uint64_t width) {
+bool compare_blocks(sides& s, channel c, const version_vector& at, std::vector<dot_range>& blocks,
+                    std::uint64_t width) {
     std::vector<dot_range> different;
     for (std::size_t i = 0; i < blocks.size();) {
         causal_context dots;
@@ -126,8 +127,8 @@ std::vector<collection_comparison> compare_once(sides& s, const live_options& li
             out.why_not = "they have not seen the same edits";
             moved = true; // an edit may have been on its way
         } else if (!compare_content(s, channel_of(c.name, c.fingerprint), c.version, out)) {
-            out.why_not = "they have gone on meanwhile";
-            moved = true;
+            out.why_not = "they have gone on meanwhile, or one was restarted and no peer has answered it yet";
+            out.undecided = moved = true;
         }
     }
     for (const auto& c : there) {

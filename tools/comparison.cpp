@@ -39,7 +39,7 @@ const char* content_of(const collection_comparison& c) {
 json_value described(const collection_comparison& c) {
     auto one = json_value::object();
     one.add("name", c.name);
-    one.add("equal", c.equal());
+    one.add("equal", c.undecided ? json_value() : json_value(c.equal()));
     one.add("only_in", c.only_in.empty() ? json_value() : json_value(c.only_in));
     one.add("other_type", c.other_type);
     one.add("a_version", to_json(c.versions[0]));
@@ -47,7 +47,9 @@ json_value described(const collection_comparison& c) {
     one.add("a_lacks", to_json(c.lacks[0]));
     one.add("b_lacks", to_json(c.lacks[1]));
     one.add("content", content_of(c));
-    for (int i : {0, 1}) one.add(i == 0 ? "a_digest" : "b_digest", c.digests[i] ? json_value(*c.digests[i]) : json_value());
+    one.add("why_not", c.why_not.empty() ? json_value() : json_value(c.why_not));
+    for (int i : {0, 1})
+        one.add(i == 0 ? "a_digest" : "b_digest", c.digests[i] ? json_value(*c.digests[i]) : json_value());
     one.add("differing_dots", to_json(c.differing));
     auto& elements = one.add("differences", json_value::array());
     for (const auto& e : c.elements) {
@@ -64,6 +66,7 @@ std::string to_text(const collection_comparison& c) {
     auto out = shown_name(c.name) + ": ";
     if (!c.only_in.empty()) return out + fmt::format("only in {}\n", c.only_in);
     if (c.other_type) return out + "of another type\n";
+    if (c.undecided) return out + fmt::format("the same edits; not compared: {}\n", c.why_not);
     if (c.equal()) {
         out += fmt::format("equal, {} edits", count_of(c.versions[0]));
         return out + (c.same_content ? "\n" : fmt::format(" (the same edits; content not compared: {})\n", c.why_not));
@@ -71,7 +74,8 @@ std::string to_text(const collection_comparison& c) {
     out += "different\n";
     for (int i : {0, 1})
         if (!c.lacks[i].empty())
-            out += fmt::format("  {} lacks {} edits: {}\n", i == 0 ? 'a' : 'b', c.lacks[i].count(), shown_dots(c.lacks[i]));
+            out += fmt::format("  {} lacks {} edits: {}\n", i == 0 ? 'a' : 'b', c.lacks[i].count(),
+                               shown_dots(c.lacks[i]));
     if (c.same_content == false && c.lacks[0].empty() && c.lacks[1].empty())
         out += "  both have seen the same edits, and differ: this should not be (docs/operations.md, divergences)\n";
     if (!c.differing.empty()) out += "  edits that left something else: " + shown_dots(c.differing) + '\n';
@@ -86,20 +90,21 @@ std::string to_text(const collection_comparison& c) {
 
 int report(const std::string& a, const std::string& b, std::span<const collection_comparison> all, bool json) {
     const bool equal = std::all_of(all.begin(), all.end(), [](const auto& c) { return c.equal(); });
+    const bool undecided = equal && std::any_of(all.begin(), all.end(), [](const auto& c) { return c.undecided; });
     if (json) {
         auto out = json_value::object();
         out.add("a", a);
         out.add("b", b);
-        out.add("equal", equal);
+        out.add("equal", undecided ? json_value() : json_value(equal));
         auto& collections = out.add("collections", json_value::array());
         for (const auto& c : all) collections.push(described(c));
         print_json(out);
     } else {
         auto out = fmt::format("a: {}\nb: {}\n", printable(a), printable(b));
         for (const auto& c : all) out += to_text(c);
-        print(out + (equal ? "equal\n" : "different\n"));
+        print(out + (undecided ? "undecided\n" : equal ? "equal\n" : "different\n"));
     }
-    return equal ? good : bad;
+    return undecided ? failed : equal ? good : bad;
 }
 
 } // namespace joinery::tool

@@ -38,15 +38,19 @@ namespace {
 // Names are not stored, only their digests: those of many types that can be, by them.
 const std::unordered_map<std::uint64_t, std::string>& common_names() {
     static const auto names = [] {
-        std::vector<std::string> values{"string", "bool", "f32", "f64", "unique_id", "value", "vector<string>", "vector<u8>"};
+        std::vector<std::string> values{"string", "bool",           "f32",       "f64", "unique_id",
+                                        "value",  "vector<string>", "vector<u8>"};
         for (const char* sign : {"i", "u"})
             for (const char* bits : {"8", "16", "32", "64"}) values.push_back(std::string(sign) + bits);
-        std::vector<std::string> types{"record",           "document",          "tree",        "rga_text", "g_counter", "pn_counter",
+        std::vector<std::string> types{"record",           "document",          "tree",
+                                       "rga_text",         "g_counter",         "pn_counter",
                                        "enable_wins_flag", "disable_wins_flag", "bounded_counter"};
-        for (const char* of : {"lww_register", "mv_register", "or_set", "g_set", "rw_set", "lww_set", "two_phase_set", "bag", "rga_list"})
+        for (const char* of : {"lww_register", "mv_register", "or_set", "g_set", "rw_set", "lww_set", "two_phase_set",
+                               "bag", "rga_list"})
             for (const auto& v : values) types.push_back(fmt::format("{}<{}>", of, v));
         for (const auto& v : values)
-            for (const char* merge : {"maximum", "minimum"}) types.push_back(fmt::format("merged_register<{},{}>", v, merge));
+            for (const char* merge : {"maximum", "minimum"})
+                types.push_back(fmt::format("merged_register<{},{}>", v, merge));
         for (int p = 4; p <= 18; ++p) types.push_back(fmt::format("hyperloglog<{}>", p));
         for (const char* p : {"5", "10", "20", "50"}) types.push_back(fmt::format("ddsketch<{}>", p));
         const auto plain = types;

@@ -51,11 +51,11 @@ void for_each_delta(const file_collection& c, std::vector<damage>& found,
 struct contents {
     const file_collection* from = nullptr;
     const tool_type* type = nullptr;
-    std::string type_name;             ///< empty if it is not known
-    causal_context context;            ///< all dots seen
-    version_vector horizon;            ///< what the snapshot has pruned
-    std::optional<dot> held;           ///< own edits after this one have not been published yet
-    std::size_t deltas = 0;            ///< records may have several
+    std::string type_name;              ///< empty if it is not known
+    causal_context context;             ///< all dots seen
+    version_vector horizon;             ///< what the snapshot has pruned
+    std::optional<dot> held;            ///< own edits after this one have not been published yet
+    std::size_t deltas = 0;             ///< records may have several
     std::unique_ptr<shown_state> state; ///< of a known type, if all of it could be read
     std::vector<damage> found;
 };

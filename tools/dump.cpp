@@ -19,8 +19,11 @@ json_value structure(const file_collection& c, std::vector<damage>& found) {
         one.add("bytes", d.bytes);
         one.add("covers", to_json(d.covered));
         auto& parts = one.add("parts", json_value::array());
-        for (const auto& [bit, name] : {std::pair(head::fragment, "fragment"), {head::removals, "removals"},
-                                        {head::since, "since"}, {head::horizon, "horizon"}, {head::unknown, "unknown"}})
+        for (const auto& [bit, name] : {std::pair(head::fragment, "fragment"),
+                                        {head::removals, "removals"},
+                                        {head::since, "since"},
+                                        {head::horizon, "horizon"},
+                                        {head::unknown, "unknown"}})
             if (d.parts & bit) parts.push(name);
         if (!d.fields.empty()) {
             auto& fields = one.add("fields", json_value::array());
@@ -60,8 +63,7 @@ int dump(const std::string& path, const std::optional<std::string>& collection, 
             one.add("deltas", structure(c, told));
         }
     }
-    if (collection && !any)
-        throw tool_error(fmt::format("{}: there is no collection '{}'", path, *collection));
+    if (collection && !any) throw tool_error(fmt::format("{}: there is no collection '{}'", path, *collection));
     print_json(all);
     for (const auto& d : found) fmt::print(stderr, "joinery: {}: {}\n", printable(d.where), printable(d.what));
     return found.empty() ? good : bad;

@@ -74,8 +74,9 @@ std::optional<std::int64_t> owner_of(const open_file& f) {
 // What changes with every write to the file, and with every use of the WAL anew.
 auto moment_of(const open_file& f, const std::vector<unsigned char>& wal) {
     const auto s = f.status();
-    return std::tuple(s.st_size, s.st_mtim.tv_sec, s.st_mtim.tv_nsec, s.st_ctim.tv_sec, s.st_ctim.tv_nsec,
-                      std::vector<unsigned char>(wal.begin(), wal.begin() + std::min<std::ptrdiff_t>(32, std::ssize(wal))));
+    return std::tuple(
+        s.st_size, s.st_mtim.tv_sec, s.st_mtim.tv_nsec, s.st_ctim.tv_sec, s.st_ctim.tv_nsec,
+        std::vector<unsigned char>(wal.begin(), wal.begin() + std::min<std::ptrdiff_t>(32, std::ssize(wal))));
 }
 
 std::vector<unsigned char> read_wal(const std::string& path, std::size_t most) {

@@ -70,7 +70,8 @@ public:
         const auto now = steady_clock::now();
         for (auto& l : leaders_) {
             const auto& s = l.at.seen();
-            l.up = s.connected && s.said && s.heard && now - *s.heard < std::max(milliseconds(5000), 3 * live_.interval);
+            l.up =
+                s.connected && s.said && s.heard && now - *s.heard < std::max(milliseconds(5000), 3 * live_.interval);
         }
         std::vector<std::string> events;
         for (auto& l : leaders_) look(l, events);
@@ -83,7 +84,8 @@ public:
     }
 
     bool any_reached() const {
-        return std::any_of(leaders_.begin(), leaders_.end(), [](const auto& l) { return l.at.seen().said.has_value(); });
+        return std::any_of(leaders_.begin(), leaders_.end(),
+                           [](const auto& l) { return l.at.seen().said.has_value(); });
     }
 
 private:
@@ -109,7 +111,8 @@ private:
     std::uint64_t missing(std::uint64_t channel, const version_vector& version) const {
         version_vector all = version;
         for (const auto& l : leaders_)
-            if (const auto v = l.at.seen().views.find(channel); v != l.at.seen().views.end()) all.join(v->second.version);
+            if (const auto v = l.at.seen().views.find(channel); v != l.at.seen().views.end())
+                all.join(v->second.version);
         return count_of(all) - count_of(version);
     }
 
@@ -120,7 +123,8 @@ private:
                 for (const auto& [channel, v] : leaders_[i].at.seen().views) {
                     const auto& there = leaders_[j].at.seen().views;
                     const auto w = there.find(channel);
-                    if (w == there.end() || !v.digest || !w->second.digest || v.digest_at != w->second.digest_at) continue;
+                    if (w == there.end() || !v.digest || !w->second.digest || v.digest_at != w->second.digest_at)
+                        continue;
                     const auto pair = std::pair(channel, leaders_[i].name() + " and " + leaders_[j].name());
                     if (v.digest == w->second.digest)
                         diverged_.erase(pair);
@@ -151,8 +155,12 @@ private:
             if (!wanted(c.name)) continue;
             const auto channel = channel_of(c.name, c.fingerprint).value;
             const auto v = s.views.find(channel);
-            line x{name_of(c.name), options_.types->name(name_of(c.name), c.fingerprint), &c,
-                   v == s.views.end() ? observed_leader::view() : v->second, 0, milliseconds(0)};
+            line x{name_of(c.name),
+                   options_.types->name(name_of(c.name), c.fingerprint),
+                   &c,
+                   v == s.views.end() ? observed_leader::view() : v->second,
+                   0,
+                   milliseconds(0)};
             x.behind = missing(channel, x.view.version);
             if (const auto since = l.behind_since.find(channel); since != l.behind_since.end() && x.behind > 0)
                 x.behind_for = std::chrono::duration_cast<milliseconds>(steady_clock::now() - since->second);
@@ -210,8 +218,8 @@ private:
     void tell_people(const std::vector<std::string>& events) const {
         std::string out;
         for (const auto& e : events) out += "* " + printable(e) + '\n';
-        std::vector<std::vector<std::string>> rows{{now_utc(), "", "role", "zone", "durability", "collection", "edits",
-                                                    "behind", "for", "updates heard"}};
+        std::vector<std::vector<std::string>> rows{
+            {now_utc(), "", "role", "zone", "durability", "collection", "edits", "behind", "for", "updates heard"}};
         for (const auto& l : leaders_) {
             const auto& s = l.at.seen();
             std::vector<std::string> who{printable(l.name()), l.up ? "up" : "down"};
@@ -223,9 +231,9 @@ private:
             if (collections.empty()) rows.push_back(who);
             for (const auto& c : collections) {
                 auto row = who;
-                row.insert(row.end(), {shown_name(c.name), std::to_string(count_of(c.view.version)),
-                                       std::to_string(c.behind),
-                                       fmt::format("{:.1f} s", static_cast<double>(c.behind_for.count()) / 1000), heard});
+                row.insert(row.end(),
+                           {shown_name(c.name), std::to_string(count_of(c.view.version)), std::to_string(c.behind),
+                            fmt::format("{:.1f} s", static_cast<double>(c.behind_for.count()) / 1000), heard});
                 rows.push_back(std::move(row));
                 who.assign(who.size(), "");
             }

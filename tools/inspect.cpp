@@ -20,7 +20,8 @@ std::string state_of(const stored_file& f) {
 }
 
 std::string explained(const stored_file& f) {
-    if (f.owner && *f.owner > 0) return fmt::format("in use by process {}; this is what it has stored by now", *f.owner);
+    if (f.owner && *f.owner > 0)
+        return fmt::format("in use by process {}; this is what it has stored by now", *f.owner);
     if (f.owner) return "in use by another process; this is what it has stored by now";
     if (f.state == 0) return "closed cleanly";
     if (f.state == sqlite::unclean_relaxed)
@@ -105,17 +106,18 @@ int inspect(const std::string& path, const common_options& o) {
         {"format", std::to_string(r.file.format)},
         {"node", r.file.id ? to_string(*r.file.id) : "has no id yet"},
         {"state", explained(r.file)},
-        {"size", shown_bytes(r.file.bytes) + (r.file.wal_bytes ? ", and " + shown_bytes(r.file.wal_bytes) + " of log" : "")},
+        {"size",
+         shown_bytes(r.file.bytes) + (r.file.wal_bytes ? ", and " + shown_bytes(r.file.wal_bytes) + " of log" : "")},
     };
     auto out = table(facts);
     std::vector<std::vector<std::string>> rows{
-        {"\ncollection", "type", "edits", "replicas", "snapshot", "log", "records", "members"}};
+        {"collection", "type", "edits", "replicas", "snapshot", "log", "records", "members"}};
     for (const auto& c : r.collections)
         rows.push_back({shown_name(c.from->name), c.type_name.empty() ? "unknown" : c.type_name,
                         std::to_string(c.context.count()), std::to_string(c.context.version().size()),
                         shown_bytes(c.from->snapshot.size()), shown_bytes(c.from->log_bytes),
                         std::to_string(c.from->records.size()), std::to_string(r.members.of(*c.from).size())});
-    out += r.collections.empty() ? "\nno collections\n" : table(rows);
+    out += r.collections.empty() ? "\nno collections\n" : '\n' + table(rows);
     for (const auto& c : r.collections) {
         out += fmt::format("\n{}  (fingerprint {})\n", shown_name(c.from->name), hex_number(c.from->fingerprint));
         std::vector<std::vector<std::string>> more;

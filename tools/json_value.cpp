@@ -79,8 +79,7 @@ public:
         if (found.size() == most_) return;
         if (a.what() != b.what()) return add(path, &a, &b);
         switch (a.what()) {
-        case kind::set:
-            return meet(path, sorted(a, &text_of), sorted(b, &text_of), [](auto&&...) {});
+        case kind::set: return meet(path, sorted(a, &text_of), sorted(b, &text_of), [](auto&&...) {});
         case kind::object:
             return meet(path, sorted(a, &name_of), sorted(b, &name_of),
                         [&](const std::string& name, const json_value& x, const json_value& y) {
@@ -178,9 +177,7 @@ void json_value::write(std::string& out, unsigned indent, unsigned depth) const 
     case kind::boolean:
     case kind::number: out += text_; break;
     case kind::string: quote(out, text_); break;
-    case kind::array:
-        list('[', ']', [&](const member& m) { m.second.write(out, indent, depth + 1); });
-        break;
+    case kind::array: list('[', ']', [&](const member& m) { m.second.write(out, indent, depth + 1); }); break;
     case kind::object:
         list('{', '}', [&](const member& m) {
             quote(out, m.first);

@@ -4,8 +4,6 @@
 #include <joinery/digest.hpp>
 #include <joinery/zmq_transport.hpp>
 
-
-
 namespace joinery::tool {
 
 using std::chrono::milliseconds;

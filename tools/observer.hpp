@@ -26,8 +26,8 @@ using steady_time = std::chrono::steady_clock::time_point;
 struct observed_leader {
     std::string endpoint;
     bool connected = false;
-    std::optional<hello> said;                   ///< the last; its collections are of all of its frames
-    std::uint64_t restarts = 0;                  ///< other instances seen since
+    std::optional<hello> said;  ///< the last; its collections are of all of its frames
+    std::uint64_t restarts = 0; ///< other instances seen since
     std::optional<steady_time> heard;
     std::uint64_t frames = 0, bytes = 0, updates = 0, refused = 0; ///< that came from it
     struct view {

@@ -117,8 +117,8 @@ private:
             file_.state = node.integer(1);
             count = unstored(node.integer(2));
             const auto first = chain(unstored(file_.state), count, {});
-            const auto own = chain(first, file_.id ? file_.id->value() : 0,
-                                   std::as_bytes(std::span("id", file_.id ? 2 : 0)));
+            const auto own =
+                chain(first, file_.id ? file_.id->value() : 0, std::as_bytes(std::span("id", file_.id ? 2 : 0)));
             if (unstored(node.integer(3)) != own) found("table node", "its checksum is wrong");
         } else {
             found("table node", "it has no row");
@@ -126,11 +126,11 @@ private:
         if (file_.state == unclean_full && !file_.owner && !verify_wal(path_ + "-wal"))
             found("write-ahead log", "it is damaged: transactions that had been synced are lost");
 
-        statement rows(db_, "SELECT number, fingerprint, snapshot_size, checksum, name FROM collection ORDER BY number");
+        statement rows(db_,
+                       "SELECT number, fingerprint, snapshot_size, checksum, name FROM collection ORDER BY number");
         while (next(rows, "collection")) read_collection(rows);
         if (file_.collections.size() != count)
-            found("table collection",
-                  fmt::format("{} collections of {}", file_.collections.size(), count));
+            found("table collection", fmt::format("{} collections of {}", file_.collections.size(), count));
         no_others("snapshot");
         no_others("log");
     }

@@ -3,8 +3,8 @@
 
 // A storage's file (sync/sqlite_format.hpp) as the tool reads it: without opening it as a storage, which would lock it
 // and mark it as in use. The file and its write-ahead log are read into memory, where the log is put into the copy and
-// SQLite is given that; nothing on the disk is opened for writing. While a leader has the file open its log grows at the
-// end only, and a checkpoint changes the time of the file: what was read is whole if that did not change meanwhile.
+// SQLite is given that; nothing on the disk is opened for writing. While a leader has the file open its log grows at
+// the end only, and a checkpoint changes the time of the file: what was read is whole if that did not change meanwhile.
 
 #include <joinery/replica_id.hpp>
 

@@ -49,15 +49,16 @@ int run(int argc, char** argv, std::vector<tool_type> also) {
                "`joinery COMMAND --help` says more; see also joinery(1).");
 
     auto* inspect_c = add(app, "inspect", "Say what is in a storage's file", "joinery inspect eu.db", common.json);
-    auto* verify_c = add(app, "verify", "Check a storage's file, and say what is damaged", "joinery verify eu.db", common.json);
+    auto* verify_c =
+        add(app, "verify", "Check a storage's file, and say what is damaged", "joinery verify eu.db", common.json);
     auto* dump_c = add(app, "dump", "Print a state as JSON", "joinery dump eu.db carts", common.json);
     auto* compact_c = add(app, "compact", "Replace the logs of a file that no leader has open by snapshots",
                           "joinery compact eu.db", common.json);
     auto* follow_c = add(app, "follow", "Follow what leaders say of themselves, without joining them",
                          "joinery follow tcp://127.0.0.1:7001 tcp://127.0.0.1:7002 -c carts", common.json);
-    auto* compare_c = add(app, "compare", "Compare two files, or two leaders",
-                          "joinery compare eu.db us.db\n  joinery compare tcp://127.0.0.1:7001 tcp://127.0.0.1:7002",
-                          common.json);
+    auto* compare_c =
+        add(app, "compare", "Compare two files, or two leaders",
+            "joinery compare eu.db us.db\n  joinery compare tcp://127.0.0.1:7001 tcp://127.0.0.1:7002", common.json);
     for (auto* c : {inspect_c, verify_c, dump_c, compact_c})
         c->add_option("FILE", file, "The file of a joinery::sqlite_storage")->required();
     auto* only = dump_c->add_option("COLLECTION", collection, "Only this one");

@@ -52,12 +52,16 @@ template <class V> json_value value_to_json(const V& v) {
         return to_json(v);
     } else if constexpr (requires { v.has_value(), *v; }) {
         return v.has_value() ? value_to_json(*v) : json_value();
-    } else if constexpr (requires { typename V::key_type; typename V::mapped_type; }) {
+    } else if constexpr (requires {
+                             typename V::key_type;
+                             typename V::mapped_type;
+                         }) {
         auto all = json_value::object();
         for (const auto& [k, x] : v) all.add(key_to_json(k), value_to_json(x));
         return all;
     } else if constexpr (std::ranges::input_range<const V>) {
-        auto all = requires { typename V::key_type; } ? json_value::set() : json_value::array();
+        auto all = requires { typename V::key_type; }
+        ? json_value::set() : json_value::array();
         for (const auto& e : v) all.push(value_to_json(e));
         return all;
     } else if constexpr (requires { std::tuple_size<V>::value; }) {

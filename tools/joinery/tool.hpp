@@ -6,7 +6,8 @@
 //     int main(int argc, char** argv) {
 //         return joinery::tool_main(argc, argv, {
 //             joinery::shown_type<shop::prices>(),      // wherever a collection has this type's fingerprint
-//             joinery::shown_type<shop::cart>("carts"), // of records, which all have the same: by the collection's name
+//             joinery::shown_type<shop::cart>("carts"), // of records, which all have the same: by the collection's
+//             name
 //         });
 //     }
 
@@ -33,8 +34,8 @@ template <crdt T> tool_type shown_type(std::string collection = {}) {
 }
 
 /// Runs the program, with these types besides those that it knows; they come first, and those for one collection before
-/// all others. The process's exit code. Never throws. Not for a process that has the storage open itself: its lock would
-/// end with the reading.
+/// all others. The process's exit code. Never throws. Not for a process that has the storage open itself: its lock
+/// would end with the reading.
 int tool_main(int argc, char** argv, std::vector<tool_type> also = {});
 
 } // namespace joinery
