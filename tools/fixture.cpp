@@ -1,31 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// What the tool's test needs: leaders that are told in lines what to do, files that no leader would write, and the tool
-// itself with a type of its own.
+// What the tool's test needs: leaders that are told in lines what to do, and files that no leader would write.
 //
 //     fixture leader NAME FILE    prints its address; then lines: add E, remove E, type TEXT, sell N, connect ADDRESS,
 //                                 until N (elements of carts), close
 //     fixture forge FILE E...     a collection "carts" whose edits 00..01:1, 2, ... added these elements
-//     fixture tool ...            the tool, which knows the record of "shop"
+
+#include "shop.hpp"
 
 #include <joinery/leader.hpp>
 #include <joinery/or_set.hpp>
-#include <joinery/pn_counter.hpp>
-#include <joinery/record.hpp>
 #include <joinery/rga_text.hpp>
-#include <joinery/tool.hpp>
 #include <joinery/zmq_transport.hpp>
 
 #include <iostream>
 #include <string>
 
 namespace {
-
-struct shop {
-    joinery::or_set<std::string> open;
-    joinery::pn_counter sold;
-};
-JOINERY_RECORD(shop, (1, open), (4, sold))
 
 int lead(const std::string& name, const std::string& file) {
     joinery::node_options options;
@@ -86,7 +77,6 @@ int main(int argc, char** argv) {
     const std::string what = argc > 1 ? argv[1] : "";
     if (what == "leader" && argc == 4) return lead(argv[2], argv[3]);
     if (what == "forge" && argc > 2) return forge(argv[2], {argv + 3, argv + argc});
-    if (what == "tool") return joinery::tool_main(argc - 1, argv + 1, {joinery::shown_type<shop>("shop")});
     std::cerr << "what?\n";
     return 2;
 }

@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import unittest
 
-PROGRAM = FIXTURE = None
+PROGRAM = FIXTURE = CUSTOM = None
 ROUNDS = int(os.environ.get("JOINERY_HISTORIES", "150"))  # of random damage
 
 
@@ -126,7 +126,7 @@ class Files(Case):
         self.assertIn("no collection 'none'", joinery("dump", path, "none")[2])
 
     def test_types_of_the_users_own(self):
-        said = as_json("dump", self.file(), "shop", program=[FIXTURE, "tool"])
+        said = as_json("dump", self.file(), "shop", program=[CUSTOM])
         self.assertEqual(said["shop"]["value"], {"open": [], "sold": 3})
 
     def test_compact(self):
@@ -448,7 +448,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("program")
     parser.add_argument("fixture")
+    parser.add_argument("custom")
     parser.add_argument("tests", nargs="*")
     given = parser.parse_args()
-    PROGRAM, FIXTURE = given.program, given.fixture
+    PROGRAM, FIXTURE, CUSTOM = given.program, given.fixture, given.custom
     unittest.main(argv=["joinery_test.py", *given.tests], verbosity=2)
