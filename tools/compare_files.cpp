@@ -27,8 +27,8 @@ void compare_states(collection_comparison& out, const contents& a, const content
     for (const auto& d : differences(here, there, most_differences)) {
         auto& e = out.elements.emplace_back();
         e.path = d.path;
-        if (d.here) e.values[0] = d.here->str();
-        if (d.there) e.values[1] = d.there->str();
+        if (d.here) e.values[0] = *d.here;
+        if (d.there) e.values[1] = *d.there;
     }
 }
 

@@ -55,8 +55,8 @@ json_value described(const collection_comparison& c) {
     for (const auto& e : c.elements) {
         auto d = json_value::object();
         d.add("path", e.path);
-        if (e.values[0]) d.add("a", json_value::parse(*e.values[0]));
-        if (e.values[1]) d.add("b", json_value::parse(*e.values[1]));
+        if (e.values[0]) d.add("a", *e.values[0]);
+        if (e.values[1]) d.add("b", *e.values[1]);
         elements.push(std::move(d));
     }
     return one;
@@ -81,7 +81,8 @@ std::string to_text(const collection_comparison& c) {
     if (!c.differing.empty()) out += "  edits that left something else: " + shown_dots(c.differing) + '\n';
     for (const auto& e : c.elements)
         out += fmt::format("  {}: {} | {}\n", e.path.empty() ? "value" : printable(e.path),
-                           e.values[0] ? printable(*e.values[0]) : "-", e.values[1] ? printable(*e.values[1]) : "-");
+                           e.values[0] ? printable(e.values[0]->str()) : "-",
+                           e.values[1] ? printable(e.values[1]->str()) : "-");
     if (c.elements.size() == most_differences) out += "  ... and more\n";
     return out;
 }

@@ -26,7 +26,7 @@ struct collection_comparison {
     causal_context differing; ///< dots whose entries differ although both have seen them
     struct element {
         std::string path;
-        std::optional<std::string> values[2]; ///< JSON
+        std::optional<json_value> values[2];
     };
     std::vector<element> elements;
 

@@ -218,8 +218,9 @@ private:
     void tell_people(const std::vector<std::string>& events) const {
         std::string out;
         for (const auto& e : events) out += "* " + printable(e) + '\n';
+        out += now_utc() + '\n';
         std::vector<std::vector<std::string>> rows{
-            {now_utc(), "", "role", "zone", "durability", "collection", "edits", "behind", "for", "updates heard"}};
+            {"leader", "state", "role", "zone", "durability", "collection", "edits", "behind", "for", "updates heard"}};
         for (const auto& l : leaders_) {
             const auto& s = l.at.seen();
             std::vector<std::string> who{printable(l.name()), l.up ? "up" : "down"};
@@ -249,7 +250,8 @@ int follow(const std::vector<std::string>& endpoints, const live_options& live, 
     f.wait(std::max(live.interval, milliseconds(5000)), true);
     for (std::uint64_t i = 1;; ++i) {
         f.tell();
-        if (i == live.count) return f.any_reached() ? good : failed;
+        if (i == live.count && !f.any_reached()) throw tool_error("follow: none of them has answered");
+        if (i == live.count) return good;
         f.wait(live.interval, false);
     }
 }

@@ -345,6 +345,11 @@ class Live(Case):
             self.assertEqual((carts["name"], carts["type"], carts["edits"], carts["member"]),
                              ("carts", "or_set<string>", 2, True))
         self.assertEqual(said["events"], ["eu is up", "us is up"])
+        code, out, _ = joinery("follow", "-c", "carts", a.address, b.address, "--count", 1)
+        self.assertEqual((code, out.count("carts")), (0, 2))
+        code, _, err = joinery("follow", "tcp://127.0.0.1:1", "--count", 1)
+        self.assertEqual(code, 2)
+        self.assertIn("none of them has answered", err)
 
     def test_follow_tells_who_is_behind_and_who_went(self):
         a, b = self.leader("eu"), self.forgotten()
@@ -427,6 +432,7 @@ class Usage(Case):
 
     def test_wrong_input(self):
         path = self.folder / "x.db"
+        self.assertIn("no command 'none'", joinery("none")[2])
         for args in ((), ("none",), ("inspect",), ("inspect", "a", "b"), ("compare", "a"), ("follow",), ("inspect", ""),
                      ("compare", "a.db", "tcp://127.0.0.1:1"), ("follow", "nonsense"),
                      ("follow", "tcp://127.0.0.1:1", "--interval", "-1"), ("follow", "tcp://127.0.0.1:1", "--count", "x"),

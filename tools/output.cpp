@@ -21,6 +21,19 @@ std::string detail::hexadecimal(std::span<const std::byte> bytes) {
     return out;
 }
 
+json_value detail::tree_to_json(const tree& t) {
+    auto all = json_value::object();
+    for (std::vector<unique_id> open{tree::root()}; !open.empty();) {
+        const auto parent = open.back();
+        open.pop_back();
+        for (const auto& node : t.children(parent)) {
+            all.add(to_string(node), parent == tree::root() ? json_value() : json_value(to_string(parent)));
+            open.push_back(node);
+        }
+    }
+    return all;
+}
+
 namespace tool {
 
 namespace {

@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <memory>
 #include <span>
 
 namespace joinery::tool {
@@ -33,17 +34,16 @@ public:
         check(thorough);
         read_tables();
     }
-    ~reader() { sqlite3_close_v2(db_); }
-    reader(const reader&) = delete;
-    reader& operator=(const reader&) = delete;
-
     stored_file take() { return std::move(file_); }
 
 private:
     std::string path_;
     file_image image_;
     stored_file file_;
-    sqlite3* db_ = nullptr;
+    struct closing {
+        void operator()(sqlite3* db) const { sqlite3_close_v2(db); }
+    };
+    std::unique_ptr<sqlite3, closing> db_;
 
     [[noreturn]] void fail(std::string_view why) const { throw tool_error(fmt::format("{}: {}", path_, why)); }
     void found(std::string where, std::string what) { file_.found.push_back({std::move(where), std::move(what)}); }
@@ -67,30 +67,32 @@ private:
     void open() {
         auto& m = image_.main;
         m[18] = m[19] = 1; // in memory there is no write-ahead log
-        if (sqlite3_open_v2(":memory:", &db_, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, nullptr) != SQLITE_OK)
-            fail("SQLite: no memory");
-        sqlite3_db_config(db_, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
-        sqlite3_db_config(db_, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, nullptr);
-        sqlite3_db_config(db_, SQLITE_DBCONFIG_ENABLE_VIEW, 0, nullptr);
+        sqlite3* opened = nullptr;
+        const int code = sqlite3_open_v2(":memory:", &opened, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, nullptr);
+        db_.reset(opened);
+        if (code != SQLITE_OK) fail("SQLite: no memory");
+        sqlite3_db_config(db_.get(), SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
+        sqlite3_db_config(db_.get(), SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, nullptr);
+        sqlite3_db_config(db_.get(), SQLITE_DBCONFIG_ENABLE_VIEW, 0, nullptr);
         const auto size = static_cast<sqlite3_int64>(m.size());
-        if (sqlite3_deserialize(db_, "main", m.data(), size, size, SQLITE_DESERIALIZE_READONLY) != SQLITE_OK)
-            fail(fmt::format("SQLite: {}", sqlite3_errmsg(db_)));
-        sqlite3_exec(db_, "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON", nullptr, nullptr, nullptr);
-        statement version(db_, "PRAGMA user_version");
-        if (version.step() != step_result::row) fail(fmt::format("damaged: SQLite: {}", sqlite3_errmsg(db_)));
+        if (sqlite3_deserialize(db_.get(), "main", m.data(), size, size, SQLITE_DESERIALIZE_READONLY) != SQLITE_OK)
+            fail(fmt::format("SQLite: {}", sqlite3_errmsg(db_.get())));
+        sqlite3_exec(db_.get(), "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON", nullptr, nullptr, nullptr);
+        statement version(db_.get(), "PRAGMA user_version");
+        if (version.step() != step_result::row) fail(fmt::format("damaged: SQLite: {}", sqlite3_errmsg(db_.get())));
         file_.format = version.integer(0);
         if (file_.format > format_version || file_.format < 0)
             fail(fmt::format("of a newer format ({}; this program reads format {})", file_.format, format_version));
     }
 
     void check(bool thorough) {
-        statement rows(db_, thorough ? "PRAGMA integrity_check(20)" : "PRAGMA quick_check(5)");
+        statement rows(db_.get(), thorough ? "PRAGMA integrity_check(20)" : "PRAGMA quick_check(5)");
         auto result = rows.step();
         for (; result == step_result::row; result = rows.step())
             if (rows.text(0) != "ok") found("SQLite", std::string(rows.text(0)));
-        if (result == step_result::failed) found("SQLite", sqlite3_errmsg(db_));
+        if (result == step_result::failed) found("SQLite", sqlite3_errmsg(db_.get()));
 
-        statement tables(db_, "SELECT type, name, sql FROM sqlite_schema ORDER BY rowid");
+        statement tables(db_.get(), "SELECT type, name, sql FROM sqlite_schema ORDER BY rowid");
         bool same = true;
         for (const table& t : schema)
             same = same && tables.step() == step_result::row && tables.text(0) == "table" && tables.text(1) == t.name &&
@@ -105,13 +107,13 @@ private:
     // True if there is a row; the table is damaged if it cannot be read.
     bool next(statement& s, const char* table) {
         const auto r = s.step();
-        if (r == step_result::failed) found(fmt::format("table {}", table), sqlite3_errmsg(db_));
+        if (r == step_result::failed) found(fmt::format("table {}", table), sqlite3_errmsg(db_.get()));
         return r == step_result::row;
     }
 
     void read_tables() {
         std::uint64_t count = 0;
-        statement node(db_, "SELECT id, state, collections, checksum FROM node");
+        statement node(db_.get(), "SELECT id, state, collections, checksum FROM node");
         if (next(node, "node")) {
             if (!node.is_null(0)) file_.id = replica_id(unstored(node.integer(0)));
             file_.state = node.integer(1);
@@ -126,7 +128,7 @@ private:
         if (file_.state == unclean_full && !file_.owner && !verify_wal(path_ + "-wal"))
             found("write-ahead log", "it is damaged: transactions that had been synced are lost");
 
-        statement rows(db_,
+        statement rows(db_.get(),
                        "SELECT number, fingerprint, snapshot_size, checksum, name FROM collection ORDER BY number");
         while (next(rows, "collection")) read_collection(rows);
         if (file_.collections.size() != count)
@@ -149,7 +151,7 @@ private:
         const auto size = unstored(row.integer(2));
         if (size > 0) sum = chain(sum, size, {});
 
-        statement snapshot(db_, "SELECT key, data FROM snapshot WHERE key >= ?1 AND key < ?2 ORDER BY key");
+        statement snapshot(db_.get(), "SELECT key, data FROM snapshot WHERE key >= ?1 AND key < ?2 ORDER BY key");
         range(snapshot, c);
         for (std::uint64_t part = 0; next(snapshot, "snapshot"); ++part) {
             const auto data = snapshot.blob(1);
@@ -172,7 +174,7 @@ private:
     void read_log(file_collection& c, std::uint64_t before) {
         const auto where = fmt::format("log of '{}'", c.name);
         record_splitter records(c.records);
-        statement log(db_, "SELECT key, data, checksum FROM log WHERE key >= ?1 AND key < ?2 ORDER BY key");
+        statement log(db_.get(), "SELECT key, data, checksum FROM log WHERE key >= ?1 AND key < ?2 ORDER BY key");
         range(log, c);
         bool readable = true;
         for (std::uint64_t part = 0; next(log, "log"); ++part) {
@@ -206,7 +208,7 @@ private:
 
     void no_others(const char* table) {
         const auto sql = fmt::format("SELECT count(*) FROM {} WHERE key < 0 OR key >= ?1", table);
-        statement others(db_, sql.c_str());
+        statement others(db_.get(), sql.c_str());
         std::uint64_t end = 0;
         for (const auto& c : file_.collections) end = std::max(end, c.number + 1);
         others.bind(1, part_key(static_cast<std::uint32_t>(end), 0));

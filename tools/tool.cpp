@@ -30,7 +30,8 @@ CLI::App* add(CLI::App& app, const char* name, const char* what, const char* exa
 
 void add_live(CLI::App& c, live_options& live) {
     c.add_option("-c,--collection", live.collections, "The name of a collection, which leaders do not send")
-        ->type_name("NAME");
+        ->type_name("NAME")
+        ->allow_extra_args(false);
     c.add_flag("--insecure", live.insecure, "Allow plaintext to other machines");
 }
 
@@ -75,6 +76,9 @@ int run(int argc, char** argv, std::vector<tool_type> also) {
         ->capture_default_str();
     add_live(*compare_c, live);
 
+    if (argc > 1 && argv[1][0] != '-' &&
+        app.get_subcommands([&](const CLI::App* c) { return c->get_name() == argv[1]; }).empty())
+        throw tool_error(fmt::format("there is no command '{}'; see `joinery --help`", argv[1]));
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& e) {

@@ -75,12 +75,8 @@ template <class V> json_value value_to_json(const V& v) {
     }
 }
 
-inline void add_children(json_value& to, const tree& t, const unique_id& parent, unsigned depth) {
-    for (const auto& node : t.children(parent)) {
-        auto& below = to.add(to_string(node), json_value::object());
-        if (depth > 0) add_children(below, t, node, depth - 1);
-    }
-}
+// Nodes with their parents, null for those below the root: moves show as what they are, and depth does not matter.
+json_value tree_to_json(const tree& t);
 
 } // namespace detail
 
@@ -101,9 +97,7 @@ template <crdt T> json_value shown(const T& t) {
         for (const auto& [e, n] : t) all.add(key_to_json(e), n);
         return all;
     } else if constexpr (std::same_as<T, tree>) {
-        auto all = json_value::object();
-        detail::add_children(all, t, tree::root(), 256);
-        return all;
+        return detail::tree_to_json(t);
     } else if constexpr (requires { t.enabled(); }) { // flags
         return t.enabled();
     } else if constexpr (requires { value_to_json(t.value()); }) { // counters
@@ -136,8 +130,6 @@ template <crdt T> json_value shown(const T& t) {
         return all;
     } else {
         auto all = json_value::object();
-        fragment_of<T> f;
-        (void)f;
         all.add("empty", crdt_traits<T>::empty(t));
         return all;
     }
