@@ -14,6 +14,9 @@ import tempfile
 import unittest
 
 PROGRAM = FIXTURE = CUSTOM = None
+# What a sanitizer says must not look like an exit code of the program's.
+for options in ("ASAN_OPTIONS", "UBSAN_OPTIONS"):
+    os.environ[options] = ":".join(filter(None, (os.environ.get(options), "exitcode=99")))
 ROUNDS = int(os.environ.get("JOINERY_HISTORIES", "150"))  # of random damage
 
 
