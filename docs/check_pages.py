@@ -16,7 +16,7 @@ FENCE = re.compile(r"^(```|~~~).*?^\1", re.M | re.S)
 SPAN = re.compile(r"`([^`\n]+)`")
 SNIPPET = re.compile(r"<!-- (\S+) -->\n```\w*\n(.*?)^```", re.M | re.S)
 TREE_FILE = re.compile(
-    r"(?:include|crdt|sync|transport|testing|tests|property_tests|fuzz|examples|bench|docs|packaging)/[\w./-]*\w\.\w+")
+    r"(?:include|crdt|sync|transport|testing|tests|property_tests|fuzz|examples|bench|docs|packaging|tools)/[\w./-]*\w\.\w+")
 
 
 def anchors(page):

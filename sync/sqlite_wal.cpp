@@ -63,4 +63,39 @@ bool verify_wal(const std::filesystem::path& path) {
     return true;
 }
 
+std::optional<std::size_t> replay_wal(std::span<const unsigned char> wal, std::vector<unsigned char>& file,
+                                      std::uint64_t max_size) {
+    if (wal.size() < 32 || file.size() < 100) return 0;
+    const std::uint32_t magic = big_endian(&wal[0]);
+    const std::size_t size = big_endian(&wal[8]);
+    const bool big = magic & 1;
+    wal_checksum sum = add_to({0, 0}, wal.data(), 24, big);
+    if ((magic & ~1u) != 0x377f0682 || big_endian(&wal[4]) != 3007000 ||
+        sum != wal_checksum{big_endian(&wal[24]), big_endian(&wal[28])})
+        return 0; // SQLite passes over it, too
+    const std::size_t own = std::size_t{file[16]} << 8 | file[17];
+    if (size != (own == 1 ? 65536 : own) || size < 512) return std::nullopt;
+
+    std::size_t frames = 0, whole = 0;
+    std::uint64_t pages = 0; // of the file after the last whole transaction
+    const auto frame = [&](std::size_t i) { return &wal[32 + i * (24 + size)]; };
+    for (; 32 + (frames + 1) * (24 + size) <= wal.size(); ++frames) {
+        const unsigned char* f = frame(frames);
+        if (std::memcmp(f + 8, &wal[16], 8) != 0 || big_endian(f) == 0) break;
+        sum = add_to(add_to(sum, f, 8, big), f + 24, size, big);
+        if (sum != wal_checksum{big_endian(f + 16), big_endian(f + 20)}) break;
+        if (big_endian(f + 4) == 0) continue;
+        whole = frames + 1;
+        pages = big_endian(f + 4);
+    }
+    if (whole == 0) return 0;
+    if (pages > max_size / size) return std::nullopt;
+    file.resize(pages * size);
+    for (std::size_t i = 0; i < whole; ++i) {
+        const std::uint64_t page = big_endian(frame(i));
+        if (page <= pages) std::memcpy(&file[(page - 1) * size], frame(i) + 24, size);
+    }
+    return whole;
+}
+
 } // namespace joinery::sqlite

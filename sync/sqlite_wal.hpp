@@ -5,6 +5,9 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
+#include <span>
+#include <vector>
 
 namespace joinery::sqlite {
 
@@ -21,5 +24,11 @@ inline std::uint32_t big_endian(const unsigned char* p) {
 /// the bad frame says its checksum is and from what it ought to be; frames that fit and come after a commit
 /// prove the damage. Frames of an earlier use of the file have other salts and do not fit.
 bool verify_wal(const std::filesystem::path& path);
+
+/// Puts the transactions of a WAL into a copy of the file, as SQLite's recovery does: up to the first frame that does
+/// not verify. How many pages were put; nothing if the WAL is one of another file, which has another size of pages, or
+/// would make a file of more than `max_size` bytes.
+std::optional<std::size_t> replay_wal(std::span<const unsigned char> wal, std::vector<unsigned char>& file,
+                                      std::uint64_t max_size);
 
 } // namespace joinery::sqlite

@@ -68,6 +68,7 @@ TEST_CASE("fingerprint: differs by structure, but not by a record's fields") {
     using namespace joinery;
     CHECK(fingerprint<or_set<std::string>>() != fingerprint<or_set<std::uint32_t>>());
     CHECK(fingerprint<g_counter>() != fingerprint<pn_counter>());
+    CHECK(fingerprint<rga_list<std::string>>() == joinery::digest(std::string_view("rga_list<string>")));
     CHECK(fingerprint<or_map<std::string, g_counter>>() != fingerprint<or_map<std::string, pn_counter>>());
     CHECK(fingerprint<or_map<std::string, earlier::cart>>() == fingerprint<or_map<std::string, later::cart>>());
     CHECK(crdt_traits<or_map<std::uint32_t, or_set<std::string>>>::type_name() == "or_map<u32,or_set<string>>");

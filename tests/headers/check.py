@@ -24,15 +24,16 @@ ROOTS = {
     "sync": ["include", "crdt", "sync"],
     "transport": ["include", "crdt", "sync", "transport"],
     "testing": ["include", "crdt", "sync", "transport", "testing"],
+    "tools": ["include", "crdt", "sync", "transport", "tools"],
 }
 FLAGS = ["-fsyntax-only", "-std=c++20", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
 
 # Which library headers may be included where; the standard library's have no slash and no suffix.
 HEADER_LIBRARIES = re.compile(r"cereal/|tl/expected\.hpp$|joinery/")
 SOURCE_LIBRARIES = [  # library, the sources that may include it
-    (re.compile(r"sqlite3"), re.compile(r"sync/sqlite_\w+\.[ch]pp$")),
+    (re.compile(r"sqlite3"), re.compile(r"sync/sqlite_\w+\.[ch]pp$|tools/stored_file\.cpp$")),
     (re.compile(r"zmq\.h"), re.compile(r"transport/zmq_\w+\.cpp$")),
-    (re.compile(r"rapidjson/"), re.compile(r"crdt/document_json\.cpp$")),
+    (re.compile(r"rapidjson/"), re.compile(r"crdt/document_json\.cpp$|tools/json_value\.cpp$")),
 ]
 INCLUDE = re.compile(r"^\s*#\s*include\s*[<\"]([^>\"]+)[>\"]", re.M)
 

@@ -1,0 +1,464 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the program joinery over files that leaders wrote, over damaged ones, and against leaders that run."""
+import argparse
+import hashlib
+import json
+import os
+import pathlib
+import random
+import shutil
+import sqlite3
+import subprocess
+import tempfile
+import unittest
+
+PROGRAM = FIXTURE = CUSTOM = None
+# What a sanitizer says must not look like an exit code of the program's.
+for options in ("ASAN_OPTIONS", "UBSAN_OPTIONS"):
+    os.environ[options] = ":".join(filter(None, (os.environ.get(options), "exitcode=99")))
+ROUNDS = int(os.environ.get("JOINERY_HISTORIES", "150"))  # of random damage
+
+
+def joinery(*args, program=None):
+    """Runs it; its exit code, stdout and stderr. It never crashes, and says errors in one line."""
+    done = subprocess.run([*(program or [PROGRAM]), *map(str, args)], capture_output=True, text=True, timeout=120)
+    if done.returncode not in (0, 1, 2):
+        raise AssertionError(f"exit code {done.returncode} of {args}: {done.stderr}")
+    if done.returncode == 2 and not done.stdout and not (done.stderr.startswith("joinery: ") and done.stderr.count("\n") == 1):
+        raise AssertionError(f"an error in one line, not: {done.stderr!r}")
+    return done.returncode, done.stdout, done.stderr
+
+
+def as_json(*args, code=0, program=None):
+    got, out, err = joinery(*args, program=program)
+    if got != code:
+        raise AssertionError(f"exit code {got}, not {code}, of {args}: {out} {err}")
+    return json.loads(out)
+
+
+class Leader:
+    """A leader in a process of its own; it is told in lines."""
+
+    def __init__(self, name, file):
+        self.process = subprocess.Popen([FIXTURE, "leader", name, str(file)], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, text=True)
+        self.address = self.process.stdout.readline().strip()
+        assert self.address.startswith("tcp://"), self.address
+
+    def tell(self, *lines):
+        for line in lines:
+            self.process.stdin.write(line + "\n")
+            self.process.stdin.flush()
+            answer = self.process.stdout.readline().strip()
+            assert answer == "ok", f"{line}: {answer!r}"
+        return self
+
+    def close(self):
+        self.process.stdin.close()
+        assert self.process.wait(60) == 0
+        self.process.stdout.close()
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="joinery-tool-"))
+        self.addCleanup(shutil.rmtree, self.folder)
+
+    def leader(self, name, file=None):
+        one = Leader(name, self.folder / (file or f"{name}.db"))
+        self.addCleanup(lambda: one.process.poll() is None and one.kill())
+        return one
+
+    def file(self, name="eu", *lines):
+        one = self.leader(name)
+        one.tell(*(lines or ("add milk", "add tea", "remove tea", "type hello", "sell 3")))
+        one.close()
+        return self.folder / f"{name}.db"
+
+    def forged(self, name, *elements):
+        subprocess.run([FIXTURE, "forge", self.folder / name, *elements], check=True)
+        return self.folder / name
+
+
+def snapshot_of(folder):
+    """Everything there is in a folder, and when it was changed."""
+    return {p.name: (hashlib.sha256(p.read_bytes()).hexdigest(), p.stat().st_mtime_ns) for p in folder.iterdir()}
+
+
+class Files(Case):
+    def test_inspect(self):
+        path = self.file()
+        said = as_json("inspect", "--json", path)
+        self.assertEqual((said["format"], said["state"], said["owner"], said["damage"]), (1, "clean", None, []))
+        self.assertEqual(said["bytes"], path.stat().st_size)
+        carts, notes, shop = said["collections"]
+        self.assertEqual((carts["name"], carts["type"], carts["edits"], carts["records"]),
+                         ("carts", "or_set<string>", 3, 3))
+        self.assertEqual(carts["version"], {said["id"]: 3})
+        self.assertEqual(carts["members"], [said["id"]])
+        self.assertEqual((notes["type"], notes["unpublished_after"]), ("rga_text", 0))
+        self.assertEqual((shop["type"], shop["readable"]), ("record", False))
+        code, out, _ = joinery("inspect", path)
+        self.assertEqual(code, 0)
+        for word in ("closed cleanly", said["id"], "or_set<string>", "this node member"):
+            self.assertIn(word, out)
+
+    def test_verify(self):
+        path = self.file()
+        said = as_json("verify", "--json", path)
+        self.assertTrue(said["sound"])
+        self.assertEqual([c["checked"] for c in said["collections"]], ["values", "values", "structure"])
+        self.assertIn("sound; 3 collections", joinery("verify", path)[1])
+
+    def test_dump(self):
+        path = self.file()
+        said = as_json("dump", path)
+        self.assertEqual(said["carts"]["value"], ["milk"])
+        self.assertEqual(said["notes"]["value"], "hello")
+        (delta,) = said["shop"]["deltas"]
+        self.assertEqual(delta["fields"], [{"tag": 4, "bytes": 6}])
+        self.assertEqual(delta["covers"][0]["last"], 1)
+        self.assertEqual(list(as_json("dump", path, "carts")), ["carts"])
+        self.assertIn("no collection 'none'", joinery("dump", path, "none")[2])
+
+    def test_types_of_the_users_own(self):
+        said = as_json("dump", self.file(), "shop", program=[CUSTOM])
+        self.assertEqual(said["shop"]["value"], {"open": [], "sold": 3})
+
+    def test_compact(self):
+        path = self.file("eu", *[f"add element {i}" for i in range(50)], "type one", "sell 2")
+        before = as_json("dump", path)
+        said = as_json("compact", "--json", path)
+        self.assertLess(said["collections"][0]["bytes_after"], said["collections"][0]["bytes_before"])
+        self.assertIn("does not know", said["collections"][2]["left"])
+        after = as_json("inspect", "--json", path)
+        self.assertEqual([c["records"] for c in after["collections"]], [0, 0, 1])
+        self.assertEqual(after["collections"][1]["unpublished_after"], 0)
+        self.assertEqual(after["state"], "clean")
+        self.assertEqual(as_json("dump", path)["carts"], before["carts"])
+        self.leader("eu").tell("until 50", "add one more").close()  # and its leader goes on
+
+    def test_reading_changes_nothing(self):
+        path = self.file()
+        leader = self.leader("us").tell("add milk")
+        leader.kill()
+        self.assertTrue((self.folder / "us.db-wal").exists())
+        before = snapshot_of(self.folder)
+        for args in (("inspect", path), ("verify", path), ("dump", path), ("compare", path, path),
+                     ("inspect", self.folder / "us.db"), ("dump", self.folder / "us.db"),
+                     ("verify", self.folder / "us.db"), ("compare", path, self.folder / "us.db")):
+            joinery(*args)
+            self.assertEqual(snapshot_of(self.folder), before, args)
+
+    def test_a_killed_leaders_file(self):
+        leader = self.leader("us").tell("add milk", "add tea")
+        leader.kill()
+        said = as_json("inspect", "--json", self.folder / "us.db")
+        self.assertEqual(said["state"], "unclean (full)")
+        self.assertGreater(said["wal_bytes"], 0)
+        self.assertEqual(as_json("dump", self.folder / "us.db")["carts"]["value"], ["milk", "tea"])
+        self.assertEqual(joinery("compact", self.folder / "us.db")[0], 0)
+        self.assertEqual(as_json("dump", self.folder / "us.db")["carts"]["value"], ["milk", "tea"])
+
+    def test_a_running_leaders_file(self):
+        leader = self.leader("us").tell("add milk")
+        path = self.folder / "us.db"
+        said = as_json("inspect", "--json", path)
+        self.assertEqual((said["state"], said["owner"]), ("in use", leader.process.pid))
+        self.assertEqual(as_json("dump", path)["carts"]["value"], ["milk"])
+        code, _, err = joinery("compact", path)
+        self.assertEqual(code, 2)
+        self.assertIn("in use by another process", err)
+        self.assertIn("in use by process", joinery("verify", path)[1])
+        for i in range(200):  # while it writes and makes checkpoints
+            leader.tell(f"add element {i}" + "." * 2000)
+            if i % 20 == 0:
+                self.assertEqual(len(as_json("dump", path)["carts"]["value"]), i + 2)
+        leader.tell("add done").close()
+
+    def test_compare(self):
+        a, b = self.file("a", "add milk", "add tea"), self.folder / "b.db"
+        shutil.copy(a, b)
+        said = as_json("compare", "--json", a, b)
+        self.assertTrue(said["equal"])
+        self.assertEqual([c["content"] for c in said["collections"]], ["equal", "equal", "not compared"])
+        self.leader("b").tell("add bread").close()
+        said = as_json("compare", "--json", a, b, code=1)
+        carts = said["collections"][0]
+        self.assertEqual((carts["equal"], len(carts["a_lacks"]), carts["b_lacks"]), (False, 1, []))
+        self.assertEqual(carts["differences"], [{"path": '/"bread"', "b": "bread"}])
+        code, out, _ = joinery("compare", a, b)
+        self.assertEqual(code, 1)
+        self.assertIn("a lacks 1 edits", out)
+
+    def test_compare_other_collections_and_types(self):
+        a, b = self.file("a", "add milk"), self.forged("b.db", "milk")
+        said = as_json("compare", "--json", a, b, code=1)
+        self.assertEqual([(c["name"], c["only_in"]) for c in said["collections"]],
+                         [("carts", None), ("notes", "a"), ("shop", "a")])
+
+    def test_compare_tells_what_diverged(self):
+        a, b = self.forged("a.db", "milk", "tea", "salt"), self.forged("b.db", "milk", "bread", "salt")
+        (carts,) = as_json("compare", "--json", a, b, code=1)["collections"]
+        self.assertEqual((carts["a_lacks"], carts["b_lacks"], carts["content"]), ([], [], "different"))
+        self.assertEqual(carts["differing_dots"], [{"replica": "0000000000000001", "first": 2, "last": 2}])
+        self.assertEqual([d["path"] for d in carts["differences"]], ['/"bread"', '/"tea"'])
+        self.assertIn("this should not be", joinery("compare", a, b)[1])
+
+
+class Damage(Case):
+    def test_not_ours(self):
+        path = self.folder / "x.db"
+        for content, said in ((b"", "empty"), (b"SQLite", "not a storage"), (b"\0" * 5000, "not a storage"),
+                              (b"SQLite format 3\0", "cut off"), (os.urandom(9000), "not a storage")):
+            path.write_bytes(content)
+            for command in ("inspect", "verify", "dump", "compact"):
+                code, _, err = joinery(command, path)
+                self.assertEqual(code, 2)
+                self.assertIn(said, err)
+        path.unlink()
+        sqlite3.connect(path).executescript("CREATE TABLE t (x); INSERT INTO t VALUES (1);")
+        self.assertIn("not of joinery", joinery("verify", path)[2])
+        self.assertIn("No such file", joinery("inspect", self.folder / "none.db")[2])
+        self.assertFalse((self.folder / "none.db").exists())
+        self.assertIn("not a regular file", joinery("inspect", self.folder)[2])
+        os.mkfifo(self.folder / "fifo")
+        self.assertIn("not a regular file", joinery("inspect", self.folder / "fifo")[2])
+
+    def test_newer_format(self):
+        path = self.file()
+        db = sqlite3.connect(path)
+        db.execute("PRAGMA user_version = 2")
+        db.commit()
+        db.close()
+        self.assertIn("newer format (2", joinery("verify", path)[2])
+
+    def alter(self, path, sql, *values):
+        db = sqlite3.connect(path)
+        db.execute("PRAGMA journal_mode = DELETE")
+        db.execute(sql, values)
+        db.commit()
+        db.close()
+
+    def damage_of(self, path):
+        return [(d["where"], d["what"]) for d in as_json("verify", "--json", path, code=1)["damage"]]
+
+    def test_says_what_is_damaged_and_where(self):
+        path = self.file()
+        copy = self.folder / "copy.db"
+
+        def after(sql, *values):
+            shutil.copy(path, copy)
+            self.alter(copy, sql, *values)
+            return self.damage_of(copy)
+
+        self.assertEqual(after("UPDATE node SET state = 1"), [("table node", "its checksum is wrong")])
+        self.assertEqual(after("UPDATE log SET data = zeroblob(length(data)) WHERE key = 1")[0],
+                         ("log of 'carts'", "the checksum of part 1 is wrong"))
+        self.assertIn(("log of 'carts'", "part 1 is missing"), after("DELETE FROM log WHERE key = 1"))
+        self.assertIn(("table collection", "2 collections of 4"), after("DELETE FROM collection WHERE number > 1"))
+        self.assertIn(("snapshot of 'carts'", "0 bytes of 9"),
+                      after("UPDATE collection SET snapshot_size = 9 WHERE number = 0"))
+        db = sqlite3.connect(path)
+        (data,) = db.execute("SELECT data FROM log WHERE key = 0").fetchone()
+        db.close()
+        found = after("UPDATE log SET data = ? WHERE key = 0", data[:-6] + b"\x55" + data[-5:])
+        self.assertIn(("log of 'carts'", "the checksum of part 0 is wrong"), found)
+        self.assertIn(("record 0 of 'carts'", "bad checksum"), found)
+        code, out, _ = joinery("inspect", copy)
+        self.assertEqual(code, 1)
+        self.assertIn("damaged (`joinery verify` looks closer)", out)
+        self.assertEqual(joinery("dump", copy)[0], 1)
+        self.assertEqual(joinery("compare", path, copy)[0], 2)
+        before = copy.read_bytes()
+        self.assertEqual(joinery("compact", copy)[0], 2)
+        self.assertEqual(copy.read_bytes(), before)
+
+    def test_hostile_schema(self):
+        path = self.file()
+        self.alter(path, "CREATE VIEW more AS SELECT 1")
+        self.assertIn("tables are not as they were created", joinery("dump", path)[2])
+
+    def test_damaged_log_of_a_killed_leader(self):
+        self.leader("us").tell("add milk", "add tea", "add bread", "add salt").kill()
+        path, wal = self.folder / "us.db", self.folder / "us.db-wal"
+        whole = wal.read_bytes()
+        wal.write_bytes(whole[:200] + bytes([whole[200] ^ 1]) + whole[201:])
+        self.assertIn("write-ahead log", [where for where, _ in self.damage_of(path)])
+        wal.write_bytes(b"\0" * 100)
+        joinery("verify", path)
+
+    def test_truncated_anywhere(self):
+        path = self.file("eu", *[f"add {i}" for i in range(30)])
+        whole = path.read_bytes()
+        copy = self.folder / "copy.db"
+        for size in range(0, len(whole), 509):
+            copy.write_bytes(whole[:size])
+            self.assertNotEqual(joinery("verify", copy)[0], 0, size)
+
+    def test_random_damage(self):
+        path = self.file("eu", *[f"add {i}" for i in range(30)], "type some text", "sell 1")
+        self.leader("us").tell("add milk", "type a").kill()
+        seed = random.randrange(2**32)
+        dice = random.Random(seed)
+        copy = self.folder / "copy.db"
+        found = 0
+        for _ in range(ROUNDS):
+            name, wal = (path, False) if dice.random() < 0.7 else (self.folder / "us.db", True)
+            content = bytearray(name.read_bytes())
+            log = bytearray((self.folder / "us.db-wal").read_bytes()) if wal else None
+            for _ in range(dice.choice((1, 1, 3, 20))):
+                target = log if wal and dice.random() < 0.7 else content
+                at = dice.randrange(len(target))
+                size = dice.choice((1, 1, 4, 100))
+                target[at:at + size] = dice.randbytes(len(target[at:at + size]))
+            copy.write_bytes(content)
+            beside = self.folder / "copy.db-wal"
+            beside.write_bytes(log) if wal else beside.unlink(missing_ok=True)
+            with self.subTest(seed=seed):
+                code, _, _ = joinery("verify", copy)
+                found += code != 0
+                joinery("dump", copy)
+        self.assertGreater(found, ROUNDS // 4)
+
+
+class Live(Case):
+    def pair(self):
+        a, b = self.leader("eu"), self.leader("us")
+        b.tell(f"connect {a.address}")
+        a.tell("sync milk")
+        b.tell("until 1", "sync tea")
+        a.tell("until 2")
+        return a, b
+
+    def test_follow(self):
+        a, b = self.pair()
+        said = as_json("follow", a.address, b.address, "-c", "carts", "--json", "--count", 1)
+        self.assertEqual([(l["name"], l["up"], l["role"], l["durability"]) for l in said["leaders"]],
+                         [("eu", True, "leader", "full"), ("us", True, "leader", "full")])
+        for leader in said["leaders"]:
+            (carts,) = leader["collections"]
+            self.assertEqual((carts["name"], carts["type"], carts["edits"], carts["member"]),
+                             ("carts", "or_set<string>", 2, True))
+        self.assertEqual(said["events"], ["eu is up", "us is up"])
+        code, out, _ = joinery("follow", "-c", "carts", a.address, b.address, "--count", 1)
+        self.assertEqual((code, out.count("carts")), (0, 2))
+        code, _, err = joinery("follow", "tcp://127.0.0.1:1", "--count", 1)
+        self.assertEqual(code, 2)
+        self.assertIn("none of them has answered", err)
+
+    def test_follow_tells_who_is_behind_and_who_went(self):
+        a, b = self.leader("eu"), self.forgotten()
+        a.tell("add milk")
+        process = subprocess.Popen([PROGRAM, "follow", a.address, b.address, "--json", "--interval", "0.1"],
+                                   stdout=subprocess.PIPE, text=True)
+        self.addCleanup(lambda: (process.kill(), process.wait(), process.stdout.close()))
+
+        def line_where(condition):
+            for line in process.stdout:
+                said = json.loads(line)
+                if condition(said):
+                    return said
+            raise AssertionError("it ended")
+
+        def carts(said, i):
+            list_ = [c for c in said["leaders"][i]["collections"] if c["type"] == "or_set<string>"]
+            return list_[0] if list_ else None
+
+        said = line_where(lambda s: carts(s, 0) and carts(s, 1) and carts(s, 1)["behind"] == 1)
+        self.assertEqual(carts(said, 0)["behind"], 3)
+        a.tell("add tea")
+        line_where(lambda s: carts(s, 1)["behind"] == 2)
+        a.kill()
+        line_where(lambda s: "eu is down" in s["events"])
+
+    def forgotten(self):
+        """A leader that nobody is connected to, with edits of its own."""
+        return self.leader("far").tell("add x", "add y", "add z")
+
+    def test_nobody_there(self):
+        code, _, err = joinery("compare", "tcp://127.0.0.1:1", "tcp://127.0.0.1:1", "--timeout", "0.3")
+        self.assertEqual(code, 2)
+        self.assertIn("no answer within 0.3 s", err)
+
+    def test_compare(self):
+        a, b = self.pair()
+        said = as_json("compare", a.address, b.address, "-c", "carts", "--json")
+        self.assertEqual([(c["name"], c["content"]) for c in said["collections"]], [("carts", "equal")])
+        self.assertEqual(len(as_json("compare", a.address, b.address, "--json")["collections"]), 3)
+        c = self.forgotten()
+        carts = as_json("compare", a.address, c.address, "-c", "carts", "--json", code=1)["collections"][0]
+        self.assertEqual((sum(r["last"] - r["first"] + 1 for r in carts["a_lacks"]),
+                          sum(r["last"] - r["first"] + 1 for r in carts["b_lacks"])), (3, 2))
+
+    def test_compare_tells_what_diverged(self):
+        many = [f"element {i}" for i in range(5000)]
+        self.forged("a.db", *many)
+        many[4321] = "another"
+        self.forged("b.db", *many)
+        a, b = self.leader("a"), self.leader("b")
+        self.assertIn("no peer has answered it yet", joinery("compare", a.address, b.address, "-c", "carts")[1])
+        for i, one in enumerate((a, b)):  # what it has it gives to a peer that has asked, and been asked
+            peer = self.leader(f"peer{i}")
+            one.tell(f"connect {peer.address}")
+            peer.tell("until 5000")
+        said = as_json("compare", a.address, b.address, "-c", "carts", "--json", code=1)
+        self.assertEqual(said["collections"][0]["differing_dots"],
+                         [{"replica": "0000000000000001", "first": 4322, "last": 4322}])
+
+    def test_leaders_take_it_for_no_member(self):
+        a, b = self.pair()
+        code, out, _ = joinery("follow", a.address, b.address, "--json", "--count", 3, "--interval", "0.2")
+        self.assertEqual((code, len([json.loads(line) for line in out.splitlines()])), (0, 3))
+        a.close()
+        b.close()
+        said = as_json("inspect", "--json", self.folder / "eu.db")
+        self.assertEqual(len(said["collections"][0]["members"]), 2)
+        self.assertEqual(said["gone"], [])
+
+
+class Usage(Case):
+    def test_help(self):
+        for command in ("inspect", "verify", "dump", "compact", "follow", "compare"):
+            code, out, _ = joinery(command, "--help")
+            self.assertEqual(code, 0)
+            self.assertIn(f"joinery {command}", out.split("Example:")[1])
+        self.assertEqual(joinery("--help")[0], 0)
+        self.assertRegex(joinery("--version")[1], r"^joinery \d+\.\d+\.\d+\n$")
+
+    def test_wrong_input(self):
+        path = self.folder / "x.db"
+        self.assertIn("no command 'none'", joinery("none")[2])
+        for args in ((), ("none",), ("inspect",), ("inspect", "a", "b"), ("compare", "a"), ("follow",), ("inspect", ""),
+                     ("compare", "a.db", "tcp://127.0.0.1:1"), ("follow", "nonsense"),
+                     ("follow", "tcp://127.0.0.1:1", "--interval", "-1"), ("follow", "tcp://127.0.0.1:1", "--count", "x"),
+                     ("follow", "tcp://192.0.2.1:7001", "--count", "1"), ("inspect", path, "--none")):
+            with self.subTest(args=args):
+                self.assertEqual(joinery(*args)[0], 2)
+
+    def test_full_output(self):
+        if not os.path.exists("/dev/full"):
+            self.skipTest("no /dev/full")
+        path = self.file()
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([PROGRAM, "inspect", path], stdout=full, stderr=subprocess.PIPE, text=True)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("standard output", done.stderr)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("program")
+    parser.add_argument("fixture")
+    parser.add_argument("custom")
+    parser.add_argument("tests", nargs="*")
+    given = parser.parse_args()
+    PROGRAM, FIXTURE, CUSTOM = given.program, given.fixture, given.custom
+    unittest.main(argv=["joinery_test.py", *given.tests], verbosity=2)

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "commands.hpp"
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <new>
+
+namespace joinery {
+
+namespace {
+
+using namespace tool;
+
+constexpr const char* version = JOINERY_VERSION;
+
+bool is_endpoint(const std::string& text) { return text.starts_with("tcp://") || text.starts_with("ipc://"); }
+
+/// A subcommand, with an example under its options.
+CLI::App* add(CLI::App& app, const char* name, const char* what, const char* example, bool& json) {
+    auto* c = app.add_subcommand(name, what);
+    c->footer(fmt::format("Example:\n  {}", example));
+    c->add_flag("--json", json, "Print JSON, for scripts");
+    return c;
+}
+
+void add_live(CLI::App& c, live_options& live) {
+    c.add_option("-c,--collection", live.collections, "The name of a collection, which leaders do not send")
+        ->type_name("NAME")
+        ->allow_extra_args(false);
+    c.add_flag("--insecure", live.insecure, "Allow plaintext to other machines");
+}
+
+int run(int argc, char** argv, std::vector<tool_type> also) {
+    const known_types types(std::move(also));
+    common_options common{false, &types};
+    live_options live;
+    std::string file, collection, a, b;
+    std::vector<std::string> endpoints;
+    double interval = 1, timeout = 10;
+
+    CLI::App app("Looks into joinery's storages and at its leaders.", "joinery");
+    app.set_version_flag("--version", std::string("joinery ") + version);
+    app.require_subcommand(1);
+    app.footer("Exit codes: 0 sound, or equal; 1 damaged, or different; 2 it could not be done.\n"
+               "`joinery COMMAND --help` says more; see also joinery(1).");
+
+    auto* inspect_c = add(app, "inspect", "Say what is in a storage's file", "joinery inspect eu.db", common.json);
+    auto* verify_c =
+        add(app, "verify", "Check a storage's file, and say what is damaged", "joinery verify eu.db", common.json);
+    auto* dump_c = add(app, "dump", "Print a state as JSON", "joinery dump eu.db carts", common.json);
+    auto* compact_c = add(app, "compact", "Replace the logs of a file that no leader has open by snapshots",
+                          "joinery compact eu.db", common.json);
+    auto* follow_c = add(app, "follow", "Follow what leaders say of themselves, without joining them",
+                         "joinery follow tcp://127.0.0.1:7001 tcp://127.0.0.1:7002 -c carts", common.json);
+    auto* compare_c =
+        add(app, "compare", "Compare two files, or two leaders",
+            "joinery compare eu.db us.db\n  joinery compare tcp://127.0.0.1:7001 tcp://127.0.0.1:7002", common.json);
+    for (auto* c : {inspect_c, verify_c, dump_c, compact_c})
+        c->add_option("FILE", file, "The file of a joinery::sqlite_storage")->required();
+    auto* only = dump_c->add_option("COLLECTION", collection, "Only this one");
+    follow_c->add_option("ENDPOINT", endpoints, "Where leaders listen: tcp://... or ipc://...")->required();
+    follow_c->add_option("--interval", interval, "Seconds between two lines for each leader")
+        ->check(CLI::Range(0.1, 3600.0))
+        ->capture_default_str();
+    follow_c->add_option("--count", live.count, "Stop after so many; 0: never")->capture_default_str();
+    add_live(*follow_c, live);
+    compare_c->add_option("A", a, "A file or an endpoint")->required();
+    compare_c->add_option("B", b, "The same kind")->required();
+    compare_c->add_option("--timeout", timeout, "Seconds to wait for the leaders")
+        ->check(CLI::Range(0.1, 3600.0))
+        ->capture_default_str();
+    add_live(*compare_c, live);
+
+    if (argc > 1 && argv[1][0] != '-' &&
+        app.get_subcommands([&](const CLI::App* c) { return c->get_name() == argv[1]; }).empty())
+        throw tool_error(fmt::format("there is no command '{}'; see `joinery --help`", argv[1]));
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& e) {
+        if (e.get_exit_code() == 0) return app.exit(e) == 0 ? good : failed; // help and version
+        throw tool_error(e.what());
+    }
+    const auto milliseconds = [](double seconds) {
+        return std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1000));
+    };
+    live.interval = milliseconds(interval);
+    live.timeout = milliseconds(timeout);
+
+    if (*inspect_c) return inspect(file, common);
+    if (*verify_c) return verify(file, common);
+    if (*dump_c) return dump(file, *only ? std::optional(collection) : std::nullopt, common);
+    if (*compact_c) return compact(file, common);
+    if (*follow_c) return follow(endpoints, live, common);
+    if (is_endpoint(a) != is_endpoint(b)) throw tool_error("compare: two files, or two endpoints");
+    return is_endpoint(a) ? compare_live(a, b, live, common) : compare_files(a, b, common);
+}
+
+} // namespace
+
+int tool_main(int argc, char** argv, std::vector<tool_type> also) {
+    try {
+        return run(argc, argv, std::move(also));
+    } catch (const std::bad_alloc&) {
+        std::fputs("joinery: not enough memory\n", stderr);
+    } catch (const std::exception& e) {
+        auto what = printable(e.what());
+        fmt::print(stderr, "joinery: {}\n", what);
+    }
+    return tool::failed;
+}
+
+} // namespace joinery
