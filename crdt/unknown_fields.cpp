@@ -56,4 +56,27 @@ void keep_unknown(unknown_fields& into, const path_step* record, std::uint32_t t
     into.insert(at, std::move(field));
 }
 
+namespace detail {
+namespace {
+bool earlier(std::span<const std::byte> a, std::span<const std::byte> b) {
+    return std::lexicographical_compare(a.begin(), a.end(), b.begin(), b.end());
+}
+template <class Fields> std::vector<std::span<const std::byte>> sorted_places(const Fields& fields) {
+    std::vector<std::span<const std::byte>> places;
+    places.reserve(fields.size());
+    for (const auto& f : fields) places.emplace_back(f.path);
+    std::sort(places.begin(), places.end(), earlier);
+    return places;
+}
+} // namespace
+
+std::vector<std::span<const std::byte>> places_of(const unknown_fields& fields) { return sorted_places(fields); }
+std::vector<std::span<const std::byte>> places_of(const std::vector<unknown_field>& fields) {
+    return sorted_places(fields);
+}
+bool among(const std::vector<std::span<const std::byte>>& places, const unknown_field& field) {
+    return std::binary_search(places.begin(), places.end(), std::span<const std::byte>(field.path), earlier);
+}
+} // namespace detail
+
 } // namespace joinery

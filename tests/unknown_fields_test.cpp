@@ -42,6 +42,11 @@ using list = or_map<std::string, task>;
 
 delta<v1::list> old_version(const delta<v2::list>& d) { return decode<delta<v1::list>>(encode(d)).value(); }
 delta<v2::list> new_version(const delta<v1::list>& d) { return decode<delta<v2::list>>(encode(d)).value(); }
+const joinery::replica_id id_d{0xd};
+// Time stands still, so that the same edits have the same timestamps.
+joinery::hybrid_clock still() {
+    return joinery::hybrid_clock([] { return std::uint64_t{1'700'000'000'000}; });
+}
 } // namespace
 
 TEST_CASE("unknown fields: kept, passed on and joined by who knows them") {
@@ -185,4 +190,108 @@ TEST_CASE("unknown fields: a field that comes both known and kept enters once") 
     b.edit([](v2::list& l, transaction& tx) { l.at(tx, "x")->tags.remove(tx, "twice"); });
     CHECK(b->empty());
     check_converged(b);
+}
+
+TEST_CASE("unknown fields: who wrote one does not lose it to a state that keeps it") {
+    replica<v2::list> a{id_a};
+    replica<v1::list> b{id_b};
+    b.join(old_version(a.edit([](v2::list& l, transaction& tx) { l.at(tx, "x")->title.set(tx, "Write tests"); })));
+    b.join(old_version(a.edit([](v2::list& l, transaction& tx) { l.at(tx, "x")->tags.add(tx, "today"); })));
+    b.edit([](v1::list& l, transaction& tx) { l.at(tx, "y")->title.set(tx, "Another one"); });
+    a.join(new_version(b.delta_since({})));
+    REQUIRE(a->contains("x"));
+    CHECK(a->find("x")->tags.contains("today"));
+    CHECK(a->contains("y"));
+    // What was removed meanwhile stays so.
+    a.edit([](v2::list& l, transaction& tx) { l.at(tx, "x")->tags.remove(tx, "today"); });
+    a.join(new_version(b.delta_since({})));
+    CHECK_FALSE(a->find("x")->tags.contains("today"));
+}
+
+TEST_CASE("unknown fields: two that keep them do not lose them to each other") {
+    replica<v2::list> a{id_a}, d{id_d};
+    replica<v1::list> b{id_b}, c{id_c};
+    const auto tagged = old_version(a.edit([](v2::list& l, transaction& tx) { l.at(tx, "x")->tags.add(tx, "today"); }));
+    b.join(tagged);
+    c.join(tagged);
+    c.edit([](v1::list& l, transaction& tx) { l.at(tx, "y")->title.set(tx, "Another one"); });
+    b.join(c.delta_since({}));
+    c.join(b.delta_since({}));
+    CHECK(encode(b.state()) == encode(c.state()));
+    d.join(new_version(b.delta_since({})));
+    CHECK(d->find("x")->tags.contains("today"));
+}
+
+// The same edits under the same dots, where all leaders are of the later version: what is left in the end is the same.
+TEST_CASE("unknown fields: whoever keeps them, in the end all is as if nobody had") {
+    for (unsigned seed = 0; seed < 300; ++seed) {
+        CAPTURE(seed);
+        std::mt19937 random(seed);
+        const std::vector<joinery::replica_id> ids{id_a, id_b, id_c, id_d};
+        std::vector<replica<v2::list>> later, twins; // of ids 0 and 1, and the twins of all
+        std::vector<replica<v1::list>> earlier;      // of ids 2 and 3
+        for (std::size_t i = 0; i < 4; ++i) {
+            twins.emplace_back(ids[i], causal<v2::list>(), still());
+            if (i < 2)
+                later.emplace_back(ids[i], causal<v2::list>(), still());
+            else
+                earlier.emplace_back(ids[i], causal<v1::list>(), still());
+        }
+        const auto exchange = [&](std::size_t to, std::size_t from, bool all) {
+            const auto ask = [&](const auto& r) { return all ? joinery::version_vector{} : r.state().version(); };
+            const auto since = to < 2 ? ask(later[to]) : ask(earlier[to - 2]);
+            twins[to].join(twins[from].delta_since(since));
+            if (to < 2 && from < 2) later[to].join(later[from].delta_since(since));
+            if (to < 2 && from >= 2) later[to].join(new_version(earlier[from - 2].delta_since(since)));
+            if (to >= 2 && from < 2) earlier[to - 2].join(old_version(later[from].delta_since(since)));
+            if (to >= 2 && from >= 2) earlier[to - 2].join(earlier[from - 2].delta_since(since));
+        };
+        for (int step = 0; step < 60; ++step) {
+            const std::size_t who = random() % 4;
+            const std::string key(1, static_cast<char>('x' + random() % 2));
+            const std::string tag(1, static_cast<char>('a' + random() % 3));
+            switch (random() % 4) {
+            case 0: { // what both versions can do
+                const auto set = [&](auto& l, transaction& tx) { l.at(tx, key)->title.set(tx, tag); };
+                twins[who].edit(set);
+                if (who < 2)
+                    later[who].edit(set);
+                else
+                    earlier[who - 2].edit(set);
+                break;
+            }
+            case 1: {
+                const std::size_t editor = random() % 2;
+                const bool add = random() % 3 != 0;
+                const auto edit = [&](v2::list& l, transaction& tx) {
+                    if (add)
+                        l.at(tx, key)->tags.add(tx, tag);
+                    else
+                        l.at(tx, key)->tags.remove(tx, tag);
+                    if (random() % 4 == 0) l.at(tx, key)->title.set(tx, tag);
+                };
+                const auto draws = random;
+                twins[editor].edit(edit);
+                random = draws;
+                later[editor].edit(edit);
+                break;
+            }
+            default: exchange(who, (who + 1 + random() % 3) % 4, random() % 3 == 0);
+            }
+        }
+        for (int round = 0; round < 2; ++round)
+            for (std::size_t to = 0; to < 4; ++to)
+                for (std::size_t from = 0; from < 4; ++from)
+                    if (to != from) exchange(to, from, round == 0);
+        check_converged(later[0], later[1]);
+        for (std::size_t i = 0; i < 2; ++i)
+            for (const auto* key : {"x", "y"}) {
+                const auto* found = later[i]->find(key);
+                const auto* expected = twins[i]->find(key);
+                REQUIRE((found != nullptr) == (expected != nullptr));
+                if (!found) continue;
+                CHECK(found->tags == expected->tags);
+                CHECK(found->title.get() == expected->title.get());
+            }
+    }
 }

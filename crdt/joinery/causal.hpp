@@ -11,6 +11,7 @@
 #include <optional>
 #include <span>
 #include <utility>
+#include <vector>
 
 namespace joinery {
 
@@ -138,14 +139,29 @@ template <crdt T>
 void causal<T>::merge(const delta<T>& d, hybrid_clock* clock, sibling_counts* siblings, change_list* changes,
                       bool repairing) {
     join_scope scope{context_, d.covered, log_, context_.intersects(d.covered), clock, &latest_};
+    if (scope.overlapping && !d.unknown.empty()) {
+        // Fields that the sender does not know and this version does: what is read of them is still there.
+        causal read;
+        read.set_log_budget(std::nullopt);
+        read.merge(d);
+        if (read.unknown_.size() < d.unknown.size()) return merge(read.whole(), clock, siblings, changes, repairing);
+    }
     scope.unknown = &unknown_;
     scope.siblings = siblings;
     scope.changes = changes;
     scope.repairing = repairing;
     // New records first, so that arriving entries find them. An event that was seen before has had its effect.
     auto fresh = log_.add(d.removals, context_);
-    if (scope.overlapping) // what the delta covers comes with it, if it is still there
-        std::erase_if(unknown_, [&](const unknown_field& f) { return d.covered.contains(f.covered); });
+    // What the delta covers comes with it, if it is still there: in its fragment, or kept by its sender as it is here.
+    std::vector<const unknown_field*> kept_by_both;
+    if (scope.overlapping && !unknown_.empty()) {
+        const auto here = detail::places_of(unknown_), there = detail::places_of(d.unknown);
+        for (const auto& f : d.unknown)
+            if (context_.contains(f.covered) && detail::among(here, f)) kept_by_both.push_back(&f);
+        std::erase_if(unknown_, [&](const unknown_field& f) {
+            return d.covered.contains(f.covered) && !detail::among(there, f);
+        });
+    }
     traits::join(value_, d.fragment, scope);
     for (const removal* r : fresh) {
         scope.event = &r->event;
@@ -155,6 +171,7 @@ void causal<T>::merge(const delta<T>& d, hybrid_clock* clock, sibling_counts* si
     }
     scope.event = nullptr;
     if (!d.unknown.empty()) join_unknown(d, scope);
+    for (const auto* f : kept_by_both) unknown_.insert(*f); // who reads both has what is in both
     context_.join(d.covered);
     log_.arrived(d.covered);
     if (horizon_.join(d.horizon)) pass_horizon();
@@ -174,15 +191,17 @@ template <crdt T> void causal<T>::pass_horizon() {
 
 // Fields that were kept by leaders of an earlier version: one edit's fields together, each edit once.
 template <crdt T> void causal<T>::join_unknown(const delta<T>& d, join_scope scope) {
+    causal_context all = context_;
+    all.join(d.covered);
     std::vector<const unknown_field*> fields;
     for (const auto& f : d.unknown)
-        if (d.covered.contains(f.covered) && !context_.contains(f.covered)) fields.push_back(&f);
+        if (all.contains(f.covered) && !context_.contains(f.covered)) fields.push_back(&f);
     std::sort(fields.begin(), fields.end(), [](const auto* f, const auto* g) { return *f < *g; });
     causal_context seen = context_;
     for (std::size_t i = 0; i < fields.size(); ++i) {
         const auto& f = *fields[i];
         if (i > 0 && fields[i - 1]->covered != f.covered) seen.join(fields[i - 1]->covered);
-        join_scope one{seen, f.covered, log_, scope.overlapping, scope.clock, &latest_};
+        join_scope one{seen, f.covered, log_, seen.intersects(f.covered), scope.clock, &latest_};
         one.unknown = &unknown_;
         one.changes = scope.changes;
         compact_input_archive path(f.path);

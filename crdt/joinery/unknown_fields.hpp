@@ -8,8 +8,10 @@
 #include <joinery/compact_archive.hpp>
 #include <joinery/compact_containers.hpp>
 
+#include <cstddef>
 #include <cstdint>
 #include <set>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -87,6 +89,13 @@ using unknown_fields = std::set<unknown_field>;
 /// Keeps a field found at `tag` below `record`.
 void keep_unknown(unknown_fields& into, const path_step* record, std::uint32_t tag, const causal_context& covered,
                   const opaque_fragment& content);
+
+namespace detail {
+/// Where these belong, sorted. O(n log n).
+std::vector<std::span<const std::byte>> places_of(const unknown_fields& fields);
+std::vector<std::span<const std::byte>> places_of(const std::vector<unknown_field>& fields);
+bool among(const std::vector<std::span<const std::byte>>& places, const unknown_field& field);
+} // namespace detail
 
 // ---- implementation ----
 
