@@ -16,6 +16,7 @@ A violation is (rule, explanation, records). The rules:
   dots     no two operations have the same dot
   bank     no account ever falls below zero
   claims   two owners have a key only if another home has taken over, and neither was granted it where the other was;
+           nobody grants a key who was never its home;
            who asks again is told the same; nobody is told of an owner who never asked for this key
 
 A claim is made where its home is, not where it is asked for, and has no journal: a read's mask is the owners that it
@@ -42,6 +43,7 @@ class History:
         self.finals = {}     # board -> mask that the reads at the end agree upon
         self.lost = 0        # mask of what went with a storage
         self.lost_records = []
+        self.contested = set()  # keys that have two owners in the end
 
     def violate(self, rule, text, *records):
         if sum(v[0] == rule for v in self.violations) < 5:  # more of a kind explain no more
@@ -146,6 +148,12 @@ class History:
         orders = [r for r in self.records if r.action == "take-over" and r.arguments[0] in ("any", key[0])]
         return [r for r in sorted(orders, key=lambda r: r.start)[1:] if r.outcome != "failed"]
 
+    def was_appointed(self, home, key, before):
+        """Whether it may be a home of this key by then: where an order's outcome is unknown, so is whom it appointed."""
+        return any(r.action in ("hand-over", "take-over") and r.arguments[0] in ("any", key[0]) and r.start < before
+                   and (home in (r.value, *r.arguments[1:2]) and r.outcome != "failed"
+                        or r.action == "take-over" and r.outcome == "unknown") for r in self.records)
+
     def may_own(self, owner, key):
         return (key, owner) in self.asked_for
 
@@ -154,16 +162,22 @@ class History:
                    for x in self.losses)
 
     def show_claims(self, r):
-        owners = collections.defaultdict(list)
+        owners, appointed = collections.defaultdict(list), set()
         for item in split(r.value):
             key, owner, epoch, home = item.split(":")
             if not self.may_own(owner, key):
                 return f"{key} is {owner}'s, who never asked for it"
+            if (home, key[0]) not in appointed:
+                if not self.was_appointed(home, key, r.end):
+                    return f"{key} was granted to {owner} by {home}, which was never its home"
+                appointed.add((home, key[0]))
             owners[key].append((owner, (epoch, home)))
         for key, all_ in owners.items():
             living = [(owner, at) for owner, at in all_ if not self.lost >> int(owner) & 1]
             if len(living) > 1 and len({at for _, at in living}) < len(living):
                 return f"one home has granted {key} twice: {all_}"
+            if len(living) > 1 and r.client < 0:
+                self.contested.add(key)
             if len(living) > 1 and not any(x.start < r.end for x in self.take_overs(key)):
                 return f"{key} has two owners, and nobody has taken over: {all_}"
         return ""

@@ -14,6 +14,7 @@ class Story:
         self.leaders = leaders
         self.records = []
         self.losses = []
+        self.history = None
         self.dots = {}
 
     def add(self, board, action, *arguments, leader=0, mask=0, **more):
@@ -37,15 +38,17 @@ class Story:
         return self.add("claims", "claim", key, str(owner or len(self.records) + 1), value=said, home="a", dots=(), saw=False,
                         **more)
 
-    def take_over(self, prefix="any", **more):
-        self.add("claims", "take-over", prefix, "a", dots=(), saw=False, client=-1, **more)
+    def take_over(self, prefix="any", leader=0, **more):
+        home = "abc"[leader]
+        self.add("claims", "take-over", prefix, home, leader=leader, value=home, dots=(), saw=False, client=-1, **more)
 
     def end(self, board, value, *numbers):
         for leader in range(self.leaders):
             self.read(board, value, *numbers, leader=leader, client=-1, life=2)
 
     def broken(self):
-        return sorted({v[0] for v in History(self.records, self.losses, self.leaders).check()})
+        self.history = History(self.records, self.losses, self.leaders)
+        return sorted({v[0] for v in self.history.check()})
 
 
 def bits(*numbers):
@@ -235,6 +238,7 @@ class Rules(unittest.TestCase):
         s.claim("p1", "4", leader=1)
         s.end("claims", "p1:4:2:b,p1:2:1:a", 2, 4)
         self.expect()
+        self.assertEqual(s.history.contested, {"p1"})
 
     def test_one_home_has_granted_a_key_twice(self):
         s = self.claimed()
@@ -248,8 +252,22 @@ class Rules(unittest.TestCase):
         s.take_over("q", leader=1)  # of other keys
         s.claim("p1", "2", leader=1)
         s.claim("p1", "", outcome="unknown")
-        s.end("claims", "p1:5:2:b,p1:2:1:a", 2, 5)
+        s.end("claims", "p1:5:2:a,p1:2:1:a", 2, 5)
         self.expect("claims")
+
+    def test_a_leader_grants_what_it_is_not_the_home_of(self):
+        s = self.claimed()
+        s.take_over("q", leader=1)  # of other keys
+        s.claim("p2", "4", leader=1)
+        s.end("claims", "p1:2:1:a,p2:4:1:b", 2, 4)
+        self.expect("claims")
+
+    def test_keys_are_handed_over(self):
+        s = self.claimed()
+        s.add("claims", "hand-over", "p", "b", "b", dots=(), saw=False, outcome="unknown")
+        s.claim("p2", "4", leader=1)
+        s.end("claims", "p1:2:1:a,p2:4:2:b", 2, 4)
+        self.expect()
 
     def test_a_granted_claim_is_lost(self):
         s = self.claimed()

@@ -67,8 +67,9 @@ private:
                                : (done.status == home_status::unknown ? "unknown " : "failed ") + to_string(done);
         }
         if (r.action != "take-over") throw std::invalid_argument("claims: " + r.action);
-        (void)registrar_.take_over(prefix(r), leader_.id(), r.word(1));
-        return "ok";
+        const auto id = leader_.id();
+        (void)registrar_.take_over(prefix(r), id, r.word(1));
+        return "ok value=" + to_string(id);
     }
 
     std::string claim(const request& r) {
