@@ -65,9 +65,10 @@ struct cluster {
     std::array<std::atomic<double>, 3> committing{}; // microseconds so far
     std::deque<leader<set>> all;
 
-    explicit cluster(const std::string& files) {
+    // The first `disks` of them have a storage.
+    cluster(const std::string& files, std::size_t disks) {
         for (std::size_t i = 0; i < 3; ++i) {
-            auto disk = files.empty() ? nullptr : sqlite_storage(files + std::to_string(i), durability::full);
+            auto disk = i >= disks ? nullptr : sqlite_storage(files + std::to_string(i), durability::full);
             if (disk) disk = std::make_unique<timed_storage>(std::move(disk), committing[i]);
             all.push_back(bench::start("leader " + std::to_string(i), {}, std::move(disk)));
         }
@@ -165,18 +166,19 @@ int main(int argc, char** argv) {
     bench::report out("write concerns, 3 leaders over tcp, 2 acknowledgements", argc, argv);
     const bench::folder files;
     std::size_t next = 0;
-    cluster disks(files / "storage"), memory("");
+    cluster disks(files / "storage", 3), one_disk(files / "only", 1), memory("", 0);
     echoes raw;
-    samples durable, received, no_storage;
+    samples durable, received, received_by_two, no_storage;
     std::vector<double> trip;
     std::vector<double> warm_up;
     raw.take(warm_up, 100);
-    for (auto* c : {&disks, &memory}) samples().take(*c, assurance::durable, 100, next);
+    for (auto* c : {&disks, &one_disk, &memory}) samples().take(*c, assurance::durable, 100, next);
     constexpr std::size_t rounds = 30, each = 20;
     for (std::size_t i = 0; i < rounds; ++i) {
         raw.take(trip, each);
         durable.take(disks, assurance::durable, each, next);
         received.take(disks, assurance::received, each, next);
+        received_by_two.take(one_disk, assurance::received, each, next);
         no_storage.take(memory, assurance::received, each, next);
     }
     const auto p50 = [](const std::vector<double>& v) { return bench::median(v); };
@@ -188,5 +190,7 @@ int main(int argc, char** argv) {
              there + p50(durable.own) + p50(durable.peers), "round trip and both commits"});
     out.add({"SQLite at level full, received, p50", p50(received.write), "us", there + p50(received.own),
              "round trip and the leader's commit"});
+    out.add({"the same, peers without storages, p50", p50(received_by_two.write), "us",
+             there + p50(received_by_two.own), "round trip and the leader's commit"});
     out.add({"no storage, received, p50", p50(no_storage.write), "us", there, "round trip"});
 }
