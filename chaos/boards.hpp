@@ -3,11 +3,13 @@
 
 // What the leaders of a chaos run replicate. Each board has a journal of the numbers of its operations, which every
 // operation signs in the same edit as it does what it does. So whatever a leader shows names the operations that it
-// comes of, and can be checked against them, at any moment and exactly.
+// comes of, and can be checked against them, at any moment and exactly. Claims need none: nothing takes one away, and
+// the owner of each is the number of the operation that asked for it.
 
 #include "../property_tests/simulated_document.hpp"
 
 #include <joinery/bounded_counter.hpp>
+#include <joinery/claims.hpp>
 #include <joinery/g_set.hpp>
 #include <joinery/lww_register.hpp>
 #include <joinery/mv_register.hpp>
@@ -54,6 +56,11 @@ struct text_board {
     rga_text text;
 };
 JOINERY_RECORD(text_board, (1, done), (2, text))
+
+struct claims_board {
+    claims all;
+};
+JOINERY_RECORD(claims_board, (1, all))
 
 /// The same with a text that can be made to prune too early: for a planted bug.
 struct wrong_text_board {

@@ -89,6 +89,7 @@ class Summary:
         self.warnings = collections.Counter()
         self.counters = collections.Counter()
         self.lost = 0
+        self.contested = 0
         self.slowest = 0.0
         self.failed = []
 
@@ -108,6 +109,7 @@ class Summary:
                 "compactions", "prunings", "pulls_completed", "buffers_dropped", "updates_relayed",
                 "transport_reconnects")})
         self.lost += len(history.lost_records)
+        self.contested += len(history.contested)
         self.slowest = max(self.slowest, round_.converged or 0.0)
 
     def show(self, seed):
@@ -117,7 +119,7 @@ class Summary:
             print(f"{b:16}" + "".join(f"{self.operations[b, o]:9}" for o in ("ok", "failed", "unknown")))
         total = sum(n for (b, _), n in self.operations.items() if not b.startswith("("))
         print(f"{total} operations in {self.rounds} rounds; {self.lost} acknowledged by one leader only were lost with "
-              "its storage")
+              f"its storage; {self.contested} keys were granted by two homes")
         print("faults: " + (", ".join(f"{k} {n}" for k, n in sorted(self.faults.items())) or "none"))
         print("leaders: " + ", ".join(f"{k} {n}" for k, n in sorted((self.counters + self.warnings).items()) if k))
         print(f"slowest convergence: {self.slowest:.2f} s")

@@ -15,6 +15,12 @@ A violation is (rule, explanation, records). The rules:
   durable  what was acknowledged is there in the end, unless the only storage that had it was lost
   dots     no two operations have the same dot
   bank     no account ever falls below zero
+  claims   two owners have a key only if another home has taken over, and neither was granted it where the other was;
+           nobody grants a key who was never its home;
+           who asks again is told the same; nobody is told of an owner who never asked for this key
+
+A claim is made where its home is, not where it is asked for, and has no journal: a read's mask is the owners that it
+shows, each of them the number of the operation that asked first.
 """
 import bisect
 import collections
@@ -37,6 +43,7 @@ class History:
         self.finals = {}     # board -> mask that the reads at the end agree upon
         self.lost = 0        # mask of what went with a storage
         self.lost_records = []
+        self.contested = set()  # keys that have two owners in the end
 
     def violate(self, rule, text, *records):
         if sum(v[0] == rule for v in self.violations) < 5:  # more of a kind explain no more
@@ -48,10 +55,14 @@ class History:
                 self.finals[r.board] = self.finals.get(r.board, 0) | r.mask
         self.dots()
         self.durable()
+        self.claims()
         for board in {r.board for r in self.records}:
             mine = [r for r in self.records if r.board == board]
             seen = [r for r in mine if (r.outcome == "ok" or r.saw) and r.outcome != "failed"]
-            self.shown(board, seen)
+            if board == "claims":
+                seen = [r for r in seen if r.action == "read"]
+            else:
+                self.shown(board, seen)
             self.exact(board, [r for r in seen if r.action == "read"])
             self.causal(seen)
             self.forward(seen)
@@ -93,7 +104,7 @@ class History:
 
     def durable(self):
         for r in self.by_number.values():
-            if r.board not in self.finals or self.finals[r.board] >> r.number & 1:
+            if r.board not in self.finals or r.board == "claims" or self.finals[r.board] >> r.number & 1:
                 continue
             if r.outcome == "ok" and not self.at_risk(r):
                 self.violate("durable", "it was acknowledged and is not there in the end", r)
@@ -101,6 +112,75 @@ class History:
                 self.lost |= 1 << r.number
                 if r.outcome == "ok":
                     self.lost_records.append(r)
+
+    # ---- claims ----
+
+    def claims(self):
+        self.asked_for = {tuple(r.arguments) for r in self.by_number.values()
+                          if r.action == "claim" and r.outcome != "failed"}
+        answers = collections.defaultdict(list)  # key -> those that came
+        for r in self.by_number.values():
+            if r.action == "claim" and r.outcome == "ok":
+                answers[r.arguments[0]].append(r)
+        final = self.finals.get("claims")
+        for key, told in answers.items():
+            for r in told:
+                for owner in split(r.value):
+                    if not self.may_own(owner, key):
+                        self.violate("claims", f"{owner} is said to have {key}, and never asked for it", r)
+                    elif final is not None and not final >> int(owner) & 1:
+                        if not self.at_risk_at_home(r):
+                            self.violate("durable", f"{owner} was said to have {key}, and has not in the end", r)
+                        elif not self.lost >> int(owner) & 1:
+                            self.lost |= 1 << int(owner)
+                            self.lost_records.append(r)
+            self.asked_again(key, sorted(told, key=lambda r: r.end))
+
+    def asked_again(self, key, told):
+        """As long as nobody takes over, and no storage is lost, every answer names the same owner."""
+        for before, r in zip(told, told[1:]):
+            changes = [x.at for x in self.losses] + [x.start for x in self.take_overs(key)]
+            if split(r.value)[0] != split(before.value)[0] and not any(at <= r.end for at in changes):
+                self.violate("claims", f"the owner of {key} changes, and nobody has taken over", before, r)
+
+    def take_overs(self, key):
+        """Those that can bring a conflict: all but the first one, when nobody else had been the home."""
+        orders = [r for r in self.records if r.action == "take-over" and r.arguments[0] in ("any", key[0])]
+        return [r for r in sorted(orders, key=lambda r: r.start)[1:] if r.outcome != "failed"]
+
+    def was_appointed(self, home, key, before):
+        """Whether it may be a home of this key by then: where an order's outcome is unknown, so is whom it appointed."""
+        return any(r.action in ("hand-over", "take-over") and r.arguments[0] in ("any", key[0]) and r.start < before
+                   and (home in (r.value, *r.arguments[1:2]) and r.outcome != "failed"
+                        or r.action == "take-over" and r.outcome == "unknown") for r in self.records)
+
+    def may_own(self, owner, key):
+        return (key, owner) in self.asked_for
+
+    def at_risk_at_home(self, r):
+        return any((not r.home or r.home == "abcdefgh"[x.leader]) and r.start < x.at and r.end > x.since
+                   for x in self.losses)
+
+    def show_claims(self, r):
+        owners, appointed = collections.defaultdict(list), set()
+        for item in split(r.value):
+            key, owner, epoch, home = item.split(":")
+            if not self.may_own(owner, key):
+                return f"{key} is {owner}'s, who never asked for it"
+            if (home, key[0]) not in appointed:
+                if not self.was_appointed(home, key, r.end):
+                    return f"{key} was granted to {owner} by {home}, which was never its home"
+                appointed.add((home, key[0]))
+            owners[key].append((owner, (epoch, home)))
+        for key, all_ in owners.items():
+            living = [(owner, at) for owner, at in all_ if not self.lost >> int(owner) & 1]
+            if len(living) > 1 and len({at for _, at in living}) < len(living):
+                return f"one home has granted {key} twice: {all_}"
+            if len(living) > 1 and r.client < 0:
+                self.contested.add(key)
+            if len(living) > 1 and not any(x.start < r.end for x in self.take_overs(key)):
+                return f"{key} has two owners, and nobody has taken over: {all_}"
+        return ""
 
     # ---- what is shown ----
 
@@ -119,13 +199,14 @@ class History:
         values, order, final = {}, None, None
         for r in reads:
             if r.mask in values:
-                if values[r.mask].value != r.value:
+                if values[r.mask].value != r.value and board != "claims":  # one owner may have been granted it twice
                     self.violate("equal", "the same operations, and not the same board", values[r.mask], r)
                 continue
             values[r.mask] = r
             problem = getattr(self, "show_" + board)(r)
             if problem:
-                self.violate("bank" if "below zero" in problem else "exact", problem, r)
+                rule = "claims" if board == "claims" else "bank" if "below zero" in problem else "exact"
+                self.violate(rule, problem, r)
         if board != "text":
             return
         for r in reads:
@@ -189,7 +270,7 @@ class History:
             n = int(op.arguments[1])
             if op.action == "deposit":
                 wanted[op.arguments[0]] += n
-            elif op.action in ("withdraw", "move"):
+            elif op.action in ("withdraw", "draw", "move"):
                 wanted[op.arguments[0]] -= n
             if op.action == "move":
                 wanted[op.arguments[2]] += n

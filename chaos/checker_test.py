@@ -14,6 +14,7 @@ class Story:
         self.leaders = leaders
         self.records = []
         self.losses = []
+        self.history = None
         self.dots = {}
 
     def add(self, board, action, *arguments, leader=0, mask=0, **more):
@@ -33,12 +34,21 @@ class Story:
     def read(self, board, value, *numbers, **more):
         return self.add(board, "read", mask=bits(*numbers), value=value, **more)
 
+    def claim(self, key, said, owner=None, **more):
+        return self.add("claims", "claim", key, str(owner or len(self.records) + 1), value=said, home="a", dots=(), saw=False,
+                        **more)
+
+    def take_over(self, prefix="any", leader=0, **more):
+        home = "abc"[leader]
+        self.add("claims", "take-over", prefix, home, leader=leader, value=home, dots=(), saw=False, client=-1, **more)
+
     def end(self, board, value, *numbers):
         for leader in range(self.leaders):
             self.read(board, value, *numbers, leader=leader, client=-1, life=2)
 
     def broken(self):
-        return sorted({v[0] for v in History(self.records, self.losses, self.leaders).check()})
+        self.history = History(self.records, self.losses, self.leaders)
+        return sorted({v[0] for v in self.history.check()})
 
 
 def bits(*numbers):
@@ -207,6 +217,108 @@ class Rules(unittest.TestCase):
         self.story.read("set", "-", leader=1, concern=1, complete=True)
         self.story.end("set", "1", 1)
         self.expect()
+
+    def claimed(self):
+        self.story.take_over()
+        self.story.claim("p1", "2")
+        return self.story
+
+    def test_claims_that_are_right(self):
+        s = self.claimed()
+        s.claim("p1", "2", leader=1)           # taken
+        s.claim("p1", "2", owner=2, leader=1)  # asked again
+        s.claim("p2", "", outcome="unknown")
+        s.claim("p3", "", outcome="unknown")
+        s.end("claims", "p1:2:1:a,p2:5:1:a", 2, 5)
+        self.expect()
+
+    def test_two_homes_have_granted_a_key(self):
+        s = self.claimed()
+        s.take_over("p", leader=1)
+        s.claim("p1", "4", leader=1)
+        s.end("claims", "p1:4:2:b,p1:2:1:a", 2, 4)
+        self.expect()
+        self.assertEqual(s.history.contested, {"p1"})
+
+    def test_one_home_has_granted_a_key_twice(self):
+        s = self.claimed()
+        s.take_over("p", leader=1)
+        s.claim("p1", "4", leader=1)
+        s.end("claims", "p1:4:1:a,p1:2:1:a", 2, 4)
+        self.expect("claims")
+
+    def test_two_owners_and_nobody_has_taken_over(self):
+        s = self.claimed()
+        s.take_over("q", leader=1)  # of other keys
+        s.claim("p1", "2", leader=1)
+        s.claim("p1", "", outcome="unknown")
+        s.end("claims", "p1:5:2:a,p1:2:1:a", 2, 5)
+        self.expect("claims")
+
+    def test_a_leader_grants_what_it_is_not_the_home_of(self):
+        s = self.claimed()
+        s.take_over("q", leader=1)  # of other keys
+        s.claim("p2", "4", leader=1)
+        s.end("claims", "p1:2:1:a,p2:4:1:b", 2, 4)
+        self.expect("claims")
+
+    def test_keys_are_handed_over(self):
+        s = self.claimed()
+        s.add("claims", "hand-over", "p", "b", "b", dots=(), saw=False, outcome="unknown")
+        s.claim("p2", "4", leader=1)
+        s.end("claims", "p1:2:1:a,p2:4:2:b", 2, 4)
+        self.expect()
+
+    def test_a_granted_claim_is_lost(self):
+        s = self.claimed()
+        s.take_over("p", leader=1)
+        s.claim("p1", "4", leader=1)
+        s.end("claims", "p1:4:2:b", 4)
+        self.expect("durable")
+
+    def test_a_granted_claim_goes_with_its_homes_storage(self):
+        s = self.claimed()
+        s.records[-1].leader = 1
+        s.losses.append(Loss(0, 0.0, 1.7))
+        s.claim("p1", "3", leader=1)
+        s.end("claims", "p1:3:1:a", 3)
+        self.expect()
+
+    def test_a_claim_is_lost_and_its_homes_storage_was_not(self):
+        s = self.claimed()
+        s.losses.append(Loss(1, 0.0, 1.7))
+        s.end("claims", "-")
+        self.expect("durable")
+
+    def test_who_asks_again_is_told_another_owner(self):
+        s = self.claimed()
+        s.claim("p1", "3", leader=1)
+        s.end("claims", "p1:2:1:a,p1:3:2:b", 2, 3)
+        self.expect("claims")
+
+    def test_an_owner_who_asked_for_another_key(self):
+        s = self.claimed()
+        s.claim("p2", "2")
+        s.end("claims", "p1:2:1:a", 2)
+        self.expect("claims")
+
+    def test_refused_and_granted(self):
+        self.claimed().claim("p2", "", outcome="failed")
+        self.story.end("claims", "p1:2:1:a,p2:3:1:a", 2, 3)
+        self.expect("claims")
+
+    def test_refused_and_then_asked_again_and_granted(self):
+        self.claimed().claim("p2", "", outcome="failed")
+        self.story.claim("p2", "3", owner=3)
+        self.story.end("claims", "p1:2:1:a,p2:3:1:a", 2, 3)
+        self.expect()
+
+    def test_rights_from_afar_are_taken_twice(self):
+        self.story.add("bank", "deposit", "u", "5")
+        self.story.add("bank", "draw", "u", "4", mask=bits(1), dots=())
+        self.story.add("bank", "draw", "u", "4", mask=bits(1), dots=(), leader=1)
+        self.story.end("bank", "u:0", 1, 2, 3)
+        self.expect("bank")
 
     def test_a_dot_twice(self):
         self.story.add("set", "add")

@@ -3,9 +3,11 @@
 import dataclasses
 import random
 
-BOARDS = ("set", "counter", "registers", "bank", "text")
+BOARDS = ("set", "counter", "registers", "bank", "text", "claims")
+WITHOUT_SESSION = ("draw", "claim", "hand-over", "take-over")  # their edits are not made by the leader alone
+PREFIXES = ("p", "q", "r")  # of the keys that are claimed
 
-# How often each comes, and whether it befalls a process (one at a time) or the network.
+# How often each comes, and whether it befalls a process (one at a time), the network, or a clock.
 FAULTS = {
     "kill": (10, "process"),          # kill -9, and a restart
     "stop cleanly": (3, "process"),
@@ -17,6 +19,7 @@ FAULTS = {
     "reset": (7, "network"),          # connections of a pair are reset, now and again
     "delay": (6, "network"),
     "throttle": (3, "network"),
+    "home away": (8, "network"),      # of claims: another one takes over
     "clock skew": (6, "clock"),
 }
 STORAGE_FAULTS = ("bytes flipped", "old backup", "storage lost")
@@ -40,7 +43,8 @@ class Operation:
     action: str
     arguments: list
     concern: int = 0  # how many peers are to acknowledge or to answer
-    target: int = 0   # the leader that rights are passed on to
+    target: int = 0   # the leader that rights, or keys, are passed on to
+    again: float = 1  # below 1, of a claim: which of the client's own is asked again
 
 
 @dataclasses.dataclass
@@ -89,7 +93,7 @@ def links(random_, leaders):
     return shape, dialled
 
 
-def operation(random_, leader, leaders):
+def operation(random_, leader, leaders, time):
     gap = random_.expovariate(1 / 0.04)
     board = random_.choice(BOARDS)
     concern = random_.randrange(1, leaders) if random_.random() < 0.25 else 0
@@ -106,9 +110,16 @@ def operation(random_, leader, leaders):
         action = kind + ("-set" if random_.random() < 0.8 else "-erase")
         arguments = [random_.choice("xyz")]
     elif board == "bank":
-        action = random_.choices(["deposit", "withdraw", "move", "pass"], [4, 6, 2, 2])[0]
+        action = random_.choices(["deposit", "withdraw", "draw", "move", "pass"], [4, 4, 3, 2, 2])[0]
         one, two = random_.sample("uvw", 2)
         arguments = [one, str(random_.randint(1, 12))] + ([two] if action == "move" else [])
+    elif board == "claims":
+        if random_.random() < 0.04:
+            return Operation(gap, leader, board, "hand-over", [random_.choice(PREFIXES)], target=target)
+        again = random_.random() if random_.random() < 0.25 else 1
+        late = int(time * 4 * (1 if random_.random() < 0.8 else random_.random()))  # most want what is new
+        return Operation(gap, leader, board, "claim", [random_.choice(PREFIXES) + str(late + random_.randrange(3))],
+                         again=again)
     else:
         action = "insert" if random_.random() < 0.65 else "erase"
         arguments = [place, str(random_.randint(1, 8))]
@@ -122,7 +133,7 @@ def client(random_, leaders, seconds):
     while time < seconds:
         if roams or random_.random() < 0.05:
             leader = random_.randrange(leaders)
-        operations.append(operation(random_, leader, leaders))
+        operations.append(operation(random_, leader, leaders, time))
         time += operations[-1].gap + 0.002
     return Client(random_.random() < 0.5, operations)
 

@@ -33,7 +33,8 @@ class Record:
     mask: int = 0        # the operations that it saw
     saw: bool = False    # an edit was made, whatever became of it
     takes: tuple = ()    # the items that it took away
-    value: str = ""      # what was read
+    value: str = ""      # what was read; of a claim, whose the key is, and who contests that
+    home: str = ""       # of a claim: who has answered
     dots: tuple = ()     # (replica, first, last)
     complete: bool = False
 
@@ -79,6 +80,8 @@ class Round:
         for leader in c.leaders:
             await self.start(leader)
         await self.until(self.connected, "the leaders did not find each other", 30)
+        first = c.leaders[0]
+        await self.order(first, "take-over", "any", first.name)
         clients = [asyncio.ensure_future(self.client(i, x)) for i, x in enumerate(self.plan.clients)]
         try:
             for number, faults in enumerate(self.plan.phases):
@@ -146,6 +149,7 @@ class Round:
     async def client(self, index, plan):
         c = self.cluster
         token, session, behind = ("new", 1, 0) if plan.session else ("", 0, 0)
+        claims = []
         for k, op in enumerate(plan.operations):
             await asyncio.sleep(op.gap)
             if not self.working:
@@ -154,10 +158,17 @@ class Round:
             arguments = list(op.arguments)
             if op.action == "pass":
                 arguments.append(c.leaders[op.target].id)
-            record = Record(k * len(self.plan.clients) + index + 1, index, op.leader, leader.life, op.board, op.action,
-                            arguments, op.concern, c.now(), session)
-            after = await self.perform(leader, record, token)
-            if not token:
+            if op.action == "hand-over":
+                arguments += [c.leaders[op.target].id, c.leaders[op.target].name]
+            number = k * len(self.plan.clients) + index + 1
+            if op.action == "claim":
+                arguments = claims[int(op.again * len(claims))] if claims and op.again < 1 else [*arguments, str(number)]
+                claims.append(arguments)
+            plain = not token or op.action in plans.WITHOUT_SESSION
+            record = Record(number, index, op.leader, leader.life, op.board, op.action, arguments, op.concern, c.now(),
+                            0 if plain else session)
+            after = await self.perform(leader, record, "" if plain else token)
+            if plain:
                 continue
             if record.outcome == "ok":
                 token, behind = after, 0
@@ -195,12 +206,19 @@ class Round:
             found = dict(word.split("=", 1) for word in record.detail.split())
             record.complete = found.get("complete") == "1" and record.concern > 0
             after = found.get("session", "")
+            record.value, record.home = found.get("value", ""), found.get("home", "")
             if "mask" in found:
-                record.mask, record.value = mask_of(found["mask"]), found["value"]
+                record.mask = mask_of(found["mask"])
             if "dots" in found:
                 replica, _, span = found["dots"].partition(":")
                 record.dots = (replica, *map(int, span.split("-")))
         return after
+
+    async def order(self, leader, *words):
+        """What an operator orders of the claims."""
+        record = Record(0, -1, leader.index, leader.life, "claims", words[0], list(words[1:]), 0, self.cluster.now())
+        await self.perform(leader, record)
+        return record
 
     # ---- faults ----
 
@@ -247,7 +265,7 @@ class Round:
             self.count(f.kind, "".join(c.leaders[i].name for i in sorted(side)) + f" from the others for {f.lasts:.2f} s")
         elif f.kind in ("cut one way", "reset", "delay", "throttle"):
             self.count(f.kind, f"{a.name} to {b.name} for {f.lasts:.2f} s")
-        else:
+        elif f.kind != "home away":
             self.count(f.kind, f"{a.name} for {f.lasts:.2f} s")
         if f.kind == "kill":
             await a.kill()
@@ -270,6 +288,8 @@ class Round:
             net.set_link(f.who, False)
             await asyncio.sleep(f.lasts)
             net.set_link(f.who, True)
+        elif f.kind == "home away":
+            await self.home_away(f, b)
         elif f.kind in ("cut one way", "partition"):
             for d in directions:
                 d.cut()
@@ -298,6 +318,23 @@ class Round:
         else:
             raise ValueError(f.kind)
         c.note(f"{f.kind}: over")
+
+    async def home_away(self, f, successor):
+        """The home of some keys, or of all, is cut off, if it is there at all, and an operator orders that another
+        leader takes over."""
+        prefix = (*plans.PREFIXES, "any")[int(f.draw * 4)]
+        known = await self.order(successor, "home", prefix)
+        home = next((x for x in self.cluster.leaders if x.id == known.value), None)
+        if known.outcome != "ok" or home is successor:
+            return
+        self.count(f.kind, f"{home.name if home else 'nobody'}, of {prefix}; {successor.name} takes over")
+        if home:
+            self.network.set_link(home.index, False)
+        await asyncio.sleep(f.lasts / 4)
+        await self.order(successor, "take-over", prefix, successor.name)
+        await asyncio.sleep(f.lasts * 3 / 4)
+        if home:
+            self.network.set_link(home.index, True)
 
     async def skew(self, leader, milliseconds):
         self.cluster.note(f"the clock of {leader.name} goes wrong by {milliseconds} ms")

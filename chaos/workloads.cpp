@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "workloads.hpp"
+#include "answers.hpp"
 
-#include <joinery/session.hpp>
+#include <joinery/rights.hpp>
 
 #include <algorithm>
 #include <chrono>
@@ -13,18 +13,6 @@ namespace joinery::chaos {
 namespace {
 
 using namespace std::chrono_literals;
-
-// ---- lists of items, as the lines show them ----
-
-class list {
-public:
-    void add(const std::string& item) { out_ += (out_.empty() ? "" : ",") + item; }
-    void add(std::uint64_t item) { add(std::to_string(item)); }
-    std::string str() const { return out_.empty() ? "-" : out_; }
-
-private:
-    std::string out_;
-};
 
 // ---- what each board can do, and what it shows ----
 
@@ -145,20 +133,9 @@ template <class Board>
     requires requires(Board& b) { b.text; }
 void show(const Board& b, list& out) { list_characters(b.text.str(), out); }
 
-// ---- sessions travel with their clients ----
+// ---- boards ----
 
-session read_session(const std::string& hex) {
-    session s(1500ms);
-    if (hex == "new") return s;
-    std::vector<std::byte> bytes;
-    for (std::size_t i = 0; i + 1 < hex.size(); i += 2)
-        bytes.push_back(static_cast<std::byte>(std::stoul(hex.substr(i, 2), nullptr, 16)));
-    compact_input_archive in(bytes);
-    in(s);
-    return s;
-}
-
-template <class T> class board final : public workload {
+template <class T> class board : public workload {
 public:
     explicit board(leader<T> at) : leader_(std::move(at)) {}
 
@@ -170,16 +147,16 @@ public:
     std::string perform(const request& r, const std::function<void(const std::string&)>& say) override {
         bool done = false;
         try {
-            return r.action == "read" ? read(r) : write(r, say, done);
+            return r.action == "read" ? read_board(leader_, r, look) : write(r, say, done);
         } catch (const std::exception& e) {
             return (done ? "unknown " : "failed ") + std::string(e.what());
         }
     }
 
-private:
+protected:
     leader<T> leader_;
 
-    std::string write(const request& r, const std::function<void(const std::string&)>& say, bool& done) {
+    virtual std::string write(const request& r, const std::function<void(const std::string&)>& say, bool& done) {
         const auto edit = [&](T& b, transaction& tx) {
             list takes;
             const auto mask = hexadecimal(b.done);
@@ -204,20 +181,33 @@ private:
                " acked=" + std::to_string(result.acknowledged) + after;
     }
 
-    std::string read(const request& r) const {
-        const auto look = [](const T& b) {
-            list items;
-            show(b, items);
-            return "ok mask=" + hexadecimal(b.done) + " value=" + items.str();
-        };
-        if (!r.session.empty()) {
-            session s = read_session(r.session);
-            const auto seen = s.read(leader_, look);
-            return seen + " complete=0 session=" + hexadecimal(encode(s));
-        }
-        if (r.answers == 0) return leader_.read(look) + " complete=0";
-        const auto seen = leader_.read(look, read_options{.answers = r.answers, .timeout = 1500ms});
-        return seen.value + " complete=" + (seen.complete ? '1' : '0');
+    static std::string look(const T& b) {
+        list items;
+        show(b, items);
+        return "ok mask=" + hexadecimal(b.done) + " value=" + items.str();
+    }
+};
+
+// Some take what others have the rights of.
+constexpr auto account_of = [](bank_board& b, transaction& tx, const std::string& name, auto&& f) {
+    b.accounts.update(tx, name, f);
+};
+class bank final : public board<bank_board> {
+public:
+    explicit bank(const leader<bank_board>& at) : board(at), rights_(at, account_of) {}
+
+private:
+    rights_exchange<leader<bank_board>, decltype(account_of)> rights_;
+
+    std::string write(const request& r, const std::function<void(const std::string&)>& say, bool& done) override {
+        if (r.action != "draw") return board::write(r, say, done);
+        const auto drawn = rights_.decrement(r.word(0), static_cast<std::uint64_t>(r.integer(1)), 500ms,
+                                             [&](bank_board& b, transaction& tx) {
+                                                 say("saw " + hexadecimal(b.done) + " -");
+                                                 b.done.add(tx, r.number);
+                                                 done = true;
+                                             });
+        return drawn.complete ? "ok complete=0" : "failed there are not enough rights within reach";
     }
 };
 
@@ -240,7 +230,7 @@ std::string hexadecimal(const std::vector<std::byte>& bytes) {
     return out;
 }
 
-std::string hexadecimal(const journal& numbers) {
+std::string hexadecimal(const std::vector<std::uint64_t>& numbers) {
     std::vector<std::byte> bits(1);
     for (const auto n : numbers) {
         if (n / 8 >= bits.size()) bits.resize(n / 8 + 1);
@@ -249,16 +239,21 @@ std::string hexadecimal(const journal& numbers) {
     return hexadecimal(bits);
 }
 
+std::string hexadecimal(const journal& numbers) {
+    return hexadecimal(std::vector<std::uint64_t>(numbers.begin(), numbers.end()));
+}
+
 std::vector<std::unique_ptr<workload>> open_workloads(node& at, bool wrong_text) {
     std::vector<std::unique_ptr<workload>> all;
     all.push_back(std::make_unique<board<set_board>>(at.open<set_board>("set")));
     all.push_back(std::make_unique<board<counter_board>>(at.open<counter_board>("counter")));
     all.push_back(std::make_unique<board<register_board>>(at.open<register_board>("registers")));
-    all.push_back(std::make_unique<board<bank_board>>(at.open<bank_board>("bank")));
+    all.push_back(std::make_unique<bank>(at.open<bank_board>("bank")));
     if (wrong_text)
         all.push_back(std::make_unique<board<wrong_text_board>>(at.open<wrong_text_board>("text")));
     else
         all.push_back(std::make_unique<board<text_board>>(at.open<text_board>("text")));
+    all.push_back(open_claims(at));
     return all;
 }
 

@@ -44,10 +44,14 @@ public:
     virtual std::uint64_t digest() const = 0;
 };
 
-/// A collection for each board, of these names: set, counter, registers, bank, text.
+/// A collection for each board, of these names: set, counter, registers, bank, text, claims.
 std::vector<std::unique_ptr<workload>> open_workloads(node& at, bool wrong_text);
 
+/// That of the claims.
+std::unique_ptr<workload> open_claims(node& at);
+
 /// Bits of numbers, the lowest first: two digits for each eight of them.
+std::string hexadecimal(const std::vector<std::uint64_t>& numbers);
 std::string hexadecimal(const journal& numbers);
 std::string hexadecimal(const std::vector<std::byte>& bytes);
 
