@@ -201,6 +201,7 @@ TEST_CASE("rights: none is lost or doubled, in a thousand schedules with every k
     CHECK(r.total("requests answered") > 1000);
 }
 
+// One sells; what the others deliver while it waits can only help.
 TEST_CASE("rights: without faults every sale is made that the stock is enough for") {
     struct calm_shop : shop {
         std::optional<std::uint64_t> step(simulated_leader<inventory>& at, choices& from) {
@@ -208,18 +209,18 @@ TEST_CASE("rights: without faults every sale is made that the stock is enough fo
             const auto deliver = [&](inventory& i, transaction& tx) {
                 i.stock.increment(tx, n), i.delivered.increment(tx, n);
             };
-            if (from.pick(2) == 0) {
+            if (from.pick(2) == 0 || at.address() != "A") {
                 at.write(deliver);
                 return std::nullopt;
             }
             (void)at.wait_until([](const inventory&) { return false; }, 200ms); // all have it
             const auto there = at.read([](const inventory& i) { return i.stock.value(); });
             const auto r = stock->decrement("", n, 5s, [&](inventory& i, transaction& tx) { i.sold.increment(tx, n); });
-            CHECK(r.complete == (there >= n));
+            if (there >= n) CHECK(r.complete);
             return r.complete ? std::optional(n) : std::nullopt;
         }
     };
     const auto r = quiet(simulate(calm_shop{}, faults::none(), {.seed = 1, .schedules = 200}));
     CHECK(r.ok());
-    CHECK(r.total("requests answered") > 1000);
+    CHECK(r.total("requests answered") > 200);
 }
