@@ -468,6 +468,7 @@ std::vector<peer_status> engine::peers() const {
         s.zone = p.zone;
         s.nonce = p.nonce;
         s.up = p.up;
+        s.renamed = core_->is_renamed(who);
         s.links = p.links.size();
         s.silence = core_->now - p.last_heard;
         s.rejected = p.rejected;
@@ -486,8 +487,15 @@ std::vector<peer_status> engine::peers() const {
     return all;
 }
 
-bool engine::core::in_scope(const peer& p, peer_scope scope) const {
-    return scope == peer_scope::all || p.zone == options.zone;
+bool engine::core::is_renamed(replica_id who) const {
+    return std::any_of(peers.begin(), peers.end(), [&](const auto& p) {
+        return std::find(p.second.formers.begin(), p.second.formers.end(), who) != p.second.formers.end();
+    });
+}
+
+// A node that has a new id says again what it has: it counts once, under the new one.
+bool engine::core::counts(replica_id who, const peer& p, peer_scope scope) const {
+    return (scope == peer_scope::all || p.zone == options.zone) && !is_renamed(who);
 }
 
 std::vector<replica_id> engine::acknowledged_by(collection_id c, dot d, assurance level, peer_scope scope) const {
@@ -495,17 +503,16 @@ std::vector<replica_id> engine::acknowledged_by(collection_id c, dot d, assuranc
     for (const auto& [p, peer] : core_->peers) {
         const auto& v = peer.views[c];
         const bool has = v.version.contains(d) || (level == assurance::received && v.received.contains(d));
-        if (has && core_->in_scope(peer, scope) && !core_->gone.contains(p)) who.push_back(p);
+        if (has && core_->counts(p, peer, scope) && !core_->gone.contains(p)) who.push_back(p);
     }
     return who;
 }
 
-// A node that starts again may have a new id, and then answer once more: under the old one it is not up any more.
 std::vector<replica_id> engine::answered(collection_id c, std::uint64_t round, peer_scope scope) {
     std::vector<replica_id> who;
     for (auto& [p, peer] : core_->peers) {
         auto& v = peer.views[c];
-        if (peer.up && v.shares && core_->in_scope(peer, scope) && core::reaches(core_->collections[c], v, round))
+        if (peer.up && v.shares && core_->counts(p, peer, scope) && core::reaches(core_->collections[c], v, round))
             who.push_back(p);
     }
     return who;
@@ -514,7 +521,7 @@ std::vector<replica_id> engine::answered(collection_id c, std::uint64_t round, p
 std::vector<awaited_peer> engine::others(collection_id c, const std::vector<replica_id>& who, peer_scope scope) const {
     std::vector<awaited_peer> out;
     for (const auto& [p, peer] : core_->peers)
-        if (peer.views[c].shares && core_->in_scope(peer, scope) && std::find(who.begin(), who.end(), p) == who.end())
+        if (peer.views[c].shares && core_->counts(p, peer, scope) && std::find(who.begin(), who.end(), p) == who.end())
             out.push_back({p, peer.name});
     return out;
 }

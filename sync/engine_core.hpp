@@ -87,6 +87,7 @@ struct engine::core {
         engine_time met{0}; // this instance
         std::uint64_t bytes_in = 0, bytes_out = 0;
         std::set<std::uint64_t> contested; // instances that were found to live at the same time
+        std::vector<replica_id> formers;   // ids that it had before
         std::vector<link_id> links;        // that lead to it, and are connected
         std::vector<view> views;           // by collection
     };
@@ -320,7 +321,8 @@ struct engine::core {
     void detach(link_id l, link& k);
     std::uint64_t ask();
     void ask_next_round(link& k);
-    bool in_scope(const peer& p, peer_scope scope) const;
+    bool is_renamed(replica_id who) const;
+    bool counts(replica_id who, const peer& p, peer_scope scope) const;
     static bool reaches(const collection& c, view& v, std::uint64_t round);
     void write_receipts();
     void on_receipt(const link& k, const receipt& m);

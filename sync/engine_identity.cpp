@@ -65,11 +65,11 @@ void engine::core::check_holds() {
     }
 }
 
-// Of a group only those can tell who share the collection.
+// Only those can tell who share the collection; to others there is nothing to publish.
 bool engine::core::is_answered(const collection& c) const {
     return std::any_of(c.answered.begin(), c.answered.end(), [&](replica_id who) {
         const auto p = peers.find(who);
-        return !c.joining || (p != peers.end() && p->second.views[c.number].shares);
+        return p != peers.end() && p->second.views[c.number].shares;
     });
 }
 

@@ -252,6 +252,8 @@ void engine::core::write_hello(link_id l, link& k) {
     m.role = options.role;
     m.name = options.name;
     m.zone = options.zone;
+    for (const auto who : formers)
+        if (m.formers.size() < hello::max_formers) m.formers.push_back(who);
     std::size_t size = 0;
     for (const auto& c : collections) {
         hello::collection item{c.name_digest, c.fingerprint, public_version(c)};
@@ -371,6 +373,11 @@ engine::core::peer* engine::core::introduce(link_id l, link& k, const hello& m) 
     if (p.nonce != m.nonce) { // a new instance may have less than the one before
         p.nonce = m.nonce;
         p.met = now;
+        p.formers = m.formers;
+        for (auto& [who, other] : peers) {
+            std::erase(other.formers, m.replica); // whoever has it now
+            if (other.nonce == m.nonce && who != m.replica) p.formers.push_back(who);
+        }
         p.views.assign(collections.size(), {});
         forget_relays_to(m.replica);
         p.last_broadcast = never;

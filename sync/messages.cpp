@@ -109,6 +109,8 @@ void save(compact_output_archive& ar, const hello& m) {
     ar.byte(m.durability);
     ar.byte(static_cast<std::uint8_t>(m.role));
     ar(m.name, m.zone);
+    ar.varint(m.formers.size());
+    for (const auto r : m.formers) ar.replica(r);
     ar.varint(m.collections.size());
     for (const auto& c : m.collections) {
         fixed(ar, c.name);
@@ -140,6 +142,8 @@ void load(compact_input_archive& ar, hello& m) {
     m.role = static_cast<node_role>(role);
     ar(m.name, m.zone);
     if (m.name.size() > hello::max_name || m.zone.size() > hello::max_name) ar.fail(decode_error::too_large);
+    read_list(ar, m.formers, [&](replica_id& r) { r = ar.replica(); });
+    if (m.formers.size() > hello::max_formers) ar.fail(decode_error::too_large);
     read_list(ar, m.collections, [&](hello::collection& c) {
         c.name = fixed(ar);
         c.fingerprint = fixed(ar);

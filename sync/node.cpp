@@ -359,7 +359,8 @@ drain_result node_core::drain(const drain_options& o) {
             std::size_t have = 0, lack = 0;
             for (const auto& p : peers) {
                 if (!p.shares[i] || (o.scope == peer_scope::zone && p.zone != options_.zone)) continue;
-                if (!p.up && p.level == durability::none) continue; // if it comes, it comes as another one
+                if (p.renamed || (!p.up && p.level == durability::none))
+                    continue; // if it comes, it comes as another one
                 if (std::find(members.begin(), members.end(), p.id) == members.end()) continue;
                 if (here[i].within(p.versions[i])) {
                     ++have;

@@ -6,11 +6,12 @@
 #include <joinery/memory_transport.hpp>
 #include <joinery/or_set.hpp>
 
+#include "bell.hpp"
+
 #include <doctest/doctest.h>
 
 #include <algorithm>
 #include <atomic>
-#include <condition_variable>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -27,32 +28,6 @@ using number_leader = leader<numbers>;
 
 constexpr auto patience = 20s; // far beyond what is needed; nothing waits for it in vain
 constexpr auto moment = 150ms; // for what does not come
-
-/// Told of what happens at any node.
-class bell {
-public:
-    void ring() {
-        std::lock_guard lock(mutex_);
-        ++rung_;
-        changed_.notify_all();
-    }
-    template <class P> bool wait(P&& holds) {
-        const auto deadline = std::chrono::steady_clock::now() + patience;
-        for (;;) {
-            std::unique_lock lock(mutex_);
-            const auto before = rung_;
-            lock.unlock();
-            if (holds()) return true;
-            lock.lock();
-            if (!changed_.wait_until(lock, deadline, [&] { return rung_ != before; })) return false;
-        }
-    }
-
-private:
-    std::mutex mutex_;
-    std::condition_variable changed_;
-    std::size_t rung_ = 0;
-};
 
 struct fixture {
     memory_network network;

@@ -48,6 +48,7 @@ hello full_hello() {
     m.complete = false;
     m.durability = 2;
     m.name = "eu";
+    m.formers = {b};
     m.collections = {{7, 8, {{a, 5}, {b, 6}}}, {9, 10, {}}};
     return m;
 }
@@ -320,6 +321,12 @@ TEST_CASE("messages: what no engine writes is refused") {
     long_name.nonce = 1;
     long_name.name = std::string(hello::max_name + 1, 'x');
     CHECK(decode<hello>(encode(long_name)).error() == decode_error::too_large);
+    hello renamed;
+    renamed.nonce = 1;
+    for (std::uint64_t i = 1; i <= hello::max_formers; ++i) renamed.formers.emplace_back(i);
+    CHECK(decode<hello>(encode(renamed)));
+    renamed.formers.emplace_back(100);
+    CHECK(decode<hello>(encode(renamed)).error() == decode_error::too_large);
     bytes unknown_tag{std::byte{99}};
     CHECK(read_all(unknown_tag) == 0);
 }

@@ -9,13 +9,13 @@
 #include <joinery/pn_counter.hpp>
 #include <joinery/rga_text.hpp>
 
+#include "bell.hpp"
 #include "scratch_folder.hpp"
 
 #include <doctest/doctest.h>
 
 #include <algorithm>
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
 #include <filesystem>
 #include <iostream>
@@ -38,34 +38,6 @@ using names_set = or_set<std::string>;
 using counters = or_map<std::string, pn_counter>;
 
 constexpr auto patience = 20s; // far beyond what is needed; nothing waits for it in vain
-
-/// Told of what happens at any node.
-class bell {
-public:
-    void ring() {
-        std::lock_guard lock(mutex_);
-        ++rung_;
-        changed_.notify_all();
-    }
-    /// Looks at once, and then whenever it rings, or a little later: not all that is asked for rings.
-    template <class P> bool wait(P&& holds) {
-        const auto deadline = std::chrono::steady_clock::now() + patience;
-        for (;;) {
-            std::unique_lock lock(mutex_);
-            const auto before = rung_;
-            lock.unlock();
-            if (holds()) return true;
-            if (std::chrono::steady_clock::now() > deadline) return false;
-            lock.lock();
-            changed_.wait_for(lock, 10ms, [&] { return rung_ != before; });
-        }
-    }
-
-private:
-    std::mutex mutex_;
-    std::condition_variable changed_;
-    std::size_t rung_ = 0;
-};
 
 struct mesh {
     scratch_folder folder;

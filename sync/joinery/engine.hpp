@@ -167,6 +167,7 @@ struct peer_status {
     std::string zone;
     std::uint64_t nonce = 0;
     bool up = false;
+    bool renamed = false;       ///< it goes on under another id, and counts under that one
     std::size_t links = 0;      ///< connected
     engine_time silence{};      ///< since it was last heard of
     std::uint64_t rejected = 0; ///< frames that could not be read

@@ -73,11 +73,13 @@ struct hello {
     bool complete = true;        ///< false: more hellos with the same echo and other collections follow
     std::uint8_t durability = 0; ///< of my storage
     node_role role = node_role::leader;
-    std::string name; ///< for people; at most `max_name` bytes
-    std::string zone; ///< of the node: a region's name; at most `max_name` bytes
+    std::string name;                ///< for people; at most `max_name` bytes
+    std::string zone;                ///< of the node: a region's name; at most `max_name` bytes
+    std::vector<replica_id> formers; ///< ids that I had before and will not have again; at most `max_formers`
     std::vector<collection> collections;
 
     static constexpr std::size_t max_name = 64;
+    static constexpr std::size_t max_formers = 64;
     friend bool operator==(const hello&, const hello&) = default;
 };
 

@@ -9,9 +9,12 @@
 // What a dialled peer broadcasts arrives on the same link as its direct answers. Two nodes that dial
 // each other have two links; the engine recognises the peer behind a link by its messages.
 
+#include <joinery/peer_key.hpp>
+
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -54,6 +57,12 @@ public:
     /// Dials a peer or stops doing so, while running. An address is the transport's own form of one.
     virtual void connect(const std::string& address) = 0;
     virtual void disconnect(const std::string& address) = 0;
+
+    /// The key that the peer behind a connected link has proved to hold; none where peers prove nothing.
+    virtual std::optional<peer_key> key_of(link_id) const { return std::nullopt; }
+    /// From now on only peers with these keys are let in and dialled; links of others end, as do attempts of theirs.
+    /// Has no effect where peers prove nothing.
+    virtual void admit(const std::vector<peer_key>&) {}
 
     /// Frames above this size must not be sent.
     virtual std::size_t max_frame() const = 0;
