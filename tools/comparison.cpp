@@ -68,13 +68,13 @@ std::string to_text(const collection_comparison& c) {
     if (c.other_type) return out + "of another type\n";
     if (c.undecided) return out + fmt::format("the same edits; not compared: {}\n", c.why_not);
     if (c.equal()) {
-        out += fmt::format("equal, {} edits", count_of(c.versions[0]));
+        out += "equal, " + counted(count_of(c.versions[0]), "edit");
         return out + (c.same_content ? "\n" : fmt::format(" (the same edits; content not compared: {})\n", c.why_not));
     }
     out += "different\n";
     for (int i : {0, 1})
         if (!c.lacks[i].empty())
-            out += fmt::format("  {} lacks {} edits: {}\n", i == 0 ? 'a' : 'b', c.lacks[i].count(),
+            out += fmt::format("  {} lacks {}: {}\n", i == 0 ? 'a' : 'b', counted(c.lacks[i].count(), "edit"),
                                shown_dots(c.lacks[i]));
     if (c.same_content == false && c.lacks[0].empty() && c.lacks[1].empty())
         out += "  both have seen the same edits, and differ: this should not be (docs/operations.md, divergences)\n";

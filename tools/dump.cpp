@@ -65,7 +65,7 @@ int dump(const std::string& path, const std::optional<std::string>& collection, 
     }
     if (collection && !any) throw tool_error(fmt::format("{}: there is no collection '{}'", path, *collection));
     print_json(all);
-    for (const auto& d : found) fmt::print(stderr, "joinery: {}: {}\n", printable(d.where), printable(d.what));
+    for (const auto& d : found) complain(fmt::format("{}: {}", d.where, d.what));
     return found.empty() ? good : bad;
 }
 

@@ -23,8 +23,9 @@ constexpr int attempts = 20;
 
 class open_file {
 public:
-    explicit open_file(const std::string& path)
-        : path_(path), handle_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)) {
+    // Errors name it as it was given.
+    open_file(const std::string& path, const std::string& given)
+        : path_(given), handle_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)) {
         if (handle_ < 0) fail(errno);
     }
     ~open_file() { ::close(handle_); }
@@ -81,7 +82,7 @@ auto moment_of(const open_file& f, const std::vector<unsigned char>& wal) {
 
 std::vector<unsigned char> read_wal(const std::string& path, std::size_t most) {
     if (::access(path.c_str(), F_OK) != 0 && errno == ENOENT) return {};
-    const open_file f(path);
+    const open_file f(path, path);
     return f.bytes(std::min(most, static_cast<std::size_t>(f.status().st_size)));
 }
 
@@ -92,7 +93,7 @@ file_image read_image(const std::string& given) {
     std::error_code none;
     auto real = std::filesystem::canonical(given, none); // SQLite's own files lie beside what a link leads to
     const std::string path = none ? given : real.string();
-    const open_file main(path);
+    const open_file main(path, given);
     file_image image;
     for (int i = 0; i < attempts; ++i) {
         image.owner = owner_of(main);

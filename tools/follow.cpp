@@ -11,6 +11,7 @@
 #include <deque>
 #include <map>
 #include <set>
+#include <span>
 
 namespace joinery::tool {
 
@@ -35,7 +36,7 @@ struct followed {
 
     observer at;
     bool up = false, was_up = false;
-    std::uint64_t restarts = 0, updates = 0;
+    std::uint64_t restarts = 0;
     std::map<std::uint64_t, steady_time> behind_since; // by channel
 
     std::string name() const {
@@ -77,10 +78,18 @@ public:
         for (auto& l : leaders_) look(l, events);
         divergences(events);
         options_.json ? tell_json(events) : tell_people(events);
-        for (auto& l : leaders_) {
-            l.was_up = l.up;
-            l.updates = l.at.seen().updates;
-        }
+        for (auto& l : leaders_) l.was_up = l.up;
+    }
+
+    // Names that the leaders which have answered do not know.
+    void warn() const {
+        for (const auto& name : live_.collections)
+            if (any_reached() && std::none_of(leaders_.begin(), leaders_.end(), [&](const auto& l) {
+                    return l.at.seen().said &&
+                           std::any_of(l.at.seen().said->collections.begin(), l.at.seen().said->collections.end(),
+                                       [&](const auto& c) { return c.name == name_digest(name); });
+                }))
+                complain(fmt::format("no leader has a collection '{}' yet", name));
     }
 
     bool any_reached() const {
@@ -182,13 +191,14 @@ private:
             auto one = json_value::object();
             one.add("endpoint", s.endpoint);
             one.add("up", l.up);
-            if (s.said) {
-                one.add("id", to_string(s.said->replica));
-                one.add("name", s.said->name);
-                one.add("role", to_string(s.said->role));
-                one.add("zone", s.said->zone);
-                one.add("durability", durability_of(*s.said));
-            }
+            const auto add = [&](const char* name, auto&& value_of) {
+                one.add(name, s.said ? json_value(value_of(*s.said)) : json_value());
+            };
+            add("id", [](const hello& h) { return to_string(h.replica); });
+            add("name", [](const hello& h) { return h.name; });
+            add("role", [](const hello& h) { return to_string(h.role); });
+            add("zone", [](const hello& h) { return h.zone; });
+            add("durability", durability_of);
             one.add("restarts", s.restarts);
             one.add("received_frames", s.frames);
             one.add("received_bytes", s.bytes);
@@ -215,30 +225,39 @@ private:
         print(all.str() + '\n');
     }
 
+    // A column that says nothing but what goes without saying.
+    static void leave_out(std::vector<std::vector<std::string>>& rows, std::size_t column, std::string_view usual) {
+        for (const auto& row : std::span(rows).subspan(1))
+            if (!row[column].empty() && row[column] != usual) return;
+        for (auto& row : rows) row.erase(row.begin() + static_cast<std::ptrdiff_t>(column));
+    }
+
     void tell_people(const std::vector<std::string>& events) const {
         std::string out;
         for (const auto& e : events) out += "* " + printable(e) + '\n';
         out += now_utc() + '\n';
         std::vector<std::vector<std::string>> rows{
-            {"leader", "state", "role", "zone", "durability", "collection", "edits", "behind", "for", "updates heard"}};
+            {"leader", "state", "role", "zone", "durability", "collection", "edits", "behind"}};
         for (const auto& l : leaders_) {
             const auto& s = l.at.seen();
             std::vector<std::string> who{printable(l.name()), l.up ? "up" : "down"};
             for (const auto& text : {s.said ? std::string(to_string(s.said->role)) : "", s.said ? s.said->zone : "",
                                      s.said ? std::string(durability_of(*s.said)) : ""})
                 who.push_back(printable(text));
-            const auto heard = std::to_string(s.updates - l.updates);
             const auto collections = collections_of(l);
             if (collections.empty()) rows.push_back(who);
             for (const auto& c : collections) {
                 auto row = who;
-                row.insert(row.end(),
-                           {shown_name(c.name), std::to_string(count_of(c.view.version)), std::to_string(c.behind),
-                            fmt::format("{:.1f} s", static_cast<double>(c.behind_for.count()) / 1000), heard});
+                row.insert(row.end(), {shown_name(c.name), std::to_string(count_of(c.view.version)),
+                                       c.behind == 0 ? "0"
+                                                     : fmt::format("{}, for {:.1f} s", c.behind,
+                                                                   static_cast<double>(c.behind_for.count()) / 1000)});
                 rows.push_back(std::move(row));
                 who.assign(who.size(), "");
             }
         }
+        leave_out(rows, 3, "");
+        leave_out(rows, 2, "leader");
         print(out + table(rows) + '\n');
     }
 };
@@ -250,6 +269,7 @@ int follow(const std::vector<std::string>& endpoints, const live_options& live, 
     f.wait(std::max(live.interval, milliseconds(5000)), true);
     for (std::uint64_t i = 1;; ++i) {
         f.tell();
+        if (i == 1) f.warn();
         if (i == live.count && !f.any_reached()) throw tool_error("follow: none of them has answered");
         if (i == live.count) return good;
         f.wait(live.interval, false);

@@ -26,8 +26,10 @@ std::string explained(const stored_file& f) {
     if (f.owner) return "in use by another process; this is what it has stored by now";
     if (f.state == 0) return "closed cleanly";
     if (f.state == sqlite::unclean_relaxed)
-        return "not closed cleanly, at durability relaxed: its leader takes a new id at the next start";
+        return "not closed cleanly, at durability relaxed: its leader takes a new id";
     if (f.state == sqlite::copied) return "a backup: its leader takes a new id at the next start";
+    if (f.state == sqlite::unclean_full && f.wal_bytes == 0)
+        return "not closed cleanly, and without its write-ahead log: edits may be lost";
     if (f.state == sqlite::unclean_full) return "not closed cleanly, at durability full: nothing is lost";
     return fmt::format("unknown ({})", f.state);
 }
@@ -108,30 +110,36 @@ int inspect(const std::string& path, const common_options& o) {
         {"format", std::to_string(r.file.format)},
         {"node", r.file.id ? to_string(*r.file.id) : "has no id yet"},
         {"state", explained(r.file)},
-        {"size",
-         shown_bytes(r.file.bytes) + (r.file.wal_bytes ? ", and " + shown_bytes(r.file.wal_bytes) + " of log" : "")},
+        {"size", shown_bytes(r.file.bytes) +
+                     (r.file.wal_bytes ? ", and " + shown_bytes(r.file.wal_bytes) + " of write-ahead log" : "")},
     };
     auto out = table(facts);
     std::vector<std::vector<std::string>> rows{
-        {"collection", "type", "edits", "replicas", "snapshot", "log", "records", "members"}};
+        {"collection", "edits", "replicas", "snapshot", "log", "records", "members"}};
     for (const auto& c : r.collections)
-        rows.push_back({shown_name(c.from->name), c.type_name.empty() ? "unknown" : c.type_name,
-                        std::to_string(c.context.count()), std::to_string(c.context.version().size()),
-                        shown_bytes(c.from->snapshot.size()), shown_bytes(c.from->log_bytes),
-                        std::to_string(c.from->records.size()), std::to_string(r.members.of(*c.from).size())});
+        rows.push_back({shown_name(c.from->name), std::to_string(c.context.count()),
+                        std::to_string(c.context.version().size()), shown_bytes(c.from->snapshot.size()),
+                        shown_bytes(c.from->log_bytes), std::to_string(c.from->records.size()),
+                        std::to_string(r.members.of(*c.from).size())});
     out += r.collections.empty() ? "\nno collections\n" : '\n' + table(rows);
     for (const auto& c : r.collections) {
-        out += fmt::format("\n{}  (fingerprint {})\n", shown_name(c.from->name), hex_number(c.from->fingerprint));
+        out += fmt::format("\n{}: {}, fingerprint {}\n", shown_name(c.from->name),
+                           c.type_name.empty() ? "unknown type" : c.type_name, hex_number(c.from->fingerprint));
         std::vector<std::vector<std::string>> more;
         const auto version = c.context.version();
         const auto there = r.members.of(*c.from);
+        const auto row = [&](replica_id who, std::uint64_t seq, bool member) {
+            const char* what = who == r.file.id ? (member ? "this node, a member" : "this node")
+                               : member         ? "member"
+                                                : "";
+            return std::vector<std::string>{"  " + to_string(who), counted(seq, "edit"), what};
+        };
         for (const auto& [who, seq] : version) {
             const bool member = std::find(there.begin(), there.end(), who) != there.end();
-            more.push_back({"  " + to_string(who), std::to_string(seq),
-                            std::string(who == r.file.id ? "this node" : "") + (member ? " member" : "")});
+            more.push_back(row(who, seq, member));
         }
         for (const auto who : there)
-            if (version[who] == 0) more.push_back({"  " + to_string(who), "0", "member"});
+            if (version[who] == 0) more.push_back(row(who, 0, true));
         out += table(more);
         if (const auto ahead = c.context.minus(version); !ahead.empty()) out += "  ahead: " + shown_dots(ahead) + '\n';
         if (c.held) out += fmt::format("  own edits after {} are not published yet\n", c.held->seq);
@@ -163,12 +171,12 @@ int verify(const std::string& path, const common_options& o) {
         return sound ? good : bad;
     }
     std::string out;
-    if (r.file.owner) out += explained(r.file) + '\n';
+    if (r.file.owner || r.file.state != 0) out += explained(r.file) + '\n';
     for (const auto& c : r.collections)
         if (!c.type)
             out += fmt::format("'{}' is of a type that this program does not know{}: its values were not decoded\n",
                                printable(c.from->name), c.type_name.empty() ? "" : " (" + c.type_name + ")");
-    out += sound ? fmt::format("{}: sound; {} collections\n", printable(path), r.collections.size())
+    out += sound ? fmt::format("{}: sound; {}\n", printable(path), counted(r.collections.size(), "collection"))
                  : fmt::format("{}: damaged\n", printable(path)) + lines(r.found);
     print(out);
     return sound ? good : bad;

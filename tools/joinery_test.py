@@ -7,7 +7,10 @@ import json
 import os
 import pathlib
 import random
+import re
+import shlex
 import shutil
+import signal
 import sqlite3
 import subprocess
 import tempfile
@@ -107,7 +110,7 @@ class Files(Case):
         self.assertEqual((shop["type"], shop["readable"]), ("record", False))
         code, out, _ = joinery("inspect", path)
         self.assertEqual(code, 0)
-        for word in ("closed cleanly", said["id"], "or_set<string>", "this node member"):
+        for word in ("closed cleanly", said["id"], "or_set<string>", "this node, a member"):
             self.assertIn(word, out)
 
     def test_verify(self):
@@ -167,6 +170,13 @@ class Files(Case):
         self.assertEqual(joinery("compact", self.folder / "us.db")[0], 0)
         self.assertEqual(as_json("dump", self.folder / "us.db")["carts"]["value"], ["milk", "tea"])
 
+    def test_a_killed_leaders_file_without_its_log(self):
+        leader = self.leader("us").tell("add milk")
+        shutil.copy(self.folder / "us.db", self.folder / "copy.db")
+        leader.kill()
+        self.assertIn("without its write-ahead log", joinery("inspect", self.folder / "copy.db")[1])
+        self.assertIn("without its write-ahead log", joinery("verify", self.folder / "copy.db")[1])
+
     def test_a_running_leaders_file(self):
         leader = self.leader("us").tell("add milk")
         path = self.folder / "us.db"
@@ -196,7 +206,7 @@ class Files(Case):
         self.assertEqual(carts["differences"], [{"path": '/"bread"', "b": "bread"}])
         code, out, _ = joinery("compare", a, b)
         self.assertEqual(code, 1)
-        self.assertIn("a lacks 1 edits", out)
+        self.assertIn("a lacks 1 edit: ", out)
 
     def test_compare_other_collections_and_types(self):
         a, b = self.file("a", "add milk"), self.forged("b.db", "milk")
@@ -350,9 +360,12 @@ class Live(Case):
         self.assertEqual(said["events"], ["eu is up", "us is up"])
         code, out, _ = joinery("follow", "-c", "carts", a.address, b.address, "--count", 1)
         self.assertEqual((code, out.count("carts")), (0, 2))
+        self.assertIn("no leader has a collection 'none'", joinery("follow", "-c", "none", a.address, "--count", 1)[2])
         code, _, err = joinery("follow", "tcp://127.0.0.1:1", "--count", 1)
         self.assertEqual(code, 2)
         self.assertIn("none of them has answered", err)
+        (leader,) = json.loads(joinery("follow", "tcp://127.0.0.1:1", "--count", 1, "--json")[1])["leaders"]
+        self.assertEqual((leader["up"], leader["id"], leader["name"], leader["collections"]), (False, None, None, []))
 
     def test_follow_tells_who_is_behind_and_who_went(self):
         a, b = self.leader("eu"), self.forgotten()
@@ -443,14 +456,100 @@ class Usage(Case):
             with self.subTest(args=args):
                 self.assertEqual(joinery(*args)[0], 2)
 
+    def test_errors_say_how_it_is_used(self):
+        for args, said in (((), "see `joinery --help`"), (("none",), "see `joinery --help`"),
+                           (("inspect",), "FILE is required; see `joinery inspect --help`"),
+                           (("follow", "tcp://127.0.0.1:1", "--count", "-1"), "'-1' is no number"),
+                           (("follow", "tcp://127.0.0.1:1", "--interval", "nan"), "'nan' is no number of seconds"),
+                           (("follow", "tcp://192.0.2.1:1"), "--insecure allows that"),
+                           (("follow", "eu.db"), '"eu.db" is neither tcp://HOST:PORT nor ipc://PATH')):
+            with self.subTest(args=args):
+                code, _, err = joinery(*args)
+                self.assertEqual(code, 2)
+                self.assertIn(said, err)
+                self.assertNotIn("zmq_options", err)
+
+    def test_errors_name_files_as_they_were_given(self):
+        done = subprocess.run([PROGRAM, "inspect", "."], capture_output=True, text=True, cwd=self.folder)
+        self.assertEqual((done.returncode, done.stderr), (2, "joinery: .: not a regular file\n"))
+
     def test_full_output(self):
         if not os.path.exists("/dev/full"):
             self.skipTest("no /dev/full")
         path = self.file()
+        for args in (["inspect", path], ["--help"], ["dump", "--help"], ["--version"]):
+            with self.subTest(args=args), open("/dev/full", "w") as full:
+                done = subprocess.run([PROGRAM, *args], stdout=full, stderr=subprocess.PIPE, text=True)
+                self.assertEqual(done.returncode, 2)
+                self.assertIn("standard output", done.stderr)
         with open("/dev/full", "w") as full:
-            done = subprocess.run([PROGRAM, "inspect", path], stdout=full, stderr=subprocess.PIPE, text=True)
-        self.assertEqual(done.returncode, 2)
-        self.assertIn("standard output", done.stderr)
+            self.assertEqual(subprocess.run([PROGRAM, "none"], stderr=full).returncode, 2)
+        self.assertEqual(subprocess.run([PROGRAM, "none"], preexec_fn=lambda: os.close(2)).returncode, 2)
+
+    def test_interrupted(self):
+        for name in (signal.SIGINT, signal.SIGTERM):
+            process = subprocess.Popen([PROGRAM, "follow", "tcp://127.0.0.1:1"], stdout=subprocess.PIPE,
+                                       stderr=subprocess.PIPE, preexec_fn=lambda: signal.signal(name, signal.SIG_DFL))
+            process.send_signal(name)
+            self.assertEqual((process.communicate(timeout=60), process.returncode), ((b"", b""), -name))
+
+    def test_completion(self):
+        self.file("eu", "add milk")
+        (self.folder / "with blank.db").write_bytes((self.folder / "eu.db").read_bytes())
+        script = pathlib.Path(__file__).with_name("joinery.bash")
+
+        def completed(*words):
+            done = subprocess.run(
+                ["bash", "-c", 'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _joinery; '
+                 'printf "%s\\n" "${COMPREPLY[@]}"', "bash", script, PROGRAM, *words],
+                capture_output=True, text=True, cwd=self.folder)
+            return done.stdout.split("\n")[:-1]
+
+        commands = re.findall(r"^  ([a-z]+) ", joinery("--help")[1].split("Subcommands:")[1], re.M)
+        self.assertEqual(sorted(completed("")), sorted([*commands, "--help", "--version"]))
+        for command in commands:
+            options = set(re.findall(r"--[a-z]+", joinery(command, "--help")[1].split("Example")[0]))
+            self.assertEqual(set(completed(command, "--")), options, command)
+        self.assertEqual(completed("inspect", "e"), ["eu.db"])
+        self.assertEqual(completed("verify", "with"), ["with blank.db"])
+        self.assertEqual(completed("dump", "eu.db", ""), ["carts", "notes", "shop"])
+        self.assertEqual(completed("dump", "with blank.db", "c"), ["carts"])
+        self.assertEqual(completed("compare", "t"), ["tcp://"])
+        self.assertEqual(completed("compare", "eu.db", "w"), ["with blank.db"])
+        self.assertEqual(completed("follow", ""), ["tcp://", "ipc://"])
+
+    def test_examples_of_the_manual(self):
+        """Those of the manual page and of --help, over the files and leaders that they name."""
+        page = pathlib.Path(__file__).with_name("joinery.1").read_text()
+        examples = re.findall(r"^\.Dl joinery (.*)", page, re.M)
+        for command in ("inspect", "verify", "dump", "compact", "follow", "compare"):
+            helped = joinery(command, "--help")[1].split("Example:")[1]
+            examples += re.findall(r"^  joinery (.*)", helped, re.M)
+        for name in ("eu", "us"):
+            self.file(name, "add milk")
+        (self.folder / "backups").mkdir()
+        shutil.copy(self.folder / "eu.db", self.folder / "backups" / "eu-2026-11-22")
+        a, b = self.leader("a"), self.leader("b")
+        for example in examples:
+            with self.subTest(example=example):
+                words = shlex.split(example.replace("tcp://127.0.0.1:7001", a.address)
+                                    .replace("tcp://127.0.0.1:7002", b.address))
+                if words[0] == "follow":
+                    words += ["--count", "1"]
+                done = subprocess.run([PROGRAM, *words], capture_output=True, text=True, cwd=self.folder, timeout=60)
+                different = words == ["compare", "eu.db", "us.db"]
+                self.assertEqual((done.returncode, done.stderr), (int(different), ""))
+
+    def test_fits_a_terminal(self):
+        a = self.leader("eu-central").tell("add milk")
+        b = self.leader("us-east")
+        path = self.file("many", *[f"add {i}" for i in range(30)])
+        for args in (("inspect", path), ("inspect", self.folder / "us-east.db"), ("--help",), ("follow", "--help"),
+                     ("compare", "--help"), ("follow", a.address, b.address, "--count", "1")):
+            with self.subTest(args=args):
+                code, out, _ = joinery(*args)
+                self.assertEqual(code, 0)
+                self.assertLessEqual(max(len(line) for line in out.replace(str(self.folder), "").split("\n")), 80)
 
 
 if __name__ == "__main__":
@@ -460,5 +559,5 @@ if __name__ == "__main__":
     parser.add_argument("custom")
     parser.add_argument("tests", nargs="*")
     given = parser.parse_args()
-    PROGRAM, FIXTURE, CUSTOM = given.program, given.fixture, given.custom
+    PROGRAM, FIXTURE, CUSTOM = map(os.path.abspath, (given.program, given.fixture, given.custom))
     unittest.main(argv=["joinery_test.py", *given.tests], verbosity=2)

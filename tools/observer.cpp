@@ -4,6 +4,8 @@
 #include <joinery/digest.hpp>
 #include <joinery/zmq_transport.hpp>
 
+#include <string_view>
+
 namespace joinery::tool {
 
 using std::chrono::milliseconds;
@@ -22,7 +24,13 @@ observer::observer(const std::string& endpoint, bool insecure) {
     try {
         wire_ = zmq_transport(std::move(options));
     } catch (const std::exception& e) {
-        throw tool_error(e.what());
+        std::string_view what = e.what(); // in the words of who writes a program
+        if (what.find("zmq_options::insecure") != what.npos)
+            throw tool_error(endpoint + ": it is on another machine, and the connection is not encrypted; --insecure "
+                                        "allows that");
+        if (constexpr std::string_view where = "zmq_options::peers: "; what.starts_with(where))
+            what.remove_prefix(where.size());
+        throw tool_error(std::string(what));
     }
 }
 

@@ -62,6 +62,10 @@ std::string shown_name(std::string_view name) {
     return out == name && !name.empty() && name.find(' ') == name.npos ? out : '"' + out + '"';
 }
 
+std::string counted(std::uint64_t n, std::string_view what) {
+    return fmt::format("{} {}{}", n, what, n == 1 ? "" : "s");
+}
+
 std::string shown_bytes(std::uint64_t n) {
     if (n < 1024) return fmt::format("{} B", n);
     auto x = static_cast<double>(n);
@@ -145,6 +149,11 @@ std::uint64_t count_of(const version_vector& v) {
     std::uint64_t sum = 0;
     for (const auto& [r, seq] : v) sum += seq;
     return sum;
+}
+
+void complain(std::string_view text) {
+    const auto line = "joinery: " + printable(text) + '\n';
+    std::fwrite(line.data(), 1, line.size(), stderr);
 }
 
 void print(std::string_view text) {

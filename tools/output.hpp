@@ -22,6 +22,8 @@ constexpr int good = 0, bad = 1, failed = 2; ///< exit codes
 std::string printable(std::string_view text);
 /// The same; with quotes if there is anything to escape, or nothing to see.
 std::string shown_name(std::string_view name);
+/// "1 edit", "2 edits"
+std::string counted(std::uint64_t n, std::string_view what);
 /// "1.5 MiB"
 std::string shown_bytes(std::uint64_t n);
 /// "ab12:1-7 cd34:2"
@@ -42,6 +44,8 @@ json_value to_json(std::span<const damage> found);
 
 std::uint64_t count_of(const version_vector& v);
 
+/// A line to stderr, after the program's name; that nobody can read it is no error.
+void complain(std::string_view text);
 /// To stdout. Throws tool_error if that cannot be written.
 void print(std::string_view text);
 void print_json(const json_value& v);

@@ -9,6 +9,7 @@
 
 #include <cstdio>
 #include <new>
+#include <sstream>
 
 namespace joinery {
 
@@ -28,8 +29,19 @@ CLI::App* add(CLI::App& app, const char* name, const char* what, const char* exa
     return c;
 }
 
+/// Of options that say how long.
+CLI::Option* add_seconds(CLI::App& c, const char* name, double& seconds, const char* what) {
+    const auto check = [](const std::string& text) {
+        double x = 0;
+        return CLI::detail::lexical_cast(text, x) && x >= 0.1 && x <= 3600
+                   ? std::string()
+                   : fmt::format("'{}' is no number of seconds from 0.1 to 3600", text);
+    };
+    return c.add_option(name, seconds, what)->type_name("SECONDS")->check(check)->capture_default_str();
+}
+
 void add_live(CLI::App& c, live_options& live) {
-    c.add_option("-c,--collection", live.collections, "The name of a collection, which leaders do not send")
+    c.add_option("-c,--collection", live.collections, "Only this collection; leaders do not send names")
         ->type_name("NAME")
         ->allow_extra_args(false);
     c.add_flag("--insecure", live.insecure, "Allow plaintext to other machines");
@@ -53,37 +65,47 @@ int run(int argc, char** argv, std::vector<tool_type> also) {
     auto* verify_c =
         add(app, "verify", "Check a storage's file, and say what is damaged", "joinery verify eu.db", common.json);
     auto* dump_c = add(app, "dump", "Print a state as JSON", "joinery dump eu.db carts", common.json);
-    auto* compact_c = add(app, "compact", "Replace the logs of a file that no leader has open by snapshots",
-                          "joinery compact eu.db", common.json);
-    auto* follow_c = add(app, "follow", "Follow what leaders say of themselves, without joining them",
+    auto* compact_c =
+        add(app, "compact", "Replace logs by snapshots; no leader may run", "joinery compact eu.db", common.json);
+    auto* follow_c = add(app, "follow", "Watch what leaders have, without joining them",
                          "joinery follow tcp://127.0.0.1:7001 tcp://127.0.0.1:7002 -c carts", common.json);
     auto* compare_c =
         add(app, "compare", "Compare two files, or two leaders",
             "joinery compare eu.db us.db\n  joinery compare tcp://127.0.0.1:7001 tcp://127.0.0.1:7002", common.json);
     for (auto* c : {inspect_c, verify_c, dump_c, compact_c})
-        c->add_option("FILE", file, "The file of a joinery::sqlite_storage")->required();
-    auto* only = dump_c->add_option("COLLECTION", collection, "Only this one");
-    follow_c->add_option("ENDPOINT", endpoints, "Where leaders listen: tcp://... or ipc://...")->required();
-    follow_c->add_option("--interval", interval, "Seconds between two lines for each leader")
-        ->check(CLI::Range(0.1, 3600.0))
+        c->add_option("FILE", file, "The file of a joinery::sqlite_storage")->type_name("")->required();
+    auto* only = dump_c->add_option("COLLECTION", collection, "Only this one")->type_name("");
+    follow_c->add_option("ENDPOINT", endpoints, "Where leaders listen: tcp://... or ipc://...")
+        ->type_name("")
+        ->required();
+    add_seconds(*follow_c, "--interval", interval, "Between two tables, or lines of JSON");
+    follow_c->add_option("--count", live.count, "Stop after so many; 0: when it is interrupted")
+        ->type_name("N")
+        ->check([](const std::string& text) {
+            return text.find_first_not_of("0123456789") == text.npos ? std::string()
+                                                                     : fmt::format("'{}' is no number", text);
+        })
         ->capture_default_str();
-    follow_c->add_option("--count", live.count, "Stop after so many; 0: never")->capture_default_str();
     add_live(*follow_c, live);
-    compare_c->add_option("A", a, "A file or an endpoint")->required();
-    compare_c->add_option("B", b, "The same kind")->required();
-    compare_c->add_option("--timeout", timeout, "Seconds to wait for the leaders")
-        ->check(CLI::Range(0.1, 3600.0))
-        ->capture_default_str();
+    compare_c->add_option("A", a, "A file, or an endpoint: tcp://... or ipc://...")->type_name("")->required();
+    compare_c->add_option("B", b, "The same kind")->type_name("")->required();
+    add_seconds(*compare_c, "--timeout", timeout, "To wait for an answer of leaders");
     add_live(*compare_c, live);
 
-    if (argc > 1 && argv[1][0] != '-' &&
-        app.get_subcommands([&](const CLI::App* c) { return c->get_name() == argv[1]; }).empty())
+    if (argc < 2) throw tool_error("there is no command; see `joinery --help`");
+    const bool known = !app.get_subcommands([&](const CLI::App* c) { return c->get_name() == argv[1]; }).empty();
+    if (argv[1][0] != '-' && !known)
         throw tool_error(fmt::format("there is no command '{}'; see `joinery --help`", argv[1]));
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& e) {
-        if (e.get_exit_code() == 0) return app.exit(e) == 0 ? good : failed; // help and version
-        throw tool_error(e.what());
+        if (e.get_exit_code() != 0)
+            throw tool_error(
+                fmt::format("{}; see `joinery {}--help`", e.what(), known ? argv[1] + std::string(" ") : ""));
+        std::ostringstream text; // help and version
+        app.exit(e, text, text);
+        print(text.str());
+        return good;
     }
     const auto milliseconds = [](double seconds) {
         return std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1000));
@@ -96,7 +118,8 @@ int run(int argc, char** argv, std::vector<tool_type> also) {
     if (*dump_c) return dump(file, *only ? std::optional(collection) : std::nullopt, common);
     if (*compact_c) return compact(file, common);
     if (*follow_c) return follow(endpoints, live, common);
-    if (is_endpoint(a) != is_endpoint(b)) throw tool_error("compare: two files, or two endpoints");
+    if (is_endpoint(a) != is_endpoint(b))
+        throw tool_error("compare: two files, or two endpoints (tcp://..., ipc://...)");
     return is_endpoint(a) ? compare_live(a, b, live, common) : compare_files(a, b, common);
 }
 
@@ -108,8 +131,7 @@ int tool_main(int argc, char** argv, std::vector<tool_type> also) {
     } catch (const std::bad_alloc&) {
         std::fputs("joinery: not enough memory\n", stderr);
     } catch (const std::exception& e) {
-        auto what = printable(e.what());
-        fmt::print(stderr, "joinery: {}\n", what);
+        tool::complain(e.what());
     }
     return tool::failed;
 }
