@@ -17,11 +17,12 @@ import tempfile
 import traceback
 
 import plan as plans
-from checker import History
+from checker import History, moves
 from round import Round, fingerprint
 
 ISOLATED = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
 BUGS = ("acknowledge_early", "dots_reused", "no_dependencies", "full_context", "pruned_early", "wrong_origin")
+CLIENT_BUGS = ("token_ignored",)
 RARE_BUGS = ("last_beacon", "plain_stability")  # left to the simulation
 
 
@@ -64,6 +65,11 @@ def describe(record):
             f"(process {record.life}): {words}\n{'':22}{record.outcome}: {said}")
 
 
+def describe_moves(n):
+    return (f"{n.total()} times: {n['arrived']} were answered with all that they had seen, {n['behind']} with \"behind\", "
+            f"{n['unanswered']} not")
+
+
 def explain(out, violations, complaints, events):
     """A few lines for each violation: what was violated, the operations, and what happened around them."""
     moments = []
@@ -88,6 +94,8 @@ class Summary:
         self.faults = collections.Counter()
         self.warnings = collections.Counter()
         self.counters = collections.Counter()
+        self.moves = collections.Counter()
+        self.vanished = 0
         self.lost = 0
         self.contested = 0
         self.slowest = 0.0
@@ -108,6 +116,8 @@ class Summary:
             self.counters.update({k: leader.counters.get(k, 0) for k in (
                 "compactions", "prunings", "pulls_completed", "buffers_dropped", "updates_relayed",
                 "transport_reconnects")})
+        self.moves += moves(round_.records)
+        self.vanished += sum(rule in ("session", "durable") for rule, _, _ in history.violations)
         self.lost += len(history.lost_records)
         self.contested += len(history.contested)
         self.slowest = max(self.slowest, round_.converged or 0.0)
@@ -120,6 +130,8 @@ class Summary:
         total = sum(n for (b, _), n in self.operations.items() if not b.startswith("("))
         print(f"{total} operations in {self.rounds} rounds; {self.lost} acknowledged by one leader only were lost with "
               f"its storage; {self.contested} keys were granted by two homes")
+        print(f"sessions moved between leaders {describe_moves(self.moves)}; "
+              + (f"WRITES VANISHED, at least {self.vanished} times" if self.vanished else "no write vanished"))
         print("faults: " + (", ".join(f"{k} {n}" for k, n in sorted(self.faults.items())) or "none"))
         print("leaders: " + ", ".join(f"{k} {n}" for k, n in sorted((self.counters + self.warnings).items()) if k))
         print(f"slowest convergence: {self.slowest:.2f} s")
@@ -167,6 +179,7 @@ def one_round(arguments, number, folder, summary):
         broken = [("the round broke off", "as is said above", round_.cluster.now())]
     history, violations, complaints = judge(round_)
     summary.add(round_, history)
+    print(f"round {number}: sessions moved {describe_moves(moves(round_.records))}", flush=True)
     complaints = complaints + broken
     if violations or complaints:
         summary.failed.append(number)
@@ -186,7 +199,7 @@ def one_round(arguments, number, folder, summary):
 def find_bugs(arguments, folder):
     """How many rounds it takes to catch each planted bug. 0 if all are caught."""
     missed = 0
-    for bug in BUGS:
+    for bug in BUGS + CLIENT_BUGS:
         arguments.bug = bug
         caught = None
         for number in range(arguments.first, arguments.first + arguments.rounds):
@@ -213,7 +226,8 @@ def main():
     parser.add_argument("--seconds", type=float, default=24, help="of faults in a round (default 24)")
     parser.add_argument("--loopback", action="store_true", help="no namespaces")
     parser.add_argument("--faults", nargs="*", choices=plans.FAULTS, metavar="KIND", help="only these")
-    parser.add_argument("--bug", choices=BUGS + RARE_BUGS, help="with this bug planted in every leader")
+    parser.add_argument("--bug", choices=BUGS + CLIENT_BUGS + RARE_BUGS,
+                        help="with this bug planted in every leader, or client")
     parser.add_argument("--bugs", action="store_true", help="each planted bug, until it is caught")
     parser.add_argument("--folder", type=pathlib.Path, help="for files; default: a temporary one")
     arguments = parser.parse_args()

@@ -33,6 +33,23 @@ def bits(mask):
         mask ^= low
 
 
+def moves(records):
+    """What became of the operations of sessions at another leader than their last one: how many were answered with all
+    that the session had seen, were told that the leader is "behind", or were not answered."""
+    found = collections.Counter(arrived=0, behind=0, unanswered=0)
+    last = {}
+    for r in sorted(records, key=lambda r: r.start):
+        if not r.session:
+            continue
+        before = last.get((r.client, r.session), r.leader)
+        last[r.client, r.session] = r.leader
+        if before == r.leader:
+            continue
+        behind = r.outcome == "failed" and "session" in r.detail
+        found["arrived" if r.outcome == "ok" else "behind" if behind else "unanswered"] += 1
+    return found
+
+
 class History:
     def __init__(self, records, losses, leaders):
         self.records = records

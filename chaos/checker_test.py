@@ -3,7 +3,7 @@
 """Small histories, right ones and one for each rule that is broken."""
 import unittest
 
-from checker import History
+from checker import History, moves
 from round import Loss, Record
 
 
@@ -205,6 +205,13 @@ class Rules(unittest.TestCase):
         self.story.read("set", "-", session=1)
         self.story.end("set", "1", 1)
         self.expect("session")
+
+    def test_moves_of_sessions_are_counted(self):
+        for leader, more in ((0, {}), (0, {}), (1, {}), (2, {"outcome": "failed", "detail": "what this session has seen"}),
+                             (2, {}), (0, {"outcome": "unknown", "detail": "it is down"}), (1, {"session": 2}), (1, {})):
+            self.story.add("set", "add", leader=leader, **{"session": 1, **more})
+        self.story.add("set", "add", leader=2)  # in no session
+        self.assertEqual(moves(self.story.records), {"arrived": 2, "behind": 1, "unanswered": 1})
 
     def test_a_read_of_all_misses_a_write(self):
         self.story.add("set", "add")
