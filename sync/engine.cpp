@@ -196,7 +196,7 @@ void engine::core::flush() {
     for (auto& [l, k] : links)
         k.relayed.drain([&, to = l](message_batch& batch) { send(to, batch.close(frame_kind::direct)); });
     for (auto& [l, k] : links) // before anything else that is said to them
-        if (k.hello_due && k.doubt_until == never) write_hello(l, k);
+        if (k.hello_due) write_hello(l, k);
     for (auto& c : collections) {
         if (c.check_pull) look_for_pull(c);
         digest_more(c);

@@ -245,7 +245,7 @@ void engine::core::write_hello(link_id l, link& k) {
     m.replica = name();
     m.nonce = nonce;
     m.challenge = k.answered || k.ignored ? 0 : k.challenge;
-    m.echo = std::exchange(k.echo, 0);
+    m.echo = k.doubt_until == never ? std::exchange(k.echo, 0) : 0; // in doubt it is asked, not answered
     const auto* p = peer_of(k);
     m.hears = p && p->last_broadcast != never;
     m.durability = static_cast<std::uint8_t>(disk.level());
