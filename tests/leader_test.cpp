@@ -11,8 +11,10 @@
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -186,6 +188,24 @@ TEST_CASE("leader: a subscriber may write, and may end itself") {
     add(a, "question");
     CHECK(arrives(a, "answer"));
     ended.wait(false);
+}
+
+TEST_CASE("leader: what is called may hold the leader, for as long as it is not cancelled") {
+    memory_network network;
+    const auto token = std::make_shared<int>();
+    {
+        set_leader a(options(network, "a", {}));
+        std::vector<subscription> all;
+        all.push_back(a.subscribe([a](const change&) {}));
+        all.push_back(a.serve("x", [a, token](replica_id, std::span<const std::byte>) {
+            return std::vector<std::byte>(); // never called
+        }));
+        add(a, "milk");
+        CHECK(token.use_count() == 2);
+        all.clear();
+        CHECK(token.use_count() == 1);
+    }
+    set_leader again(options(network, "a", {})); // the name is free: the node is gone
 }
 
 TEST_CASE("leader: a write that asks for acknowledgements returns when the peers have it") {
