@@ -312,12 +312,15 @@ bool node_core::leave(std::chrono::milliseconds timeout) {
         std::unique_lock lock(mutex_);
         if (!running_) throw_closed();
         const auto known = [&] {
+            std::vector<std::unique_lock<std::mutex>> states; // together, or something could be written in between
+            for (const auto& c : collections_) states.emplace_back(c->state->mutex());
             const auto me = engine_->id();
-            return std::all_of(collections_.begin(), collections_.end(), [&](const auto& c) {
-                std::lock_guard state_lock(c->state->mutex());
+            const bool all = std::all_of(collections_.begin(), collections_.end(), [&](const auto& c) {
                 const auto last = c->state->context().greatest(me);
                 return last == 0 || !engine_->acknowledged_by(c->number, {me, last}).empty();
             });
+            if (all) draining_ = true; // nobody would get what is written from now on
+            return all;
         };
         pending_ = true;
         ask_ = true;

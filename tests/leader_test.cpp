@@ -448,6 +448,35 @@ TEST_CASE("leader: nobody leaves with edits that no peer has") {
     CHECK(a.read([](const auto& s) { return s.size(); }) == 2);
 }
 
+TEST_CASE("leader: what a node that leaves has accepted its peers have") {
+    for (int round = 0; round < 40; ++round) {
+        CAPTURE(round);
+        memory_network network;
+        set_leader a(options(network, "a", {"b"}));
+        set_leader b(options(network, "b", {"a"}));
+        std::vector<std::vector<std::string>> written(4);
+        std::vector<std::thread> writers;
+        for (std::size_t w = 0; w < written.size(); ++w)
+            writers.emplace_back([&, w] {
+                try {
+                    for (int i = 0;; ++i) {
+                        const auto element = std::to_string(w) + "." + std::to_string(i);
+                        add(a, element);
+                        written[w].push_back(element);
+                        std::this_thread::sleep_for(100us);
+                    }
+                } catch (const node_draining&) {
+                } catch (const node_closed&) {
+                }
+            });
+        REQUIRE(b.wait_until([](const auto& s) { return s.size() > 5; }, patience));
+        REQUIRE(a.leave(patience));
+        for (auto& w : writers) w.join();
+        for (const auto& all : written)
+            for (const auto& element : all) REQUIRE(arrives(b, element));
+    }
+}
+
 TEST_CASE("leader: closing is quick, whatever is under way") {
     memory_network network;
     auto a = std::make_unique<set_leader>(options(network, "a", {"b"}));

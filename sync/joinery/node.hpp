@@ -345,8 +345,8 @@ public:
     /// For nodes that are lost, or away for too long. Throws std::invalid_argument for this node's own id.
     void evict(replica_id who) { core_->evict(who); }
     /// Says goodbye, and closes: nobody waits for this node. False, and nothing has happened, if within the time no
-    /// peer had all of its edits durably. Opened again, its storage goes on under a new id. Not on the node's own
-    /// thread (std::logic_error).
+    /// peer had all of its edits durably; once one has, writes throw node_draining. Opened again, its storage goes on
+    /// under a new id. Not on the node's own thread (std::logic_error).
     bool leave(std::chrono::milliseconds timeout) { return core_->leave(timeout); }
     /// Before the node is stopped: from now on writes throw node_draining, while reads go on and edits come and go; and
     /// waits until peers have durably all that was here when it was called, edits of others included. If the time runs
