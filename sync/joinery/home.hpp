@@ -15,7 +15,7 @@
 //
 // Handed over by the home itself, nothing can conflict. If it is away, an operator can order that another one takes
 // over; what the old home grants before it hears of that does conflict, and stays visible in the types that it is kept
-// in. Uniqueness is ready made: claims.hpp.
+// in, unless it is lost with the home before anybody has got it. Uniqueness is ready made: claims.hpp.
 
 #include <joinery/composed.hpp>
 #include <joinery/concern.hpp>
