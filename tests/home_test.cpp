@@ -435,6 +435,35 @@ TEST_CASE("home: of several attempts an earlier one may have been carried out, w
     CHECK(registrar(us).claim("bob", "bob-1", 0ms).status == claim_status::unknown);
 }
 
+TEST_CASE("home: an order to hand over that may have been carried out does not take back a later one") {
+    struct scripted : leader<claims> { // the answer is lost, and others go on
+        using leader<claims>::leader;
+        std::uint64_t next = 0;
+        std::vector<request_result> request(const std::string&, const std::vector<outgoing_request>&,
+                                            std::chrono::milliseconds) {
+            write([&](claims& c, transaction& tx) {
+                c.homes.appoint(tx, "", replica_id{8}, "us");
+                if (next) c.homes.appoint(tx, "", replica_id{next}, "asia");
+            });
+            return {{.answer = {}, .sent = true}};
+        }
+    };
+    const auto homes_of = [](auto& all) -> auto& { return all.homes; };
+    const auto nothing = [](claims&, transaction&, const std::string&, std::span<const std::byte>) {
+        return std::vector<std::byte>();
+    };
+    for (const std::uint64_t later : {0, 9}) {
+        memory_network network;
+        scripted at(options(network, "here", {}));
+        at.next = later;
+        at.write([](claims& c, transaction& tx) { c.homes.appoint(tx, "", replica_id{7}, "eu"); });
+        home_router router(at, "booking", homes_of, nothing);
+        const auto r = router.hand_over("", replica_id{8}, "us", patience);
+        CHECK(r.status == (later ? home_status::unknown : home_status::done));
+        CHECK(at.read([](const claims& c) { return c.homes.of("")->name; }) == (later ? "asia" : "us"));
+    }
+}
+
 // ---- rights ----
 
 namespace {

@@ -202,6 +202,12 @@ private:
                 result.status = home_status::no_home;
                 return result;
             }
+            if (asked && order.what == give_it &&
+                order.epoch != result.at->epoch) { // this order, or a later one of others
+                const auto to = decode<detail::new_home>(order.argument);
+                result.status = to && to->node == result.at->node ? home_status::done : home_status::unknown;
+                return result;
+            }
             order.epoch = result.at->epoch;
             if (result.at->node == at_.id()) {
                 said = here(order);
