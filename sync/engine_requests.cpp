@@ -45,7 +45,7 @@ void engine::core::reply(const asked_request& to, std::span<const std::byte> byt
 void engine::core::on_request(link_id l, const link& k, const joinery::request& m) {
     auto* c = find(m.channel);
     if (!c || !k.peer || m.nonce == nonce) return;
-    if (!is_news(m, l)) {
+    if (gone.contains(m.origin) || !is_news(m, l)) {
         ++counters.requests_dropped;
         return;
     }

@@ -160,7 +160,7 @@ write_result node_core::settle(served_collection& c, const dot_range& dots, cons
         who = engine_->acknowledged_by(c.number, engine_->renamed(c.number, last), o.level, o.scope);
         return who.size() >= o.acknowledgements;
     };
-    const auto deadline = std::chrono::steady_clock::now() + o.timeout;
+    const auto deadline = std::chrono::steady_clock::now() + waiting_time(o.timeout);
     result.complete = progress_.wait_until(lock, deadline, [&] { return answered() || !running_; }) && answered();
     result.acknowledged = who.size();
     if (!result.complete) result.missing = engine_->others(c.number, who, o.scope);
@@ -183,7 +183,7 @@ consulted node_core::consult(const served_collection& c, const read_options& o) 
         who = engine_->answered(c.number, round, o.scope);
         return who.size() >= o.answers;
     };
-    const auto deadline = std::chrono::steady_clock::now() + o.timeout;
+    const auto deadline = std::chrono::steady_clock::now() + waiting_time(o.timeout);
     result.complete = progress_.wait_until(lock, deadline, [&] { return answered() || !running_; }) && answered();
     result.answered = who.size();
     if (!result.complete) result.missing = engine_->others(c.number, who, o.scope);
@@ -237,7 +237,7 @@ void pending_requests::send() {
         const auto number = engine_.request(collection_, all_[i].to, service_, all_[i].bytes);
         if (!number) continue;
         numbers_.emplace(*number, i);
-        results_[i].sent = true;
+        results_[i].again = std::exchange(results_[i].sent, true);
     }
 }
 
@@ -252,7 +252,7 @@ std::vector<request_result> node_core::request(const served_collection& c, std::
                                                std::chrono::milliseconds timeout) {
     if (on_thread()) throw std::logic_error("request \"" + c.name + "\": its own thread cannot wait for answers");
     using clock = std::chrono::steady_clock;
-    const auto deadline = clock::now() + timeout;
+    const auto deadline = clock::now() + waiting_time(timeout);
     std::unique_lock lock(mutex_);
     if (!running_) throw_closed();
     pending_requests asked(*engine_, c.number, service, all);
@@ -312,17 +312,21 @@ bool node_core::leave(std::chrono::milliseconds timeout) {
         std::unique_lock lock(mutex_);
         if (!running_) throw_closed();
         const auto known = [&] {
+            std::vector<std::unique_lock<std::mutex>> states; // together, or something could be written in between
+            for (const auto& c : collections_) states.emplace_back(c->state->mutex());
             const auto me = engine_->id();
-            return std::all_of(collections_.begin(), collections_.end(), [&](const auto& c) {
-                std::lock_guard state_lock(c->state->mutex());
+            const bool all = std::all_of(collections_.begin(), collections_.end(), [&](const auto& c) {
                 const auto last = c->state->context().greatest(me);
                 return last == 0 || !engine_->acknowledged_by(c->number, {me, last}).empty();
             });
+            if (all) draining_ = true; // nobody would get what is written from now on
+            return all;
         };
         pending_ = true;
         ask_ = true;
         rouse();
-        if (!progress_.wait_for(lock, timeout, [&] { return !running_ || known(); }) || !running_) return false;
+        if (!progress_.wait_for(lock, waiting_time(timeout), [&] { return !running_ || known(); }) || !running_)
+            return false;
         engine_->leave();
     }
     close();
@@ -380,7 +384,7 @@ drain_result node_core::drain(const drain_options& o) {
     ask_ = true; // what they have they say with their beacons, or now
     pending_ = true;
     rouse();
-    const auto deadline = std::chrono::steady_clock::now() + o.timeout;
+    const auto deadline = std::chrono::steady_clock::now() + waiting_time(o.timeout);
     progress_.wait_until(lock, deadline, [&] { return known() || !running_ || !draining_; });
     return result;
 }
@@ -515,8 +519,14 @@ void node_core::loop() {
         engine_time sleep{0};
         {
             std::lock_guard lock(mutex_);
-            options_.transport->poll(*this);
-            step();
+            try {
+                options_.transport->poll(*this);
+                step();
+            } catch (const std::exception& e) { // nobody else may get at the engine
+                failure_ = e.what();
+                running_ = false;
+                throw;
+            }
             asked_ = engine_->take_requests();
             const auto time = now();
             sleep = std::clamp(engine_->next_deadline() - time, engine_time(0), longest_sleep);
@@ -533,6 +543,7 @@ void node_core::loop() {
     std::lock_guard lock(mutex_);
     step();
     engine_->close();
+    running_ = false; // before anybody else gets at it
 }
 
 // Everything that has come in leaves, in one group. Requires: the engine's lock.
@@ -581,7 +592,7 @@ void node_core::announce() {
         bool ended = false;
         for (const auto& s : subscribers) {
             std::lock_guard lock(s->mutex);
-            if (s->active) s->call(s->details ? told : without);
+            if (s->active) (*s)(s->details ? told : without);
             ended |= !s->active;
         }
         if (!ended) continue;
@@ -610,10 +621,18 @@ void node_core::answer() {
         {
             std::lock_guard lock(found->mutex);
             if (!found->active) continue;
-            bytes = found->call(r.origin, r.bytes);
+            bytes = (*found)(r.origin, r.bytes);
         }
         std::lock_guard lock(mutex_);
-        engine_->reply(r, bytes);
+        try {
+            engine_->reply(r, bytes);
+        } catch (const std::invalid_argument&) { // nobody else's node may be stopped by what it asks for
+            log_later({0,
+                       log_level::warning,
+                       "answer_too_great",
+                       "a service's answer cannot be sent",
+                       {{"peer", to_string(r.origin)}, {"detail", r.service + ": " + std::to_string(bytes.size())}}});
+        }
         pending_ = true;
     }
 }

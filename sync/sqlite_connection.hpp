@@ -159,7 +159,24 @@ private:
     sqlite3_backup* handle_ = nullptr;
 };
 
-/// Gives a closed file its name, durably. Requires: nothing has that name. Throws storage_error.
-void publish_file(const std::filesystem::path& from, const std::filesystem::path& to);
+/// A new, empty file, held open so that it can be told from any other that takes its place.
+class new_file {
+public:
+    /// Throws storage_error, also if there is a file of that name.
+    explicit new_file(const std::filesystem::path& path);
+    ~new_file();
+    new_file(const new_file&) = delete;
+    new_file& operator=(const new_file&) = delete;
+
+    const std::filesystem::path& path() const { return path_; }
+    /// False if somebody else has taken the name away.
+    bool is_there() const noexcept;
+    /// Gives it another name, durably. Requires: nothing has that name. Throws storage_error.
+    void publish(const std::filesystem::path& to);
+
+private:
+    std::filesystem::path path_;
+    int file_;
+};
 
 } // namespace joinery::sqlite

@@ -47,20 +47,23 @@ void run_put_node(connection& db, statement& s, std::optional<replica_id> id, st
 class file_backup final : public storage_backup {
 public:
     file_backup(connection& from, const std::string& path)
-        : path_(connection(path).path()), part_(path_.string() + ".part"), part_file_(part_.string()) {
-        std::error_code ignored;
-        if (fs::exists(path_, ignored)) connection(path).fail("back up", "there is a file of that name already");
-        remove_part(); // of a backup that was cut short
-        part_file_.open_unsynced();
-        pages_ = std::make_shared<page_copy>(from, part_file_);
+        : path_(new_name(path)), part_(begin(path_.string() + ".part")), part_file_(part_.path().string()) {
+        try {
+            part_file_.open_unsynced();
+            pages_ = std::make_shared<page_copy>(from, part_file_);
+        } catch (...) {
+            end();
+            throw;
+        }
     }
     ~file_backup() override {
         if (pages_) pages_->end();
-        part_file_.close();
-        remove_part();
+        end();
     }
 
     std::shared_ptr<page_copy> pages() const { return pages_; }
+    /// Gone with this.
+    std::weak_ptr<const void> under_way() const { return under_way_; }
 
     bool copy(std::size_t bytes) override {
         const std::size_t pages = std::clamp<std::size_t>(bytes / page_size, 1, 1 << 20);
@@ -84,17 +87,34 @@ public:
         }
         part_file_.execute("back up", "PRAGMA wal_checkpoint(TRUNCATE)");
         part_file_.close_cleanly();
-        publish_file(part_, path_);
+        part_.publish(path_);
     }
 
 private:
-    fs::path path_, part_;
+    fs::path path_;
+    new_file part_;
     connection part_file_;
     std::shared_ptr<page_copy> pages_; // until all are copied
+    const std::shared_ptr<const void> under_way_ = std::make_shared<int>();
 
-    void remove_part() noexcept {
+    static fs::path new_name(const std::string& path) {
+        const connection asked(path);
         std::error_code ignored;
-        for (const char* suffix : {"", "-wal", "-journal"}) fs::remove(part_.string() + suffix, ignored);
+        if (fs::exists(asked.path(), ignored)) asked.fail("back up", "there is a file of that name already");
+        return asked.path();
+    }
+    // Another node's, of the same name, finds that its own was taken away.
+    static new_file begin(const fs::path& part) {
+        remove(part); // of a backup that was cut short
+        return new_file(part);
+    }
+    void end() noexcept {
+        part_file_.close();
+        if (part_.is_there()) remove(part_.path());
+    }
+    static void remove(const fs::path& part) noexcept {
+        std::error_code ignored;
+        for (const char* suffix : {"", "-wal", "-journal"}) fs::remove(part.string() + suffix, ignored);
     }
 };
 
@@ -234,9 +254,10 @@ public:
 
     std::unique_ptr<storage_backup> back_up(const std::string& path) override {
         check_loaded("back up");
-        if (!backup_.expired()) db_.fail("back up", "another backup is being made");
+        if (!backing_up_.expired()) db_.fail("back up", "another backup is being made");
         auto backup = std::make_unique<file_backup>(db_, path);
         backup_ = backup->pages();
+        backing_up_ = backup->under_way();
         return backup;
     }
 
@@ -275,6 +296,7 @@ private:
     stored_node found_; // until `load`
     statistics stats_;
     std::weak_ptr<page_copy> backup_;
+    std::weak_ptr<const void> backing_up_;
 
     void end_backup() noexcept {
         if (const auto pages = backup_.lock()) pages->end();

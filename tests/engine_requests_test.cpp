@@ -171,3 +171,21 @@ TEST_CASE("requests: what others can make a node hold is bounded") {
     for (const auto& q : asked) b.engine->reply(q, bytes_of("ten"));
     b.engine->flush();
 }
+
+TEST_CASE("requests: who is gone is not answered, whoever passes it on") {
+    router r;
+    auto &a = r.add("a"), &b = r.add("b");
+    start(r, {{0, 1}});
+    const replica_id gone{77};
+    const auto said = channel_of(name_digest("set"), fingerprint<set_of_strings>());
+    const auto ask_as_gone = [&](std::uint64_t number) {
+        message_batch batch;
+        batch.add(request{said, gone, b.engine->id(), 5, number, "price", {}});
+        b.engine->received(0, batch.close(frame_kind::direct));
+        return b.engine->take_requests().size();
+    };
+    CHECK(ask_as_gone(1) == 1);
+    a.engine->evict(gone);
+    r.run(3s);
+    CHECK(ask_as_gone(2) == 0);
+}

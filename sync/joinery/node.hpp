@@ -113,16 +113,45 @@ namespace detail {
 struct callback {
     std::recursive_mutex mutex; // held during a call
     std::atomic<bool> active{true};
+    bool running = false; // guarded by the mutex
+
+    virtual ~callback() = default;
+    /// Lets go of the function, too, since it may hold a leader and so the node that holds this; but not if it is the
+    /// function that cancels itself.
+    void cancel() {
+        std::unique_lock lock(mutex);
+        active = false;
+        const auto function = running ? nullptr : take();
+        lock.unlock(); // before it ends, and with it perhaps the node
+    }
+
+protected:
+    virtual std::shared_ptr<void> take() = 0;
 };
 
-struct subscriber : callback {
+template <class F> struct callback_of : callback {
+    std::function<F> call;
+
+    /// Requires: the mutex is held, and it is active.
+    template <class... With> auto operator()(With&&... with) {
+        struct ending {
+            bool& running;
+            ~ending() { running = false; }
+        } const at_the_end{running};
+        running = true;
+        return call(std::forward<With>(with)...);
+    }
+
+protected:
+    std::shared_ptr<void> take() override { return std::make_shared<std::function<F>>(std::exchange(call, nullptr)); }
+};
+
+struct subscriber final : callback_of<void(const change&)> {
     bool details = false; // what joins change
-    std::function<void(const change&)> call;
 };
 
-struct service : callback {
+struct service final : callback_of<std::vector<std::byte>(replica_id, std::span<const std::byte>)> {
     std::string name;
-    std::function<std::vector<std::byte>(replica_id, std::span<const std::byte>)> call;
 };
 
 /// Requests of one caller, which are sent again until they are answered.
@@ -316,8 +345,8 @@ public:
     /// For nodes that are lost, or away for too long. Throws std::invalid_argument for this node's own id.
     void evict(replica_id who) { core_->evict(who); }
     /// Says goodbye, and closes: nobody waits for this node. False, and nothing has happened, if within the time no
-    /// peer had all of its edits durably. Opened again, its storage goes on under a new id. Not on the node's own
-    /// thread (std::logic_error).
+    /// peer had all of its edits durably; once one has, writes throw node_draining. Opened again, its storage goes on
+    /// under a new id. Not on the node's own thread (std::logic_error).
     bool leave(std::chrono::milliseconds timeout) { return core_->leave(timeout); }
     /// Before the node is stopped: from now on writes throw node_draining, while reads go on and edits come and go; and
     /// waits until peers have durably all that was here when it was called, edits of others included. If the time runs
