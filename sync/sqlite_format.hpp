@@ -20,9 +20,9 @@
 // snapshot; each part of the log covers its bytes, its key and the checksum before. So a part that changed,
 // is missing in the middle, moved or is left over from an older snapshot does not verify.
 //
-// The mark is a random number of each file. Rows of node and collection verify in their own file only, and the header
-// in the file must have the mark that the write-ahead log has: SQLite itself plays back any log that has the right
-// name, that of another file too.
+// The mark is a random number of each file. Rows of node, collection and log verify in their own file only, and the
+// header in the file must have the mark that the write-ahead log has: SQLite itself plays back any log that has the
+// right name, that of another file too.
 
 #include <joinery/replica_id.hpp>
 
@@ -80,7 +80,7 @@ inline std::uint64_t chain(std::uint64_t previous, std::uint64_t key, std::span<
     return XXH3_64bits_withSeed(data.data(), data.size(), XXH3_64bits(words.data(), words.size()));
 }
 
-/// What the checksums of rows in node and collection are combined with, by exclusive or.
+/// What the checksums in rows are combined with, by exclusive or.
 inline std::uint64_t mark_sum(std::uint32_t mark) { return mark == 0 ? 0 : chain(mark, 0, {}); }
 
 inline std::uint64_t node_checksum(std::optional<replica_id> id, std::int64_t state, std::uint64_t count,

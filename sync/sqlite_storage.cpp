@@ -100,21 +100,29 @@ private:
         const std::uint64_t change = mark_sum(mark_of(was)) ^ mark_sum(fresh);
         std::optional<replica_id> id;
         std::uint64_t count = 0;
-        std::vector<std::pair<std::int64_t, std::uint64_t>> sums;
         {
             statement node = part_file_.prepare("SELECT id, collections FROM node");
             if (!part_file_.next("back up", node)) part_file_.fail("back up", "no row in node");
             if (!node.is_null(0)) id = replica_id(unstored(node.integer(0)));
             count = unstored(node.integer(1));
-            statement rows = part_file_.prepare("SELECT number, checksum FROM collection");
-            while (part_file_.next("back up", rows)) sums.emplace_back(rows.integer(0), unstored(rows.integer(1)));
         }
         part_file_.execute("back up", set_version(fresh).c_str());
         statement node = part_file_.prepare(put_node);
         run_put_node(part_file_, node, id, copied, count, fresh);
-        statement row = part_file_.prepare("UPDATE collection SET checksum = ?2 WHERE number = ?1");
-        for (const auto& [number, sum] : sums) {
-            row.bind(1, number);
+        mark_again(change, "SELECT number, checksum FROM collection",
+                   "UPDATE collection SET checksum = ?2 WHERE number = ?1");
+        mark_again(change, "SELECT key, checksum FROM log", "UPDATE log SET checksum = ?2 WHERE key = ?1");
+    }
+
+    void mark_again(std::uint64_t change, const char* select, const char* update) {
+        std::vector<std::pair<std::int64_t, std::uint64_t>> sums;
+        {
+            statement rows = part_file_.prepare(select);
+            while (part_file_.next("back up", rows)) sums.emplace_back(rows.integer(0), unstored(rows.integer(1)));
+        }
+        statement row = part_file_.prepare(update);
+        for (const auto& [key, sum] : sums) {
+            row.bind(1, key);
             row.bind(2, stored(sum ^ change));
             part_file_.run(row);
         }
@@ -357,7 +365,7 @@ private:
                 std::int64_t key = part_key(i, c.pending_parts++);
                 c.pending_checksum = chain(c.pending_checksum, unstored(key), part);
                 put_log_.bind(1, key);
-                put_log_.bind(2, stored(c.pending_checksum));
+                put_log_.bind(2, stored(c.pending_checksum ^ mark_sum(mark_)));
                 put_log_.bind(3, part);
                 db_.run(put_log_);
             });
@@ -526,7 +534,7 @@ private:
             for (; more_log && log.integer(0) == part_key(i, c.log_parts); ++c.log_parts) {
                 auto data = log.blob(1);
                 c.log_checksum = chain(c.log_checksum, unstored(log.integer(0)), data);
-                if (c.log_checksum != unstored(log.integer(2)) || !records.add(data))
+                if (c.log_checksum != (unstored(log.integer(2)) ^ mark_sum(mark_)) || !records.add(data))
                     corrupt(fmt::format("checksum of a record of '{}'", c.name));
                 more_log = db_.next("open", log);
             }

@@ -159,6 +159,33 @@ TEST_CASE("sqlite_storage: the write-ahead log of another file is refused") {
             CHECK_MESSAGE(error.find("corrupt") != std::string::npos, error);
         }
     }
+    SUBCASE("of a storage with the same collections, that has nothing but records") {
+        const auto write = [&](const std::string& name, std::uint64_t seed, bool close) {
+            auto s = sqlite_storage(folder / name);
+            s->load();
+            history h(*s, {});
+            const auto a = h.attach("a", 1);
+            for (int life = 0; life < 2; ++life) {
+                for (std::uint64_t i = 0; i < 5; ++i) {
+                    h.append(a, blob(50, seed + i));
+                    h.sync();
+                }
+                if (life == 1) break;
+                h.close(); // what follows is in the log alone
+                s.reset();
+                s = sqlite_storage(folder / name);
+                s->load();
+                h = history(*s, h.now());
+            }
+            if (close) h.close();
+            return h.now();
+        };
+        const content ours = write("ours", 1, true);
+        write("other", 100, false);
+        write_file(folder / "ours-wal", read_file(folder / "other-wal"));
+        const auto error = opened(folder, "ours", ours);
+        CHECK_MESSAGE(error.find("corrupt: checksum of a record of 'a'") != std::string::npos, error);
+    }
     SUBCASE("of a storage that is as young") {
         { sqlite_storage(folder / "young")->load(); }
         {

@@ -23,6 +23,7 @@ int inspect(const std::string& file, const common_options& o);
 int verify(const std::string& file, const common_options& o);
 int dump(const std::string& file, const std::optional<std::string>& collection, const common_options& o);
 int compact(const std::string& file, const common_options& o);
+int recover(const std::string& file, const std::string& to, const common_options& o);
 int compare_files(const std::string& a, const std::string& b, const common_options& o);
 
 struct live_options {

@@ -88,7 +88,8 @@ private:
         file_.format = format_of(whole);
         mark_ = mark_of(whole);
         if (file_.format > format_version)
-            fail(fmt::format("of a newer format ({}; this program reads format {})", file_.format, format_version));
+            throw newer_format(fmt::format("{}: of a newer format ({}; this program reads format {})", path_,
+                                           file_.format, format_version));
     }
 
     void check(bool thorough) {
@@ -185,7 +186,7 @@ private:
         bool readable = true;
         for (std::uint64_t part = 0; next(log, "log"); ++part) {
             const auto data = log.blob(1);
-            const auto own = unstored(log.integer(2));
+            const auto own = unstored(log.integer(2)) ^ mark_sum(mark_);
             const auto at = unstored(log.integer(0)) & ((std::uint64_t{1} << position_bits) - 1);
             if (at != part) {
                 found(where, fmt::format("part {} is missing", part));

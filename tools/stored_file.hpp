@@ -22,6 +22,11 @@ struct tool_error : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
+/// The file is of a format that this program does not know.
+struct newer_format : tool_error {
+    using tool_error::tool_error;
+};
+
 /// Something that is not as it was written.
 struct damage {
     std::string where, what;

@@ -39,7 +39,7 @@ int run(int argc, char** argv, std::vector<tool_type> also) {
     const known_types types(std::move(also));
     common_options common{false, &types};
     live_options live;
-    std::string file, collection, a, b;
+    std::string file, collection, recovered, a, b;
     std::vector<std::string> endpoints;
     double interval = 1, timeout = 10;
 
@@ -55,14 +55,17 @@ int run(int argc, char** argv, std::vector<tool_type> also) {
     auto* dump_c = add(app, "dump", "Print a state as JSON", "joinery dump eu.db carts", common.json);
     auto* compact_c = add(app, "compact", "Replace the logs of a file that no leader has open by snapshots",
                           "joinery compact eu.db", common.json);
+    auto* recover_c = add(app, "recover", "Copy what is good of a damaged file into a new one",
+                          "joinery recover eu.db eu-recovered.db", common.json);
     auto* follow_c = add(app, "follow", "Follow what leaders say of themselves, without joining them",
                          "joinery follow tcp://127.0.0.1:7001 tcp://127.0.0.1:7002 -c carts", common.json);
     auto* compare_c =
         add(app, "compare", "Compare two files, or two leaders",
             "joinery compare eu.db us.db\n  joinery compare tcp://127.0.0.1:7001 tcp://127.0.0.1:7002", common.json);
-    for (auto* c : {inspect_c, verify_c, dump_c, compact_c})
+    for (auto* c : {inspect_c, verify_c, dump_c, compact_c, recover_c})
         c->add_option("FILE", file, "The file of a joinery::sqlite_storage")->required();
     auto* only = dump_c->add_option("COLLECTION", collection, "Only this one");
+    recover_c->add_option("NEW", recovered, "The new file")->required();
     follow_c->add_option("ENDPOINT", endpoints, "Where leaders listen: tcp://... or ipc://...")->required();
     follow_c->add_option("--interval", interval, "Seconds between two lines for each leader")
         ->check(CLI::Range(0.1, 3600.0))
@@ -95,6 +98,7 @@ int run(int argc, char** argv, std::vector<tool_type> also) {
     if (*verify_c) return verify(file, common);
     if (*dump_c) return dump(file, *only ? std::optional(collection) : std::nullopt, common);
     if (*compact_c) return compact(file, common);
+    if (*recover_c) return recover(file, recovered, common);
     if (*follow_c) return follow(endpoints, live, common);
     if (is_endpoint(a) != is_endpoint(b)) throw tool_error("compare: two files, or two endpoints");
     return is_endpoint(a) ? compare_live(a, b, live, common) : compare_files(a, b, common);
