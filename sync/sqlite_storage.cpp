@@ -282,7 +282,14 @@ public:
         return all;
     }
 
-    ~sqlite_file() override { end_backup(); }
+    const stored_node* found() const override { return loaded_ ? nullptr : &found_; }
+    std::string name() const override { return fmt::format("sqlite_storage '{}'", db_.path().string()); }
+
+    ~sqlite_file() override {
+        end_backup();
+        release_statements();
+        if (!loaded_) db_.abandon();
+    }
     sqlite_file(const sqlite_file&) = delete;
     sqlite_file& operator=(const sqlite_file&) = delete;
 
