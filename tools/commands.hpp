@@ -5,6 +5,7 @@
 // exit code 2.
 
 #include "contents.hpp"
+#include "encrypted_file.hpp"
 #include "output.hpp"
 
 #include <chrono>
@@ -17,6 +18,7 @@ namespace joinery::tool {
 struct common_options {
     bool json = false;
     const known_types* types = nullptr;
+    std::string key_file, new_key_file; ///< empty: none
 };
 
 int inspect(const std::string& file, const common_options& o);

@@ -226,8 +226,8 @@ public:
     new_file& operator=(const new_file&) = delete;
 
     // As a backup of a storage that has this: durable and complete once it has its name.
-    void write(std::optional<replica_id> id, const std::vector<rescued>& all) {
-        const auto disk = sqlite_storage(part_, durability::relaxed);
+    void write(std::optional<replica_id> id, const std::vector<rescued>& all, const std::string& key_file) {
+        const auto disk = behind(key_file, sqlite_storage(part_, durability::relaxed));
         disk->load();
         if (id) disk->set_id(*id);
         for (const auto& c : all) {
@@ -299,6 +299,9 @@ int recover(const std::string& path, const std::string& to, const common_options
     new_file file(to);
     std::vector<damage> found;
     auto node = read_all(path, found);
+    const bool encrypted = is_encrypted(node);
+    if (encrypted) node = opened(path, std::move(node), o.key_file, found);
+    if (!encrypted && !o.key_file.empty() && found.empty()) throw tool_error(fmt::format("{}: it is not encrypted", path));
 
     std::vector<rescued> all;
     std::optional<found_collection> members;
@@ -335,7 +338,7 @@ int recover(const std::string& path, const std::string& to, const common_options
         members_complete = written.back().complete();
     }
     complete = complete && members_complete;
-    file.write(node.id, written);
+    file.write(node.id, written, o.new_key_file.empty() && encrypted ? o.key_file : o.new_key_file);
 
     if (o.json) {
         auto out = json_value::object();

@@ -37,7 +37,7 @@ void add_live(CLI::App& c, live_options& live) {
 
 int run(int argc, char** argv, std::vector<tool_type> also) {
     const known_types types(std::move(also));
-    common_options common{false, &types};
+    common_options common{false, &types, {}, {}};
     live_options live;
     std::string file, collection, recovered, a, b;
     std::vector<std::string> endpoints;
@@ -64,6 +64,11 @@ int run(int argc, char** argv, std::vector<tool_type> also) {
             "joinery compare eu.db us.db\n  joinery compare tcp://127.0.0.1:7001 tcp://127.0.0.1:7002", common.json);
     for (auto* c : {inspect_c, verify_c, dump_c, compact_c, recover_c})
         c->add_option("FILE", file, "The file of a joinery::sqlite_storage")->required();
+    for (auto* c : {inspect_c, verify_c, dump_c, compact_c, recover_c, compare_c})
+        c->add_option("--key-file", common.key_file, "The key of encrypted storages: a file of 32 bytes")
+            ->type_name("KEY");
+    recover_c->add_option("--new-key-file", common.new_key_file, "The key of the new file, if it is to have another")
+        ->type_name("KEY");
     auto* only = dump_c->add_option("COLLECTION", collection, "Only this one");
     recover_c->add_option("NEW", recovered, "The new file")->required();
     follow_c->add_option("ENDPOINT", endpoints, "Where leaders listen: tcp://... or ipc://...")->required();
