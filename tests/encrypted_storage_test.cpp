@@ -473,6 +473,24 @@ TEST_CASE("encrypted_storage: keys in files") {
     CHECK_THROWS_AS(storage_key::from_passphrase("x", {.memory = 1}), storage_error);
 }
 
+TEST_CASE("encrypted_storage: with a key from a file, as the documentation has it") {
+    scratch_folder folder;
+    const auto key = blob(storage_key::size, 1);
+    write_file(folder / "eu.key", std::string(reinterpret_cast<const char*>(key.data()), key.size()));
+    ::chmod((folder / "eu.key").c_str(), 0600);
+    memory_network network;
+    node_options options;
+    options.transport = network.make("eu");
+    options.storage = encrypted_storage(sqlite_storage(folder / "eu.db"), storage_key::from_file(folder / "eu.key"));
+    node eu(std::move(options));
+    auto set = eu.open<or_set<std::string>>("set");
+    set.write([](auto& s, auto& tx) { s.add(tx, "kept"); });
+    eu.close();
+    const auto stored = sqlite_storage(folder / "eu.db")->load();
+    CHECK(is_encrypted(stored));
+    CHECK(decrypted(stored, key_of(1)).collections.size() == 2); // and the list of members
+}
+
 TEST_CASE("encrypted_storage: a file may ask for no more memory than there is a reason to") {
     memory_disk disk(durability::full);
     {

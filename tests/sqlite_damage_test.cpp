@@ -2,9 +2,12 @@
 // Damage of every page of a file, write-ahead logs of other files and missing ones, and files that cannot be written.
 #include <joinery/storage.hpp>
 
+#include "sqlite_connection.hpp"
 #include "sqlite_files.hpp"
+#include "sqlite_format.hpp"
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -242,6 +245,43 @@ TEST_CASE("sqlite_storage: the write-ahead log of another file is refused") {
         }
         CHECK(refused == 30);
     }
+}
+
+TEST_CASE("sqlite_storage: a file that was written before files had marks opens") {
+    scratch_folder folder;
+    const content c = make_file(folder / "node");
+    {
+        sqlite::connection db(folder / "node");
+        REQUIRE(db.open());
+        db.use_wal();
+        const auto version = static_cast<std::uint32_t>(db.query("test", "PRAGMA user_version"));
+        const auto sum = sqlite::mark_sum(sqlite::mark_of(version));
+        CHECK(sum != 0);
+        db.write("test", [&] {
+            for (const auto& [table, key] : {std::pair("node", "one"), {"collection", "number"}, {"log", "key"}}) {
+                std::vector<std::pair<std::int64_t, std::int64_t>> rows;
+                auto all = db.prepare(fmt::format("SELECT {}, checksum FROM {}", key, table).c_str());
+                while (db.next("test", all)) rows.emplace_back(all.integer(0), all.integer(1));
+                for (const auto& [k, was] : rows) {
+                    const auto now = sqlite::stored(sqlite::unstored(was) ^ sum);
+                    db.execute("test",
+                               fmt::format("UPDATE {} SET checksum = {} WHERE {} = {}", table, now, key, k).c_str());
+                }
+            }
+            db.execute("test", "PRAGMA user_version = 1");
+        });
+        db.close_cleanly();
+    }
+    auto s = sqlite_storage(folder / "node");
+    CHECK(content(s->load()) == c);
+    auto copy = s->back_up(folder / "copy"); // which has one
+    while (!copy->copy(1 << 20)) {
+    }
+    copy->finish();
+    CHECK(content(sqlite_storage(folder / "copy")->load()) == c);
+    s->append(0, blob(10, 1));
+    s->close();
+    CHECK(sqlite_storage(folder / "node")->load().clean);
 }
 
 TEST_CASE("sqlite_storage: what cannot be written is refused and left as it is") {

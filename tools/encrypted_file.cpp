@@ -40,9 +40,9 @@ stored_node decrypt(const std::string& path, const stored_node& n, const std::st
 
 void tell(const stored_node& n, const std::vector<encrypted_damage>& damaged, std::vector<damage>& found) {
     for (const auto& d : damaged)
-        found.push_back({d.collection < n.collections.size() ? fmt::format("'{}'", n.collections[d.collection].name)
-                                                             : "encryption",
-                         d.what});
+        found.push_back(
+            {d.collection < n.collections.size() ? fmt::format("'{}'", n.collections[d.collection].name) : "encryption",
+             d.what});
 }
 
 #endif

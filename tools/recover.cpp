@@ -301,7 +301,8 @@ int recover(const std::string& path, const std::string& to, const common_options
     auto node = read_all(path, found);
     const bool encrypted = is_encrypted(node);
     if (encrypted) node = opened(path, std::move(node), o.key_file, found);
-    if (!encrypted && !o.key_file.empty() && found.empty()) throw tool_error(fmt::format("{}: it is not encrypted", path));
+    if (!encrypted && !o.key_file.empty() && found.empty())
+        throw tool_error(fmt::format("{}: it is not encrypted", path));
 
     std::vector<rescued> all;
     std::optional<found_collection> members;

@@ -120,17 +120,19 @@ private:
 
     void read_tables() {
         std::uint64_t count = 0;
+        bool known = false; // what its state is
         statement node(db_.get(), "SELECT id, state, collections, checksum FROM node");
         if (next(node, "node")) {
             if (!node.is_null(0)) file_.id = replica_id(unstored(node.integer(0)));
             file_.state = node.integer(1);
             count = unstored(node.integer(2));
-            if (unstored(node.integer(3)) != node_checksum(file_.id, file_.state, count, mark_))
-                found("table node", "its checksum is wrong");
+            known = unstored(node.integer(3)) == node_checksum(file_.id, file_.state, count, mark_);
+            if (!known) found("table node", "its checksum is wrong");
         } else {
             found("table node", "it has no row");
         }
-        if ((file_.state == unclean_full || file_.state == unclean_relaxed) && !file_.owner && !image_.has_wal)
+        const bool unclean = file_.state == unclean_full || file_.state == unclean_relaxed;
+        if (known && unclean && !file_.owner && !image_.has_wal)
             found("write-ahead log", "it is missing, and the file was not closed");
         if (file_.state == unclean_full && !file_.owner && !verify_wal(image_.path + "-wal"))
             found("write-ahead log", "it is damaged: transactions that had been synced are lost");

@@ -48,7 +48,7 @@ struct stored_file {
     std::optional<replica_id> id;
     std::int64_t state = 0;            ///< 0: closed cleanly; else sqlite::unclean_relaxed, unclean_full or copied
     std::optional<std::int64_t> owner; ///< the process that has it open; 0 if that cannot be told
-    bool encrypted = false; ///< set by read_opened
+    bool encrypted = false;            ///< set by read_opened
     std::vector<file_collection> collections;
     std::vector<damage> found;
 
