@@ -17,6 +17,10 @@ engine::core::core(engine_options o, storage& d, engine_output& output) : option
     limits.chunk = std::min(limits.chunk, limits.max_frame - message_overhead);
     limits.window = std::max(limits.window, limits.chunk);
 
+    if (const auto* found = disk.found())
+        for (const auto& c : found->collections)
+            if (c.name == encrypted_name)
+                throw storage_error(disk.name() + ": it is encrypted: open it with encrypted_storage and its key");
     auto was = disk.load();
     const auto level = disk.level();
     logging = level != durability::none;

@@ -163,6 +163,7 @@ bool connection::look() {
         fail("open", "an SQLite file of another application (application_id)");
     if (header[18] < 1 || header[18] > 2 || header[19] < 1 || header[19] > 2) fail("open", "corrupt header");
     if (journal && size > page_size) fail("open", "a rollback journal of another program lies beside it");
+    version_in_file_ = big_endian(&header[60]);
     return false;
 }
 
@@ -321,6 +322,8 @@ void connection::fail_with_sqlite(std::string_view operation) {
     if ((code & 0xff) == SQLITE_BUSY) reason = "held by another storage or process";
     if (number != 0 && ((code & 0xff) == SQLITE_IOERR || (code & 0xff) == SQLITE_CANTOPEN))
         reason = fmt::format("{} ({})", reason, std::generic_category().message(number));
+    if ((code & 0xff) == SQLITE_READONLY) reason = fmt::format("the file or its folder cannot be written ({})", reason);
+    if ((code & 0xff) == SQLITE_CORRUPT) reason = fmt::format("corrupt: {}", reason);
     bool lost_writes = code == SQLITE_IOERR_FSYNC || code == SQLITE_IOERR_DIR_FSYNC;
     bool damaged = (code & 0xff) == SQLITE_CORRUPT || (code & 0xff) == SQLITE_NOTADB;
     if (lost_writes || damaged) broken_ = reason;

@@ -88,6 +88,10 @@ public:
 
     const std::filesystem::path& path() const { return path_; }
     std::filesystem::path wal_path() const { return beside("-wal"); }
+    /// True if there was a write-ahead log before this was opened.
+    bool had_wal() const { return had_wal_; }
+    /// User_version as the file alone has it, without its write-ahead log; 0 if it was created just now.
+    std::uint32_t version_in_file() const { return version_in_file_; }
     statement prepare(const char* sql) { return {db_, sql}; }
 
     void execute(std::string_view operation, const char* sql);
@@ -126,6 +130,7 @@ private:
     friend class page_copy;
     std::filesystem::path path_;
     bool had_wal_ = false;
+    std::uint32_t version_in_file_ = 0;
     sqlite3* db_ = nullptr;
     statement begin_, commit_, rollback_;
     std::string_view operation_; // of the current `write`

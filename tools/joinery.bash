@@ -5,16 +5,17 @@ _joinery() {
     local file=${before//[\\\'\"]/} # as it is typed, it may be quoted
     COMPREPLY=()
     if ((COMP_CWORD == 1)); then
-        mapfile -t COMPREPLY < <(compgen -W 'inspect verify dump compact follow compare --help --version' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W 'inspect verify dump compact recover follow compare --help --version' -- "$current")
         return
     fi
     case $before in
         --interval | --count | --timeout | -c | --collection) return ;;
     esac
     case $command in
-        inspect | verify | dump | compact) options+=' --json' ;;
+        inspect | verify | dump | compact) options+=' --json --key-file' ;;
+        recover) options+=' --json --key-file --new-key-file' ;;
         follow) options+=' --json --interval --count --collection --insecure' ;;
-        compare) options+=' --json --timeout --collection --insecure' ;;
+        compare) options+=' --json --key-file --timeout --collection --insecure' ;;
         *) return ;;
     esac
     if [[ $current == -* ]]; then
