@@ -29,7 +29,7 @@ std::optional<std::uint64_t> engine::core::request(collection& c, replica_id tar
     if (gone.contains(target)) return std::nullopt;
     const joinery::request m{c.channel, name(), target, nonce, ++last_request, service, bytes};
     if (pass_on(c, m, std::nullopt) == 0) return std::nullopt;
-    awaited.emplace(m.number, std::nullopt);
+    awaited.emplace(m.number, reply_to_come{target, std::nullopt});
     ++counters.requests_sent;
     return m.number;
 }
@@ -42,9 +42,10 @@ void engine::core::reply(const asked_request& to, std::span<const std::byte> byt
 
 // ---- from others ----
 
-void engine::core::on_request(link_id l, const link& k, const joinery::request& m) {
+void engine::core::on_request(link_id l, link& k, const joinery::request& m) {
     auto* c = find(m.channel);
     if (!c || !k.peer || m.nonce == nonce) return;
+    if (!may(k, *c, access_right::read) || !(relays(k, *c) || owns(k, m.origin))) return deny(l, k, c, "a request");
     if (!is_news(m, l)) {
         ++counters.requests_dropped;
         return;
@@ -58,11 +59,13 @@ void engine::core::on_request(link_id l, const link& k, const joinery::request& 
         return;
     }
     ++counters.requests_received;
-    asked.push_back({c->number, m.origin, m.nonce, m.number, std::string(m.service), {m.bytes.begin(), m.bytes.end()}});
+    asked.push_back({c->number, m.origin, m.nonce, m.number, std::string(m.service), {m.bytes.begin(), m.bytes.end()},
+                     right_of(m.origin, k, *c)});
 }
 
-void engine::core::on_reply(const link& k, const joinery::reply& m) {
-    if (!k.peer) return;
+void engine::core::on_reply(link_id l, link& k, const joinery::reply& m) {
+    auto* c = find(m.channel);
+    if (!c || !k.peer || !may(k, *c, access_right::read)) return;
     if (m.nonce != nonce) {
         if (!askers.contains({m.origin, m.nonce})) return;
         send_back(m);
@@ -71,8 +74,9 @@ void engine::core::on_reply(const link& k, const joinery::reply& m) {
     }
     const auto at = awaited.find(m.number);
     if (at == awaited.end()) return;
+    if (!relays(k, *c) && !owns(k, at->second.from)) return deny(l, k, c, "a reply of another");
     ++counters.replies_received;
-    at->second.emplace(m.bytes.begin(), m.bytes.end());
+    at->second.bytes.emplace(m.bytes.begin(), m.bytes.end());
 }
 
 // An instance's requests count upwards, so that one that was delayed is not carried out after a later one, and a flood
