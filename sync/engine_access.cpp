@@ -169,14 +169,17 @@ access_right engine::core::right_of(replica_id origin, const link& k, const coll
 
 // Reported with every power of two, as what cannot be read.
 void engine::core::deny(link_id l, link& k, const collection* c, std::string_view what) {
-    ++counters.denials;
-    ++k.denied;
-    if (auto* p = peer_of(k)) ++p->denied;
-    if (!std::has_single_bit(k.denied)) return;
+    pass_over(k);
+    if (!std::has_single_bit(++k.denied)) return;
     auto& e = note(event_kind::denied, c ? c->number : event::no_collection);
     e.link = l;
     e.peer = k.peer.value_or(replica_id{});
     e.text = what;
+}
+
+void engine::core::pass_over(link& k) {
+    ++counters.denials;
+    if (auto* p = peer_of(k)) ++p->denied;
 }
 
 void engine::core::on_forbidden(link& k, const refuse& m) {

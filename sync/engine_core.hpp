@@ -345,6 +345,7 @@ struct engine::core {
     bool takes(const link& k, const collection& c, replica_id origin) const {
         if (k.passive && k.peer == origin) return false;
         if (!options.access) return true;
+        if (!k.peer) return false; // under which id it speaks is not settled
         const auto& g = k.grants[c.number];
         return g.relays ? g.right >= access_right::write || !owns(k, origin)
                         : g.right >= access_right::write && owns(k, origin);
@@ -356,6 +357,8 @@ struct engine::core {
     bool identify(link_id l, link& k, const hello& m);
     bool bind(const link& k, replica_id who);
     void deny(link_id l, link& k, const collection* c, std::string_view what);
+    /// What honest peers say, too, that do not know what they may not: counted and no more.
+    void pass_over(link& k);
     bool may_write(const collection& c) const;
     access_right right_of(replica_id origin, const link& k, const collection& c) const;
     void on_forbidden(link& k, const refuse& m);
@@ -415,7 +418,7 @@ struct engine::core {
     void acknowledged(collection& c, replica_id who, std::uint64_t list, const version_vector& version);
     static void settle(const collection& c, acknowledgement& a);
     std::optional<version_vector> stable_version(collection& c);
-    void on_acknowledgements(link_id l, link& k, const acknowledgements& m);
+    void on_acknowledgements(link& k, const acknowledgements& m);
     void pass_on_acknowledgements();
     void prune();
     void tidy();
@@ -531,7 +534,7 @@ struct engine::core {
     /// Of all collections, and with the next flush.
     void clear_presence_now();
     void rename_presence(replica_id old);
-    void on_presence(link_id l, link& k, const joinery::presence& m);
+    void on_presence(link& k, const joinery::presence& m);
     bool is_news(const joinery::presence& m, const presence_board::entry* e) const;
     static void hide_presence(presence_board& board, presence_board::entry& e);
     void presence_at_time();
@@ -548,7 +551,7 @@ struct engine::core {
                                          std::span<const std::byte> bytes);
     void reply(const asked_request& to, std::span<const std::byte> bytes);
     void on_request(link_id l, link& k, const joinery::request& m);
-    void on_reply(link_id l, link& k, const joinery::reply& m);
+    void on_reply(link& k, const joinery::reply& m);
     std::size_t pass_on(const collection& c, const joinery::request& m, std::optional<replica_id> from);
     void send_back(const joinery::reply& m);
     bool is_news(const joinery::request& m, link_id l);

@@ -209,7 +209,7 @@ void engine::core::on_membership(link_id l, link& k, const membership& m) {
     }
     for (const auto who : m.joined)
         if (who != id && (relays(k, *c) || owns(k, who))) join_member(c->channel, who); // of ourselves we say it
-    if (denied) deny(l, k, c, "an eviction");
+    if (denied) pass_over(k);
     if (evicted_now) evicted();
 }
 
@@ -251,10 +251,10 @@ std::optional<version_vector> engine::core::stable_version(collection& c) {
     return stable;
 }
 
-void engine::core::on_acknowledgements(link_id l, link& k, const acknowledgements& m) {
+void engine::core::on_acknowledgements(link& k, const acknowledgements& m) {
     auto* c = find(m.channel);
     if (!c || !k.peer) return;
-    if (!relays(k, *c)) return deny(l, k, c, "acknowledgements of others");
+    if (!relays(k, *c)) return pass_over(k);
     for (const auto& e : m.entries)
         if (is_member(*c, e.member)) acknowledged(*c, e.member, e.members, e.version);
 }

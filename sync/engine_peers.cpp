@@ -122,7 +122,10 @@ void engine::core::received(link_id l, std::span<const std::byte> frame) {
             } else if (c && !takes(k, *c, dots->replica)) {
                 if (lock) lock.unlock();
                 locked = nullptr;
-                deny(l, k, c, k.peer == dots->replica ? "an edit" : "an edit of another");
+                if (k.peer == dots->replica)
+                    deny(l, k, c, "an edit");
+                else
+                    pass_over(k);
             } else if (u->delta.size() > options.limits.update) {
                 bad = decode_error::too_large;
             } else if (c && dots->replica == id) {
@@ -162,6 +165,7 @@ void engine::core::handle(link_id l, link& k, const message& m) {
             on_refuse(k, *r);
         return;
     }
+    if (options.access && !k.peer && !std::holds_alternative<refuse>(m)) return; // who is it?
     if (const auto* b = std::get_if<beacon>(&m))
         on_beacon(l, k, *b);
     else if (const auto* p = std::get_if<joinery::pull>(&m))
@@ -177,9 +181,9 @@ void engine::core::handle(link_id l, link& k, const message& m) {
     else if (const auto* s = std::get_if<membership>(&m))
         on_membership(l, k, *s);
     else if (const auto* a = std::get_if<acknowledgements>(&m))
-        on_acknowledgements(l, k, *a);
+        on_acknowledgements(k, *a);
     else if (const auto* s = std::get_if<joinery::presence>(&m))
-        on_presence(l, k, *s);
+        on_presence(k, *s);
     else if (const auto* w = std::get_if<comparison>(&m))
         on_comparison(l, k, *w);
     else if (const auto* d = std::get_if<digests>(&m))
@@ -189,7 +193,7 @@ void engine::core::handle(link_id l, link& k, const message& m) {
     else if (const auto* q = std::get_if<joinery::request>(&m))
         on_request(l, k, *q);
     else if (const auto* r = std::get_if<joinery::reply>(&m))
-        on_reply(l, k, *r);
+        on_reply(k, *r);
 }
 
 // Reported with every power of two, so that a flood of bad frames is not one of events.

@@ -55,11 +55,11 @@ void engine::core::rename_presence(replica_id old) {
 
 // ---- from others ----
 
-void engine::core::on_presence(link_id l, link& k, const joinery::presence& m) {
+void engine::core::on_presence(link& k, const joinery::presence& m) {
     ++counters.presence_received;
     auto* c = find(m.channel);
     if (!c) return;
-    if (!may(k, *c, access_right::read) || !(relays(k, *c) || owns(k, m.replica))) return deny(l, k, c, "presence");
+    if (!may(k, *c, access_right::read) || !(relays(k, *c) || owns(k, m.replica))) return pass_over(k);
     auto& board = c->presence;
     const auto at = board.entries.find(m.replica);
     const bool known = at != board.entries.end();

@@ -45,7 +45,7 @@ void engine::core::reply(const asked_request& to, std::span<const std::byte> byt
 void engine::core::on_request(link_id l, link& k, const joinery::request& m) {
     auto* c = find(m.channel);
     if (!c || !k.peer || m.nonce == nonce) return;
-    if (!may(k, *c, access_right::read) || !(relays(k, *c) || owns(k, m.origin))) return deny(l, k, c, "a request");
+    if (!may(k, *c, access_right::read) || !(relays(k, *c) || owns(k, m.origin))) return pass_over(k);
     if (!is_news(m, l)) {
         ++counters.requests_dropped;
         return;
@@ -63,7 +63,7 @@ void engine::core::on_request(link_id l, link& k, const joinery::request& m) {
                      right_of(m.origin, k, *c)});
 }
 
-void engine::core::on_reply(link_id l, link& k, const joinery::reply& m) {
+void engine::core::on_reply(link& k, const joinery::reply& m) {
     auto* c = find(m.channel);
     if (!c || !k.peer || !may(k, *c, access_right::read)) return;
     if (m.nonce != nonce) {
@@ -74,7 +74,7 @@ void engine::core::on_reply(link_id l, link& k, const joinery::reply& m) {
     }
     const auto at = awaited.find(m.number);
     if (at == awaited.end()) return;
-    if (!relays(k, *c) && !owns(k, at->second.from)) return deny(l, k, c, "a reply of another");
+    if (!relays(k, *c) && !owns(k, at->second.from)) return pass_over(k);
     ++counters.replies_received;
     at->second.bytes.emplace(m.bytes.begin(), m.bytes.end());
 }
