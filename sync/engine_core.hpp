@@ -231,6 +231,8 @@ struct engine::core {
     // Requests of one instance that came here. The way back of the last few is known.
     struct asking {
         std::uint64_t last = 0; // number
+        link_id came_on = 0;    // first
+        engine_time heard{0};
         std::deque<std::pair<std::uint64_t, link_id>> ways;
     };
     using instance = std::pair<replica_id, std::uint64_t>; // id and nonce
@@ -291,7 +293,6 @@ struct engine::core {
     std::map<std::uint64_t, reply_to_come> awaited; // by the request's number
     std::vector<asked_request> asked;
     std::map<instance, asking> askers;
-    std::deque<instance> askers_in_order;
     std::vector<event> events;
 
     // ---- engine.cpp ----
@@ -555,6 +556,7 @@ struct engine::core {
     std::size_t pass_on(const collection& c, const joinery::request& m, std::optional<replica_id> from);
     void send_back(const joinery::reply& m);
     bool is_news(const joinery::request& m, link_id l);
+    bool make_room_for_asker(link_id l);
     void check_size(std::string_view service, std::span<const std::byte> bytes) const;
 };
 

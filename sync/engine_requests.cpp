@@ -79,19 +79,28 @@ void engine::core::on_reply(link& k, const joinery::reply& m) {
     at->second.bytes.emplace(m.bytes.begin(), m.bytes.end());
 }
 
+// Those that were heard of lately stay, however many come: what they have asked would go round for ever. And one link
+// brings no more than a quarter.
+bool engine::core::make_room_for_asker(link_id l) {
+    const auto most = options.limits.requests;
+    const auto full = [&] {
+        const auto same = std::count_if(askers.begin(), askers.end(), [&](const auto& a) { return a.second.came_on == l; });
+        return askers.size() >= most || 4 * static_cast<std::size_t>(same) >= most;
+    };
+    if (!full()) return true;
+    std::erase_if(askers, [&](const auto& a) { return a.second.heard + options.timings.answer_life <= now; });
+    return !full();
+}
+
 // An instance's requests count upwards, so that one that was delayed is not carried out after a later one, and a flood
 // ends.
 bool engine::core::is_news(const joinery::request& m, link_id l) {
     const instance who{m.origin, m.nonce};
-    if (!askers.contains(who)) {
-        if (askers_in_order.size() >= options.limits.requests) {
-            askers.erase(askers_in_order.front());
-            askers_in_order.pop_front();
-        }
-        askers_in_order.push_back(who);
-    }
+    if (!askers.contains(who) && !make_room_for_asker(l)) return false;
     auto& a = askers[who];
     if (m.number <= a.last) return false;
+    if (a.last == 0) a.came_on = l;
+    a.heard = now;
     a.last = m.number;
     a.ways.emplace_back(m.number, l);
     if (a.ways.size() > most_ways) a.ways.pop_front();
