@@ -10,9 +10,8 @@ namespace joinery {
 namespace {
 
 bool may_anything(const peer_access& a) {
-    return a.rights != access_right::none ||
-           std::any_of(a.collections.begin(), a.collections.end(),
-                       [](const auto& c) { return c.second != access_right::none; });
+    return a.rights != access_right::none || std::any_of(a.collections.begin(), a.collections.end(),
+                                                         [](const auto& c) { return c.second != access_right::none; });
 }
 
 } // namespace

@@ -552,7 +552,8 @@ std::vector<replica_id> engine::answered(collection_id c, std::uint64_t round, p
 std::vector<awaited_peer> engine::others(collection_id c, const std::vector<replica_id>& who, peer_scope scope) const {
     std::vector<awaited_peer> out;
     for (const auto& [p, peer] : core_->peers)
-        if (peer.views[c].shares && !peer.views[c].refuses && core_->counts(p, peer, scope) && std::find(who.begin(), who.end(), p) == who.end())
+        if (peer.views[c].shares && !peer.views[c].refuses && core_->counts(p, peer, scope) &&
+            std::find(who.begin(), who.end(), p) == who.end())
             out.push_back({p, peer.name});
     return out;
 }

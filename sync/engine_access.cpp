@@ -79,9 +79,7 @@ std::optional<peer_key> engine::core::owner(replica_id who) const {
     return at == bound.end() ? std::nullopt : std::optional(at->second);
 }
 
-bool engine::core::owns(const link& k, replica_id who) const {
-    return k.peer == who || (k.key && owner(who) == k.key);
-}
+bool engine::core::owns(const link& k, replica_id who) const { return k.peer == who || (k.key && owner(who) == k.key); }
 
 // False if it is not let in under that id.
 bool engine::core::identify(link_id l, link& k, const hello& m) {
@@ -100,7 +98,8 @@ bool engine::core::identify(link_id l, link& k, const hello& m) {
         return whose && whose != k.key;
     };
     if (others(m.replica)) return refused("hello under the id of another key");
-    if (std::any_of(m.formers.begin(), m.formers.end(), others)) return refused("hello with a former id of another key");
+    if (std::any_of(m.formers.begin(), m.formers.end(), others))
+        return refused("hello with a former id of another key");
     const auto& ids = k.access->ids;
     if (!ids.empty() && std::find(ids.begin(), ids.end(), m.replica) == ids.end())
         return refused("hello under an id that is not its key's");

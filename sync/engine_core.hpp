@@ -103,12 +103,12 @@ struct engine::core {
     };
 
     struct link {
-        std::optional<peer_key> key;          // that the peer has proved to hold
-        const peer_access* access = nullptr;  // with a policy: what it may do; null: nothing
-        std::vector<grant> grants;            // with a policy: by collection
-        bool barred = false;                  // it is not let in
-        bool shut_out = false;                // it does not let us in
-        bool passive = false;                 // the peer takes no writes, as it says
+        std::optional<peer_key> key;         // that the peer has proved to hold
+        const peer_access* access = nullptr; // with a policy: what it may do; null: nothing
+        std::vector<grant> grants;           // with a policy: by collection
+        bool barred = false;                 // it is not let in
+        bool shut_out = false;               // it does not let us in
+        bool passive = false;                // the peer takes no writes, as it says
         std::uint64_t denied = 0, over_rate = 0;
         token_bucket messages_rate, bytes_rate;
         std::optional<replica_id> peer; // once it has said hello
@@ -257,8 +257,8 @@ struct engine::core {
 
     std::map<channel, std::set<replica_id>> joined; // also of collections that are not attached
     std::set<replica_id> gone;
-    std::set<replica_id> formers; // ids that this storage had, and that will not be used again
-    std::set<replica_id> passing; // peers that do not come back, or have nothing to lose
+    std::set<replica_id> formers;         // ids that this storage had, and that will not be used again
+    std::set<replica_id> passing;         // peers that do not come back, or have nothing to lose
     std::map<replica_id, peer_key> bound; // whose the ids are; not those that are gone
     bool left = false;
     frame_writer members_record; // what is to be logged of these two

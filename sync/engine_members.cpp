@@ -311,7 +311,9 @@ void engine::core::prune() {
 void engine::core::tidy() {
     if (options.role != node_role::leader || !conflicts.empty()) return;
     for (auto& c : collections) {
-        if (c.held || c.joining || !may_write(c) || c.stable.within(c.tidied) || now - c.tidied_at < options.timings.tidy) continue;
+        if (c.held || c.joining || !may_write(c) || c.stable.within(c.tidied) ||
+            now - c.tidied_at < options.timings.tidy)
+            continue;
         const bool others = std::any_of(peers.begin(), peers.end(), [&](const auto& p) {
             const auto* k = p.second.links.empty() ? nullptr : &links.at(p.second.links.front());
             return p.first < id && p.second.up && p.second.role == node_role::leader && is_member(c, p.first) && k &&

@@ -69,9 +69,9 @@ namespace {
 
 // The entries of the greatest version in it.
 std::size_t greatest_version(const message& m) {
+    if (const auto* u = std::get_if<update>(&m)) return u->dependencies.size(); // by far the most frequent
     std::size_t n = 0;
     const auto look = [&](const version_vector& v) { n = std::max(n, v.size()); };
-    if (const auto* u = std::get_if<update>(&m)) look(u->dependencies);
     if (const auto* h = std::get_if<hello>(&m))
         for (const auto& c : h->collections) look(c.version);
     if (const auto* b = std::get_if<beacon>(&m))

@@ -89,7 +89,8 @@ void engine::core::find_source(collection& c, replica_id origin, route& r) {
     for (const auto& [who, told] : std::map(r.refused)) want(c, origin, r, who);
     for (auto& [who, p] : peers) {
         auto* k = link_to(p);
-        if (k && p.up && who != origin && may(*k, c, access_right::read) && p.links.front() != lost && !r.thinned.contains(who))
+        if (k && p.up && who != origin && may(*k, c, access_right::read) && p.links.front() != lost &&
+            !r.thinned.contains(who))
             k->out.add(relaying{c.channel, origin, relay_wish::cut_off});
     }
 }

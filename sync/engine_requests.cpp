@@ -59,7 +59,12 @@ void engine::core::on_request(link_id l, link& k, const joinery::request& m) {
         return;
     }
     ++counters.requests_received;
-    asked.push_back({c->number, m.origin, m.nonce, m.number, std::string(m.service), {m.bytes.begin(), m.bytes.end()},
+    asked.push_back({c->number,
+                     m.origin,
+                     m.nonce,
+                     m.number,
+                     std::string(m.service),
+                     {m.bytes.begin(), m.bytes.end()},
                      right_of(m.origin, k, *c)});
 }
 
@@ -84,7 +89,8 @@ void engine::core::on_reply(link& k, const joinery::reply& m) {
 bool engine::core::make_room_for_asker(link_id l) {
     const auto most = options.limits.requests;
     const auto full = [&] {
-        const auto same = std::count_if(askers.begin(), askers.end(), [&](const auto& a) { return a.second.came_on == l; });
+        const auto same =
+            std::count_if(askers.begin(), askers.end(), [&](const auto& a) { return a.second.came_on == l; });
         return askers.size() >= most || 4 * static_cast<std::size_t>(same) >= most;
     };
     if (!full()) return true;

@@ -149,6 +149,34 @@ TEST_CASE("access: changed while everything runs") {
                     std::invalid_argument);
 }
 
+TEST_CASE("access: a policy for three peers") {
+    const std::vector keys{key(1), key(2), key(3), key(4)};
+    memory_network network;
+    joinery::node node(options(network, 1, {}));
+    auto orders = node.open<set_of_strings>("orders"), stock = node.open<set_of_strings>("stock");
+    joinery::access_policy policy;
+    policy.self.key = keys[0];
+    policy.peers = {{.key = keys[1], .name = "us", .rights = joinery::access_right::admin},
+                    {.key = keys[2], .name = "kiosk", .rights = joinery::access_right::read},
+                    {.key = keys[3],
+                     .name = "partner",
+                     .rights = joinery::access_right::none,
+                     .collections = {{"orders", joinery::access_right::write}},
+                     .relay = false}};
+    node.set_access(policy);
+    joinery::node partner(options(network, 4, {"1"}));
+    auto theirs = partner.open<set_of_strings>("orders"), nothing = partner.open<set_of_strings>("stock");
+    add(theirs, "tea");
+    add(stock, "coffee");
+    CHECK(arrives(orders, "tea"));
+    add(orders, "coffee");
+    CHECK(arrives(theirs, "coffee"));
+    CHECK_FALSE(nothing.read([](const auto& s) { return s.contains("coffee"); }));
+    REQUIRE(node.status().peers.size() == 1);
+    CHECK(node.status().peers[0].rights == std::vector{access_right::write, access_right::none});
+    CHECK(node.status().peers[0].shares == std::vector{true, false});
+}
+
 TEST_CASE("access: what may be asked of a leader") {
     memory_network network;
     node one(options(network, 1, {}, policy(1, {access(2, access_right::read), access(3, access_right::admin)})));
@@ -191,7 +219,7 @@ TEST_CASE("access: who is no admin cannot have a home handed over") {
     at_a.take_over("", a.id(), "1");
     REQUIRE(b.wait_until([](const claims& s) { return s.homes.of("x").has_value(); }, patience));
     REQUIRE(c.wait_until([](const claims& s) { return s.homes.of("x").has_value(); }, patience));
-    CHECK(at_b.claim("x", "b", patience).granted);
+    CHECK(at_b.claim("x", "b", patience).granted());
     CHECK_FALSE(at_b.hand_over("", b.id(), "2", 300ms).done());
     CHECK(a.read([](const claims& s) { return s.homes.of("x")->name; }) == "1");
     CHECK(at_c.hand_over("", c.id(), "3", patience).done());

@@ -32,8 +32,7 @@ inline joinery::peer_access access_of(std::size_t place, joinery::access_right r
 }
 
 /// A node with a key, and no policy yet.
-inline test_engine& add_with_key(router& r, std::string name,
-                                 joinery::durability level = joinery::durability::full) {
+inline test_engine& add_with_key(router& r, std::string name, joinery::durability level = joinery::durability::full) {
     auto& n = r.add(std::move(name), level);
     n.key = test_key(static_cast<unsigned>(r.nodes.size()));
     return n;

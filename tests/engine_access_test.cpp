@@ -408,7 +408,7 @@ TEST_CASE("access: only an admin says that others are gone, and everybody that i
         CAPTURE(to_string(right));
         three t(right);
         auto& [r, a, b, c] = t;
-        auto &d = add_with_key(r, "d");
+        auto& d = add_with_key(r, "d");
         for (auto* n : {&a, &b}) n->options.access->peers.push_back(access_of(3, access_right::write));
         r.start_all();
         a.add("milk");

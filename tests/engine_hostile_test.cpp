@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// A peer that has a key and the right to write, and abuses it in every way there is: three nodes go on as if it were not
-// there, and within their memory.
+// A peer that has a key and the right to write, and abuses it in every way there is: three nodes go on as if it were
+// not there, and within their memory.
 
 #include "engine_access.hpp"
 
@@ -211,7 +211,8 @@ private:
         d.covered = {};
         const auto seq = sequence();
         d.covered.add(dot_range{anybody(), seq, seq});
-        say(to, update{set(), assurance::received, version(3), encode(d)}, update{set(), assurance::none, {}, encode(d)});
+        say(to, update{set(), assurance::received, version(3), encode(d)},
+            update{set(), assurance::none, {}, encode(d)});
     }
     void questions(std::size_t to) {
         causal_context dots;
@@ -245,7 +246,6 @@ private:
         hello_again(to);
     }
 };
-
 
 struct besieged {
     router r;
@@ -366,7 +366,6 @@ TEST_CASE("hostile: without a policy nodes stay up, and within their memory") {
         for (std::size_t i = 0; i < good; ++i) b.r.cut(i, hostile);
         b.r.run(1min);
         CHECK(meter.peak() < memory);
-        if (histories() > 6)
-            MESSAGE("seed ", seed, ": ", x.frames, " frames, at most ", meter.peak() >> 10, " KiB");
+        if (histories() > 6) MESSAGE("seed ", seed, ": ", x.frames, " frames, at most ", meter.peak() >> 10, " KiB");
     }
 }

@@ -138,7 +138,8 @@ TEST_CASE("limits: updates of one link that wait, and those of others stay") {
         auto& a = begin(r);
         give(a, 0);
         const auto before = a.status().buffered_bytes;
-        for (int i = 0; i < 5; ++i) say(a, played, update{set_channel(), assurance::none, {}, edits[static_cast<std::size_t>(i)]});
+        for (int i = 0; i < 5; ++i)
+            say(a, played, update{set_channel(), assurance::none, {}, edits[static_cast<std::size_t>(i)]});
         of_five = a.status().buffered_bytes - before;
     }
     for (const std::size_t n : {4, 5, 6}) {
@@ -212,4 +213,52 @@ TEST_CASE("limits: what exceeds a rate is repaired, and others do not wait") {
     CHECK(a.counters().frames_over_rate > 0);
     r.run(1min);
     check_converged(r);
+}
+
+TEST_CASE("limits: an edit is joined whole or not at all, whatever became of its bytes") {
+    replica<set_of_strings> own(self);
+    own.edit([](auto& s, auto& tx) {
+        for (const char* e : {"one", "two", "three"}) s.add(tx, e);
+    });
+    const auto whole = encode(own.edit([](auto& s, auto& tx) {
+        s.add(tx, "four");
+        s.remove(tx, "two");
+        s.add(tx, "five");
+        s.remove(tx, "one");
+    }));
+    replica<set_of_strings> fresh(self);
+    const auto first = encode(fresh.edit([](auto& s, auto& tx) {
+        for (const char* e : {"one", "two", "three"}) s.add(tx, e);
+    }));
+    std::optional<router> r;
+    test_engine* a = nullptr;
+    std::vector<std::byte> state;
+    std::size_t joined = 0, refused = 0;
+    const auto give = [&](std::span<const std::byte> bytes) {
+        if (!a) {
+            a = &begin(r.emplace());
+            say(*a, played, update{set_channel(), assurance::none, {}, first});
+            state = encode(a->set->get().state());
+        }
+        say(*a, played, update{set_channel(), assurance::none, {}, bytes});
+        if (a->version()[self] == 3) {
+            CHECK(encode(a->set->get().state()) == state);
+            ++refused;
+        } else {
+            CHECK(a->version()[self] > 3);
+            CHECK(a->version() == a->engine->version(a->number));
+            a = nullptr;
+            ++joined;
+        }
+    };
+    give(whole);
+    CHECK(joined == 1);
+    for (std::size_t n = 0; n < whole.size(); ++n) give(std::span(whole).first(n));
+    CHECK(joined == 1);
+    for (std::size_t bit = 0; bit < 8 * whole.size(); ++bit) {
+        auto flipped = whole;
+        flipped[bit / 8] ^= static_cast<std::byte>(1u << bit % 8);
+        give(flipped);
+    }
+    CHECK(refused > whole.size());
 }

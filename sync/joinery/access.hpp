@@ -40,7 +40,8 @@ std::string_view to_string(access_right r);
 struct peer_access {
     peer_key key{};
     std::string name{}; ///< for people
-    /// In collections that are not named below. Only here admin counts for evictions, since they are of all collections.
+    /// In collections that are not named below. Only here admin counts for evictions, since they are of all
+    /// collections.
     access_right rights = access_right::write;
     std::map<std::string, access_right, std::less<>> collections{}; ///< by name
     /// It is trusted to bring edits of others, and their word, unchanged. None: where it may write.

@@ -69,11 +69,11 @@ struct engine_timings {
 };
 
 struct engine_limits {
-    std::size_t batch = 64 * 1024;                     ///< bytes of edits in one frame
-    std::size_t max_frame = std::size_t{1} << 20;      ///< bytes: the transport's
-    std::size_t chunk = 64 * 1024;                     ///< bytes of an answer in one frame
-    std::size_t window = 512 * 1024;                   ///< bytes of an answer under way
-    std::size_t buffer = std::size_t{16} << 20;        ///< bytes of updates that wait, per collection
+    std::size_t batch = 64 * 1024;                      ///< bytes of edits in one frame
+    std::size_t max_frame = std::size_t{1} << 20;       ///< bytes: the transport's
+    std::size_t chunk = 64 * 1024;                      ///< bytes of an answer in one frame
+    std::size_t window = 512 * 1024;                    ///< bytes of an answer under way
+    std::size_t buffer = std::size_t{16} << 20;         ///< bytes of updates that wait, per collection
     std::size_t buffer_per_link = std::size_t{4} << 20; ///< of these, that came on one link
     std::size_t update = std::size_t{1} << 20;         ///< bytes of an edit that comes as such; greater ones are pulled
     std::size_t text = std::size_t{64} << 20;          ///< bytes of text that one edit made here inserts
@@ -179,13 +179,13 @@ struct peer_status {
     std::string zone;
     std::uint64_t nonce = 0;
     bool up = false;
-    bool renamed = false;       ///< it goes on under another id, and counts under that one
-    std::size_t links = 0;      ///< connected
-    engine_time silence{};      ///< since it was last heard of
-    std::uint64_t rejected = 0; ///< frames that could not be read
-    std::uint64_t denied = 0;   ///< messages that it may not send
+    bool renamed = false;        ///< it goes on under another id, and counts under that one
+    std::size_t links = 0;       ///< connected
+    engine_time silence{};       ///< since it was last heard of
+    std::uint64_t rejected = 0;  ///< frames that could not be read
+    std::uint64_t denied = 0;    ///< messages that it may not send
     std::optional<peer_key> key; ///< that it has proved to hold
-    std::uint64_t bytes_in = 0; ///< frames from it
+    std::uint64_t bytes_in = 0;  ///< frames from it
     std::uint64_t bytes_out =
         0; ///< frames to it since it said who it is, and what was broadcast while that arrived there
     durability level = durability::none;

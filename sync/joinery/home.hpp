@@ -206,8 +206,8 @@ private:
             if (result.at->node == at_.id()) {
                 said = here(order);
             } else {
-                const auto r =
-                    at_.request(service_of(order.what), {{result.at->node, encode(order)}}, std::min(left(), longest_question));
+                const auto r = at_.request(service_of(order.what), {{result.at->node, encode(order)}},
+                                           std::min(left(), longest_question));
                 if (r[0].answer)
                     if (auto v = decode<verdict>(*r[0].answer)) said = std::move(*v);
                 asked |= r[0].sent && !said;

@@ -78,8 +78,8 @@ public:
     /// Runs f(T&, transaction&) as one edit: if f throws, nothing has changed and the exception goes on to the
     /// caller. Returns once the edit is as durable as the storage's level says; at once without a durable
     /// storage, and on the node's own thread (in a subscriber). With `acknowledgements`, waits for these too.
-    /// Throws identity_conflict, not_a_leader, node_draining, permission_denied, edit_too_large and node_closed; and std::invalid_argument for
-    /// acknowledgements that are assurance::none.
+    /// Throws identity_conflict, not_a_leader, node_draining, permission_denied, edit_too_large and node_closed; and
+    /// std::invalid_argument for acknowledgements that are assurance::none.
     template <class F> write_result write(F&& f, const write_options& options = {}) {
         const assurance wanted = options.wanted();
         std::optional<dot_range> dots;

@@ -172,10 +172,10 @@ struct served_collection {
     collection_id number = 0;
     std::string name;
     std::shared_ptr<replicated_state> state;
-    std::condition_variable changed; // with the state's mutex
-    std::condition_variable room;    // with the state's mutex: pending edits were taken
+    std::condition_variable changed;  // with the state's mutex
+    std::condition_variable room;     // with the state's mutex: pending edits were taken
     std::atomic<bool> writable{true}; // by the access policy, and that of peers
-    dot durable;                     // own dots up to this one; guarded by the engine's mutex
+    dot durable;                      // own dots up to this one; guarded by the engine's mutex
 
     std::mutex subscribers_mutex;
     std::vector<std::shared_ptr<subscriber>> subscribers;
