@@ -37,8 +37,15 @@ node_core::node_core(node_options options) : options_(std::move(options)) {
     o.timings = options_.timings;
     o.limits = options_.limits;
     o.random = options_.random;
+    o.access = options_.access;
     engine_.emplace(std::move(o), *options_.storage, static_cast<engine_output&>(*this));
     engine_->tick(now());
+    admit_keys();
+}
+
+// Where those that are not listed may do something, the transport's own list decides.
+void node_core::admit_keys() {
+    if (options_.access && !options_.access->find(std::nullopt)) options_.transport->admit(options_.access->keys());
 }
 
 node_core::~node_core() { close(); }
@@ -51,6 +58,7 @@ std::shared_ptr<served_collection> node_core::attach(std::string name, std::shar
         std::lock_guard lock(mutex_);
         if (stop_ || !running_) throw_closed();
         c->number = engine_->attach(c->name, *c->state);
+        c->writable = engine_->may_write(c->number);
         collections_.push_back(c);
         pending_ = true;
         if (!std::exchange(started_, true)) thread_ = std::thread([this] { run(); });
@@ -76,6 +84,8 @@ void node_core::admit(served_collection& c, std::unique_lock<std::mutex>& state_
         state_lock.unlock();
         refuse_write(c);
     }
+    if (!c.writable)
+        throw permission_denied("write \"" + c.name + "\": this node may not write there, or no peer takes its edits");
     if (!writable_)
         throw identity_conflict("write \"" + c.name +
                                 "\": another live node has this node's id; one of the two must "
@@ -296,6 +306,18 @@ replica_id node_core::take_new_id() {
     return fresh;
 }
 
+void node_core::set_access(access_policy policy) {
+    std::unique_lock lock(mutex_);
+    if (!running_) throw_closed();
+    engine_->set_access(policy);
+    options_.access = std::move(policy);
+    admit_keys();
+    for (auto& c : collections_) c->writable = engine_->may_write(c->number);
+    lock.unlock();
+    pending_ = true;
+    rouse();
+}
+
 void node_core::evict(replica_id who) {
     std::unique_lock lock(mutex_);
     if (!running_) throw_closed();
@@ -366,8 +388,11 @@ drain_result node_core::drain(const drain_options& o) {
                 if (p.renamed || (!p.up && p.level == durability::none))
                     continue; // if it comes, it comes as another one
                 if (std::find(members.begin(), members.end(), p.id) == members.end()) continue;
-                if (here[i].within(p.versions[i])) {
-                    ++have;
+                const bool counts = !p.refuses[i] || here[i][me] == 0; // it takes the edits of others only
+                auto wanted = here[i];
+                if (!counts) wanted.set(me, 0);
+                if (wanted.within(p.versions[i])) {
+                    have += counts;
                 } else {
                     ++lack;
                     behind.insert(p.id);
@@ -555,7 +580,10 @@ void node_core::step() {
     engine_->flush();
     gathering_ = level_ == durability::none && engine_->counters().bytes_published - before >= least_burst;
     writable_ = engine_->writable();
-    for (auto& c : collections_) c->durable = {engine_->id(), engine_->version(c->number)[engine_->id()]};
+    for (auto& c : collections_) {
+        c->durable = {engine_->id(), engine_->version(c->number)[engine_->id()]};
+        c->writable = engine_->may_write(c->number);
+    }
     last_step_ = std::chrono::steady_clock::now();
 }
 
@@ -617,6 +645,12 @@ void node_core::answer() {
                 if (s->name == r.service) found = s;
         }
         if (!found) continue;
+        if (r.right < found->least) {
+            std::lock_guard lock(mutex_);
+            engine_->deny(r);
+            pending_ = true;
+            continue;
+        }
         std::vector<std::byte> bytes;
         {
             std::lock_guard lock(found->mutex);
@@ -666,7 +700,7 @@ void node_core::received(link_id link, std::span<const std::byte> frame) {
 
 void node_core::connected(link_id link) {
     engine_->tick(now());
-    engine_->connected(link);
+    engine_->connected(link, options_.transport->key_of(link));
 }
 
 void node_core::disconnected(link_id link) {

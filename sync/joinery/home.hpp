@@ -136,16 +136,16 @@ public:
     using operation = std::function<std::vector<std::byte>(value_type&, transaction&, const std::string& key,
                                                            std::span<const std::byte> argument)>;
 
-    /// `service` is the same at all leaders, and of one router at each.
+    /// `service` is the same at all leaders, and of one router at each; at most 54 bytes.
     home_router(Leader at, std::string service, Select select, operation run)
         : at_(std::move(at)),
           service_(std::move(service)),
           select_(std::move(select)),
           run_(std::move(run)),
-          serving_(at_.serve(service_, [this](replica_id, std::span<const std::byte> bytes) {
-              const auto order = decode<detail::home_order>(bytes);
-              return order ? encode(answer(*order)) : std::vector<std::byte>();
-          })) {}
+          serving_(at_.serve(service_, [this](replica_id, std::span<const std::byte> b) { return answer(b, run_it); })),
+          handing_(at_.serve(
+              service_of(give_it), [this](replica_id, std::span<const std::byte> b) { return answer(b, give_it); },
+              access_right::admin)) {}
     home_router(const home_router&) = delete;
     home_router& operator=(const home_router&) = delete;
 
@@ -162,7 +162,7 @@ public:
     }
 
     /// The home hands the keys with this prefix, which were in its hands, over to another node: nothing conflicts.
-    /// Fails if it is away.
+    /// Fails if it is away, and if this leader is no admin there (access_policy).
     home_result hand_over(const std::string& prefix, replica_id node, std::string name,
                           std::chrono::milliseconds timeout) {
         return carry_out({give_it, prefix, encode(detail::new_home{node, std::move(name)}), 0}, timeout);
@@ -189,7 +189,10 @@ private:
     std::string service_;
     Select select_;
     operation run_;
-    subscription serving_;
+    subscription serving_, handing_;
+
+    // What operators order has a service of its own, so that not everybody may.
+    std::string service_of(std::uint8_t what) const { return what == give_it ? service_ + "/hand_over" : service_; }
 
     home_result carry_out(detail::home_order order, std::chrono::milliseconds timeout) {
         const auto deadline = at_.now() + detail::waiting_time(timeout);
@@ -212,8 +215,8 @@ private:
             if (result.at->node == at_.id()) {
                 said = here(order);
             } else {
-                const auto r =
-                    at_.request(service_, {{result.at->node, encode(order)}}, std::min(left(), longest_question));
+                const auto r = at_.request(service_of(order.what), {{result.at->node, encode(order)}},
+                                           std::min(left(), longest_question));
                 if (r[0].answer)
                     if (auto v = decode<verdict>(*r[0].answer)) said = std::move(*v);
                 asked |= r[0].sent && (!said || r[0].again); // of several one may have been carried out
@@ -285,15 +288,14 @@ private:
     }
 
     // For another leader, on the node's thread.
-    verdict answer(const detail::home_order& order) {
-        verdict v;
+    std::vector<std::byte> answer(std::span<const std::byte> bytes, std::uint8_t what) {
+        const auto order = decode<detail::home_order>(bytes);
+        if (!order || order->what != what) return {};
         try {
-            return here(order);
+            return encode(here(*order));
         } catch (const std::exception& e) { // no leader, or no id of its own
-            v.what = static_cast<std::uint8_t>(verdict::kind::not_ready);
-            v.reason = e.what();
+            return encode(verdict{static_cast<std::uint8_t>(verdict::kind::not_ready), {}, e.what(), {}});
         }
-        return v;
     }
 };
 

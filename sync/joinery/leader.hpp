@@ -76,8 +76,8 @@ public:
     /// Runs f(T&, transaction&) as one edit: if f throws, nothing has changed and the exception goes on to the
     /// caller. Returns once the edit is as durable as the storage's level says; at once without a durable
     /// storage, and on the node's own thread (in a subscriber). With `acknowledgements`, waits for these too.
-    /// Throws identity_conflict, not_a_leader, node_draining and node_closed; and std::invalid_argument for
-    /// acknowledgements that are assurance::none.
+    /// Throws identity_conflict, not_a_leader, node_draining, permission_denied, edit_too_large and node_closed; and
+    /// std::invalid_argument for acknowledgements that are assurance::none.
     template <class F> write_result write(F&& f, const write_options& options = {}) {
         const assurance wanted = options.wanted();
         std::optional<dot_range> dots;
@@ -189,11 +189,14 @@ public:
     }
     /// Answers what others ask under this name: calls f(replica_id, std::span<const std::byte>) on the node's thread,
     /// and sends the bytes that it returns, at most 64 KiB or there is no answer, once all that it has written is
-    /// durable. f must not throw, nor wait. Of several under one name the last answers.
+    /// durable. f must not throw, nor wait. Of several under one name the last answers. Who has less than this right in
+    /// the collection gets no answer.
     [[nodiscard]] subscription serve(std::string service,
-                                     std::function<std::vector<std::byte>(replica_id, std::span<const std::byte>)> f) {
+                                     std::function<std::vector<std::byte>(replica_id, std::span<const std::byte>)> f,
+                                     access_right least = access_right::write) {
         auto s = std::make_shared<detail::service>();
         s->name = std::move(service);
+        s->least = least;
         s->call = std::move(f);
         std::lock_guard lock(served_->subscribers_mutex);
         std::erase_if(served_->services, [](const auto& other) { return !other->active; });

@@ -56,6 +56,10 @@ struct node_options {
     std::function<engine_time()> clock;    ///< monotonic; none: std::chrono::steady_clock
     std::function<std::uint64_t()> random; ///< 64 random bits; none: the system's
 
+    /// What peers may do here, and this node; none: everything. The transport is told whom to let in. See
+    /// node::set_access.
+    std::optional<access_policy> access{};
+
     /// Told of everything that happens, on the node's thread. Must not throw.
     std::function<void(const event&)> on_event;
     /// A line for each of these but `changed`, and for the start, the end and the failure of the node's thread;
@@ -73,6 +77,11 @@ struct not_a_leader : std::runtime_error {
 };
 /// A write was refused: the node is about to stop (node::drain). The message names another leader, if one is connected.
 struct node_draining : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+/// A write was refused: the access policy does not let this node write there, or its peers have said that they do not
+/// take its edits (engine::may_write).
+struct permission_denied : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 /// The node is closed, or its storage has failed, as the message says.
@@ -152,6 +161,7 @@ struct subscriber final : callback_of<void(const change&)> {
 
 struct service final : callback_of<std::vector<std::byte>(replica_id, std::span<const std::byte>)> {
     std::string name;
+    access_right least = access_right::none; // of who asks
 };
 
 /// Requests of one caller, which are sent again until they are answered.
@@ -191,9 +201,10 @@ struct served_collection {
     collection_id number = 0;
     std::string name;
     std::shared_ptr<replicated_state> state;
-    std::condition_variable changed; // with the state's mutex
-    std::condition_variable room;    // with the state's mutex: pending edits were taken
-    dot durable;                     // own dots up to this one; guarded by the engine's mutex
+    std::condition_variable changed;  // with the state's mutex
+    std::condition_variable room;     // with the state's mutex: pending edits were taken
+    std::atomic<bool> writable{true}; // by the access policy, and that of peers
+    dot durable;                      // own dots up to this one; guarded by the engine's mutex
 
     std::mutex subscribers_mutex;
     std::vector<std::shared_ptr<subscriber>> subscribers;
@@ -242,6 +253,7 @@ public:
     std::string address() const { return address_; }
     replica_id id() const;
     replica_id take_new_id();
+    void set_access(access_policy policy);
     void evict(replica_id who);
     bool leave(std::chrono::milliseconds timeout);
     drain_result drain(const drain_options& o);
@@ -254,6 +266,7 @@ public:
     const node_options& options() const { return options_; }
 
 private:
+    void admit_keys();
     [[noreturn]] void refuse_write(const served_collection& c) const;
 
     node_options options_;
@@ -315,7 +328,8 @@ private:
 class node {
 public:
     /// Loads the storage; the thread starts with the first `open`. Throws storage_error, and
-    /// std::invalid_argument without a transport, or if the zone's name is longer than 64 bytes.
+    /// std::invalid_argument without a transport, if the zone's name is longer than 64 bytes, and as
+    /// access_policy::check.
     explicit node(node_options options) : core_(std::make_shared<detail::node_core>(std::move(options))) {}
     /// Closes.
     ~node() {
@@ -340,6 +354,10 @@ public:
     std::string address() const { return core_->address(); }
 
     replica_id id() const { return core_->id(); }
+    /// From now on this is what peers may do; the transport lets in those that are listed, unless `others` may do
+    /// anything. Who may write again, and has edits that were not taken, goes on under a new id with these made anew.
+    /// Throws node_closed, and std::invalid_argument as access_policy::check.
+    void set_access(access_policy policy) { core_->set_access(std::move(policy)); }
     /// Gives up a node that will not come back under this id: nobody waits for it any more before what it may not have
     /// seen is forgotten. If it does come back, it goes on under a new id, with those of its edits that nobody has.
     /// For nodes that are lost, or away for too long. Throws std::invalid_argument for this node's own id.
