@@ -234,7 +234,8 @@ private:
     const rows& from_;
     std::uint64_t number_;
     found_collection out_;
-    std::optional<std::uint64_t> base_; // what the log's chain begins with
+    std::uint64_t base_ = 0; // what the log's chain begins with, if that is known
+    bool known_base_ = false;
 
     std::uint64_t key(std::uint64_t position) const { return number_ << position_bits | position; }
 
@@ -256,6 +257,12 @@ private:
         out_.name = row.name;
         out_.fingerprint = row.fingerprint;
         out_.snapshot_lost = true;
+        begin_log(row.sum ^ from_.mark);
+    }
+
+    void begin_log(std::uint64_t sum) {
+        base_ = sum;
+        known_base_ = true;
     }
 
     bool read_snapshot(const collection_row& row) {
@@ -285,7 +292,7 @@ private:
             out_.name = row.name;
             out_.fingerprint = row.fingerprint;
             out_.snapshot = std::move(whole);
-            base_ = sum;
+            begin_log(sum);
             return true;
         }
         return false;
@@ -305,11 +312,12 @@ private:
     void read_log() {
         const auto first = from_.log.lower_bound(key(0)),
                    last = from_.log.lower_bound(key(0) + (1ull << position_bits));
-        auto before = base_;
+        std::uint64_t before = base_;
+        bool known = known_base_; // the one before
         std::uint64_t expected = 0;
         std::vector<bytes> stream;
         std::optional<record_splitter> splitter;
-        bool sure = base_.has_value();
+        bool sure = known;
         const auto end_stream = [&] {
             const bool torn = splitter && !splitter->whole();
             if (torn && !stream.empty()) stream.pop_back();
@@ -323,11 +331,11 @@ private:
             stream.clear();
             splitter.reset();
         };
-        if (!before) missing();
+        if (!known) missing();
         for (auto at = first; at != last; ++at) {
             const auto position = at->first - key(0);
             const auto verified = [&](const part& p) {
-                return before && chain(*before, at->first, p.data) == (p.sum ^ from_.mark);
+                return known && chain(before, at->first, p.data) == (p.sum ^ from_.mark);
             };
             auto p =
                 position == expected ? std::find_if(at->second.begin(), at->second.end(), verified) : at->second.end();
@@ -347,6 +355,7 @@ private:
                 missing();
             }
             before = p->sum ^ from_.mark;
+            known = true;
             expected = position + 1;
         }
         end_stream();
