@@ -38,10 +38,11 @@ public:
         page_ = said == 1 ? 65536 : said;
         if (page_ < 512 || (page_ & (page_ - 1)) != 0) page_ = page_size; // the header is damaged
         usable_ = page_;
+        left_ = 8 * m.size();
     }
 
     /// Calls f(rowid, columns) for each row that can be read on a leaf.
-    template <class F> void for_each_row(F&& f) const {
+    template <class F> void for_each_row(F&& f) {
         for (std::size_t start = 0; start + page_ <= m_.size() + page_ - 1; start += page_) {
             const std::size_t head = start == 0 ? 100 : start;
             if (head + 8 > m_.size() || m_[head] != 13) continue;
@@ -57,6 +58,7 @@ public:
 private:
     const image& m_;
     std::size_t page_ = page_size, usable_ = page_size;
+    std::size_t left_ = 0; // bytes to read: many rows may lead to the same pages
 
     std::size_t two(std::size_t at) const { return std::size_t{m_[at]} << 8 | m_[at + 1]; }
 
@@ -73,13 +75,14 @@ private:
         return std::nullopt;
     }
 
-    template <class F> void read_row(std::size_t at, std::size_t end, F&& f) const {
+    template <class F> void read_row(std::size_t at, std::size_t end, F&& f) {
         end = std::min(end, m_.size());
         if (at >= end) return;
         std::span<const unsigned char> in(&m_[at], end - at);
         const auto size = varint(in);
         const auto rowid = size ? varint(in) : std::nullopt;
-        if (!rowid || *size > m_.size()) return;
+        if (!rowid || *size > m_.size() || *size > left_) return;
+        left_ -= static_cast<std::size_t>(*size);
         // How much of it is on this page, and how much on those that it leads to.
         const std::size_t most = usable_ - 35, least = (usable_ - 12) * 32 / 255 - 23;
         std::size_t here = static_cast<std::size_t>(*size);
@@ -106,8 +109,9 @@ private:
     template <class F> static void read_columns(std::uint64_t rowid, const image& row, F&& f) {
         std::span<const unsigned char> in(row);
         const auto head = varint(in);
-        if (!head || *head > row.size() || *head > 64) return;
-        auto types = std::span(row).first(static_cast<std::size_t>(*head)).subspan(row.size() - in.size());
+        const std::size_t start = row.size() - in.size();
+        if (!head || *head < start || *head > row.size() || *head > 64) return;
+        auto types = std::span(row).first(static_cast<std::size_t>(*head)).subspan(start);
         auto rest = std::span(row).subspan(static_cast<std::size_t>(*head));
         std::vector<column> columns;
         while (!types.empty()) {
