@@ -17,6 +17,7 @@
 #include <fstream>
 #include <iterator>
 #include <string>
+#include <system_error>
 #include <vector>
 
 using namespace joinery;
@@ -27,15 +28,30 @@ namespace {
 using image = std::vector<unsigned char>;
 using contents = std::vector<stored_collection>;
 
-const std::string& folder() {
-    static const std::string path = [] {
-        const fs::path base = fs::exists("/dev/shm") ? "/dev/shm" : fs::temp_directory_path();
-        std::string name = (base / "joinery-fuzz-XXXXXX").string();
+/// In memory where that is possible; gone at the end.
+class scratch {
+public:
+    scratch()
+        : path_((fs::exists("/dev/shm") ? fs::path("/dev/shm") : fs::temp_directory_path()) / "joinery-fuzz-XXXXXX") {
+        std::string name = path_.string();
         if (!::mkdtemp(name.data())) std::abort();
-        std::atexit([] { fs::remove_all(folder()); });
-        return name;
-    }();
-    return path;
+        path_ = name;
+    }
+    ~scratch() {
+        std::error_code ignored;
+        fs::remove_all(path_, ignored);
+    }
+    scratch(const scratch&) = delete;
+    scratch& operator=(const scratch&) = delete;
+    std::string operator/(const char* name) const { return (path_ / name).string(); }
+
+private:
+    fs::path path_;
+};
+
+const scratch& folder() {
+    static const scratch s;
+    return s;
 }
 
 image read(const std::string& path) {
@@ -58,7 +74,7 @@ struct known {
     contents all; ///< of an unclean one: with everything
 
     explicit known(bool close) {
-        const auto path = folder() + (close ? "/closed" : "/open");
+        const auto path = folder() / (close ? "closed" : "open");
         auto s = sqlite_storage(path);
         s->load();
         s->set_id(replica_id{1});
@@ -118,7 +134,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         main.assign(data + 2, data + end);
         wal.assign(data + end, data + size);
     }
-    const auto path = folder() + "/node";
+    const auto path = folder() / "node";
     fs::remove(path + "-wal");
     fs::remove(path + "-journal");
     write(path, main);

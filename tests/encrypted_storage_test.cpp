@@ -98,10 +98,10 @@ TEST_CASE("encrypted_storage: a leader writes nothing that can be read, restarts
     };
     const auto encrypted = [&] { return encrypted_storage(sqlite_storage(folder / "node"), key_of(1)); };
     const auto unreadable = [&] {
-        for (const auto& [name, content] : files_in(folder.path())) {
-            CAPTURE(name);
-            CHECK(content.find(marker) == std::string::npos);
-            CHECK(content.find("SECRET-NAME") == std::string::npos);
+        for (const auto& file : files_in(folder.path())) {
+            CAPTURE(file.first);
+            CHECK(file.second.find(marker) == std::string::npos);
+            CHECK(file.second.find("SECRET-NAME") == std::string::npos);
         }
     };
     for (int life = 0; life < 3; ++life) {

@@ -38,10 +38,11 @@ public:
         page_ = said == 1 ? 65536 : said;
         if (page_ < 512 || (page_ & (page_ - 1)) != 0) page_ = page_size; // the header is damaged
         usable_ = page_;
+        left_ = 8 * m.size();
     }
 
     /// Calls f(rowid, columns) for each row that can be read on a leaf.
-    template <class F> void for_each_row(F&& f) const {
+    template <class F> void for_each_row(F&& f) {
         for (std::size_t start = 0; start + page_ <= m_.size() + page_ - 1; start += page_) {
             const std::size_t head = start == 0 ? 100 : start;
             if (head + 8 > m_.size() || m_[head] != 13) continue;
@@ -57,6 +58,7 @@ public:
 private:
     const image& m_;
     std::size_t page_ = page_size, usable_ = page_size;
+    std::size_t left_ = 0; // bytes to read: many rows may lead to the same pages
 
     std::size_t two(std::size_t at) const { return std::size_t{m_[at]} << 8 | m_[at + 1]; }
 
@@ -73,13 +75,14 @@ private:
         return std::nullopt;
     }
 
-    template <class F> void read_row(std::size_t at, std::size_t end, F&& f) const {
+    template <class F> void read_row(std::size_t at, std::size_t end, F&& f) {
         end = std::min(end, m_.size());
         if (at >= end) return;
         std::span<const unsigned char> in(&m_[at], end - at);
         const auto size = varint(in);
         const auto rowid = size ? varint(in) : std::nullopt;
-        if (!rowid || *size > m_.size()) return;
+        if (!rowid || *size > m_.size() || *size > left_) return;
+        left_ -= static_cast<std::size_t>(*size);
         // How much of it is on this page, and how much on those that it leads to.
         const std::size_t most = usable_ - 35, least = (usable_ - 12) * 32 / 255 - 23;
         std::size_t here = static_cast<std::size_t>(*size);
@@ -106,8 +109,9 @@ private:
     template <class F> static void read_columns(std::uint64_t rowid, const image& row, F&& f) {
         std::span<const unsigned char> in(row);
         const auto head = varint(in);
-        if (!head || *head > row.size() || *head > 64) return;
-        auto types = std::span(row).first(static_cast<std::size_t>(*head)).subspan(row.size() - in.size());
+        const std::size_t start = row.size() - in.size();
+        if (!head || *head < start || *head > row.size() || *head > 64) return;
+        auto types = std::span(row).first(static_cast<std::size_t>(*head)).subspan(start);
         auto rest = std::span(row).subspan(static_cast<std::size_t>(*head));
         std::vector<column> columns;
         while (!types.empty()) {
@@ -234,7 +238,8 @@ private:
     const rows& from_;
     std::uint64_t number_;
     found_collection out_;
-    std::optional<std::uint64_t> base_; // what the log's chain begins with
+    std::uint64_t base_ = 0; // what the log's chain begins with, if that is known
+    bool known_base_ = false;
 
     std::uint64_t key(std::uint64_t position) const { return number_ << position_bits | position; }
 
@@ -256,6 +261,12 @@ private:
         out_.name = row.name;
         out_.fingerprint = row.fingerprint;
         out_.snapshot_lost = true;
+        begin_log(row.sum ^ from_.mark);
+    }
+
+    void begin_log(std::uint64_t sum) {
+        base_ = sum;
+        known_base_ = true;
     }
 
     bool read_snapshot(const collection_row& row) {
@@ -285,7 +296,7 @@ private:
             out_.name = row.name;
             out_.fingerprint = row.fingerprint;
             out_.snapshot = std::move(whole);
-            base_ = sum;
+            begin_log(sum);
             return true;
         }
         return false;
@@ -305,11 +316,12 @@ private:
     void read_log() {
         const auto first = from_.log.lower_bound(key(0)),
                    last = from_.log.lower_bound(key(0) + (1ull << position_bits));
-        auto before = base_;
+        std::uint64_t before = base_;
+        bool known = known_base_; // the one before
         std::uint64_t expected = 0;
         std::vector<bytes> stream;
         std::optional<record_splitter> splitter;
-        bool sure = base_.has_value();
+        bool sure = known;
         const auto end_stream = [&] {
             const bool torn = splitter && !splitter->whole();
             if (torn && !stream.empty()) stream.pop_back();
@@ -323,11 +335,11 @@ private:
             stream.clear();
             splitter.reset();
         };
-        if (!before) missing();
+        if (!known) missing();
         for (auto at = first; at != last; ++at) {
             const auto position = at->first - key(0);
             const auto verified = [&](const part& p) {
-                return before && chain(*before, at->first, p.data) == (p.sum ^ from_.mark);
+                return known && chain(before, at->first, p.data) == (p.sum ^ from_.mark);
             };
             auto p =
                 position == expected ? std::find_if(at->second.begin(), at->second.end(), verified) : at->second.end();
@@ -347,6 +359,7 @@ private:
                 missing();
             }
             before = p->sum ^ from_.mark;
+            known = true;
             expected = position + 1;
         }
         end_stream();

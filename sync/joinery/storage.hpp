@@ -136,10 +136,10 @@ std::unique_ptr<storage> memory_storage();
 
 /// Opens or creates an SQLite file (WAL). `level` is relaxed or full (synchronous=FULL, a sync per group).
 /// A missing or empty file is a new storage. Everything stored is verified at opening: throws storage_error
-/// for a file that is corrupt, foreign, of a newer format or held by another process, and leaves it and what
-/// lies beside it as it was. After an unclean end, damage to the last group alone looks like a group that was
-/// never finished, and is taken for one; at level relaxed so does damage to any group that is in the write-ahead log
-/// yet. In the library joinery-sqlite.
+/// for a file that is corrupt, foreign, of a newer format or held by another process, or whose write-ahead log is
+/// another file's, or missing after an unclean end, and leaves it and what lies beside it as it was. After an unclean
+/// end, damage to the last group alone looks like a group that was never finished, and is taken for one; at level
+/// relaxed so does damage to any group that is in the write-ahead log yet. In the library joinery-sqlite.
 std::unique_ptr<storage> sqlite_storage(const std::string& path, durability level = durability::full);
 
 } // namespace joinery
