@@ -123,6 +123,27 @@ TEST_CASE("access: who may write again goes on under a new id, with all that was
     CHECK(is_quarantined(a, c));
 }
 
+TEST_CASE("access: so does one that was away meanwhile") {
+    three t(access_right::read);
+    auto& [r, a, b, c] = t;
+    r.start_all();
+    a.add("milk");
+    c.add("mine");
+    r.run(5s);
+    const auto before = c.engine->id();
+    c.crash();
+    a.remove("milk");
+    t.grant(access_right::write);
+    r.run(1s);
+    c.start();
+    r.link_all();
+    r.run(1min);
+    CHECK(c.engine->id() != before);
+    CHECK(a.has("mine"));
+    CHECK_FALSE(c.has("milk"));
+    check_converged(r);
+}
+
 TEST_CASE("access: what a trusted peer has taken of others is taken from it") {
     router r;
     auto &a = add_with_key(r, "a"), &b = add_with_key(r, "b"), &c = add_with_key(r, "c");
