@@ -61,6 +61,7 @@ TEST_CASE("access: edits of a peer that may only read are not taken, seen to be 
     a.add("milk");
     a.add("gone");
     r.run(5s);
+    const auto of_c = c.engine->id();
     for (auto* n : {&a, &b}) {
         CHECK_FALSE(n->has("mine"));
         CHECK(is_quarantined(*n, c));
@@ -68,7 +69,7 @@ TEST_CASE("access: edits of a peer that may only read are not taken, seen to be 
         CHECK(n->heard_of(event_kind::denied));
         CHECK(n->engine->may_write(n->number));
         const auto peers = n->engine->peers();
-        const auto p = std::find_if(peers.begin(), peers.end(), [&](const auto& s) { return s.id == c.engine->id(); });
+        const auto p = std::find_if(peers.begin(), peers.end(), [&](const auto& s) { return s.id == of_c; });
         REQUIRE(p != peers.end());
         CHECK(p->rights[n->number] == access_right::read);
         CHECK(p->quarantined[n->number]);
