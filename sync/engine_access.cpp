@@ -21,7 +21,13 @@ void engine::core::set_access(access_policy policy) {
         if (!k.barred) ask_anew(k);
     for (auto& [who, p] : peers) {
         auto* k = link_to(p);
-        if (!k) continue;
+        if (!k) {
+            const auto* access = options.access->find(owner(who));
+            for (const auto& c : collections)
+                if (p.views[c.number].quarantined && access && access->in(c.name) >= access_right::write)
+                    to_rejoin.insert(who);
+            continue;
+        }
         bool rejoins = false;
         for (auto& c : collections) {
             auto& v = p.views[c.number];

@@ -258,6 +258,7 @@ struct engine::core {
     std::map<channel, std::set<replica_id>> joined; // also of collections that are not attached
     std::set<replica_id> gone;
     std::set<replica_id> formers;         // ids that this storage had, and that will not be used again
+    std::set<replica_id> to_rejoin;       // peers that are away, and may write again what was not taken
     std::set<replica_id> passing;         // peers that do not come back, or have nothing to lose
     std::map<replica_id, peer_key> bound; // whose the ids are; not those that are gone
     bool left = false;
@@ -346,7 +347,6 @@ struct engine::core {
     bool takes(const link& k, const collection& c, replica_id origin) const {
         if (k.passive && k.peer == origin) return false;
         if (!options.access) return true;
-        if (!k.peer) return false; // under which id it speaks is not settled
         const auto& g = k.grants[c.number];
         return g.relays ? g.right >= access_right::write || !owns(k, origin)
                         : g.right >= access_right::write && owns(k, origin);

@@ -119,6 +119,8 @@ void engine::core::received(link_id l, std::span<const std::byte> frame) {
                 bad = dots.error();
             } else if (next_id) {
                 // it will be in what is fetched
+            } else if (c && options.access && !k.peer) {
+                // under which id it speaks is not settled: it will be pulled
             } else if (c && !takes(k, *c, dots->replica)) {
                 if (lock) lock.unlock();
                 locked = nullptr;
@@ -358,6 +360,7 @@ void engine::core::on_hello(link_id l, link& k, const hello& m) {
     auto* p = introduce(l, k, m);
     if (!p) return;
     p->reached = m.hears;
+    if (to_rejoin.erase(m.replica) > 0) k.out.add(refuse{.reason = refusal::evicted, .name = m.replica.value()});
     for (const auto& theirs : m.collections) {
         for (auto& c : collections) {
             if (c.name_digest != theirs.name || !may(k, c, access_right::read)) continue;

@@ -61,6 +61,7 @@ TEST_CASE("access: edits of a peer that may only read are not taken, seen to be 
     a.add("milk");
     a.add("gone");
     r.run(5s);
+    const auto of_c = c.engine->id();
     for (auto* n : {&a, &b}) {
         CHECK_FALSE(n->has("mine"));
         CHECK(is_quarantined(*n, c));
@@ -68,7 +69,7 @@ TEST_CASE("access: edits of a peer that may only read are not taken, seen to be 
         CHECK(n->heard_of(event_kind::denied));
         CHECK(n->engine->may_write(n->number));
         const auto peers = n->engine->peers();
-        const auto p = std::find_if(peers.begin(), peers.end(), [&](const auto& s) { return s.id == c.engine->id(); });
+        const auto p = std::find_if(peers.begin(), peers.end(), [&](const auto& s) { return s.id == of_c; });
         REQUIRE(p != peers.end());
         CHECK(p->rights[n->number] == access_right::read);
         CHECK(p->quarantined[n->number]);
@@ -121,6 +122,27 @@ TEST_CASE("access: who may write again goes on under a new id, with all that was
     CHECK_FALSE(a.has("late"));
     CHECK(a.has("more"));
     CHECK(is_quarantined(a, c));
+}
+
+TEST_CASE("access: so does one that was away meanwhile") {
+    three t(access_right::read);
+    auto& [r, a, b, c] = t;
+    r.start_all();
+    a.add("milk");
+    c.add("mine");
+    r.run(5s);
+    const auto before = c.engine->id();
+    c.crash();
+    a.remove("milk");
+    t.grant(access_right::write);
+    r.run(1s);
+    c.start();
+    r.link_all();
+    r.run(1min);
+    CHECK(c.engine->id() != before);
+    CHECK(a.has("mine"));
+    CHECK_FALSE(c.has("milk"));
+    check_converged(r);
 }
 
 TEST_CASE("access: what a trusted peer has taken of others is taken from it") {

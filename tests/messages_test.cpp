@@ -309,7 +309,7 @@ TEST_CASE("messages: what no engine writes is refused") {
     CHECK(decode<chunk>(encode(chunk{carts, 1, 2, 0, 5, {}})).error() == decode_error::invalid_value);
     CHECK(decode<relaying>(encode(relaying{{8}, a, static_cast<relay_wish>(4)})).error() ==
           decode_error::invalid_value);
-    CHECK(decode<refuse>(encode(refuse{static_cast<refusal>(8), 0, 0, 0})).error() == decode_error::invalid_value);
+    CHECK(decode<refuse>(encode(refuse{static_cast<refusal>(9), 0, 0, 0})).error() == decode_error::invalid_value);
     CHECK(decode<hello>(encode(hello{})).error() == decode_error::invalid_value); // no nonce
     CHECK(decode<presence>(encode(presence{carts, a, 0, 1, 1, {}})).error() == decode_error::invalid_value);
     CHECK(decode<presence>(encode(presence{carts, a, 1, 0, 1, {}})).error() == decode_error::invalid_value);
