@@ -5,7 +5,7 @@ _joinery() {
     local file=${before//[\\\'\"]/} # as it is typed, it may be quoted
     COMPREPLY=()
     if ((COMP_CWORD == 1)); then
-        mapfile -t COMPREPLY < <(compgen -W 'inspect verify dump compact follow compare --help --version' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W 'inspect verify dump compact follow compare keygen --help --version' -- "$current")
         return
     fi
     case $before in
@@ -13,8 +13,9 @@ _joinery() {
     esac
     case $command in
         inspect | verify | dump | compact) options+=' --json' ;;
-        follow) options+=' --json --interval --count --collection --insecure' ;;
-        compare) options+=' --json --timeout --collection --insecure' ;;
+        follow) options+=' --json --interval --count --collection --insecure --key' ;;
+        compare) options+=' --json --timeout --collection --insecure --key' ;;
+        keygen) options+=' --json --public' ;;
         *) return ;;
     esac
     if [[ $current == -* ]]; then
@@ -26,7 +27,7 @@ _joinery() {
             python3 -c 'import json, shlex, sys
 print(*(shlex.quote(c["name"]) for c in json.load(sys.stdin)["collections"]), sep="\n")' 2>/dev/null)" -- "$current")
     else
-        [[ $command == follow ]] || mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        [[ $command == follow && $before != --key ]] || mapfile -t COMPREPLY < <(compgen -f -- "$current")
         if ((${#COMPREPLY[@]})); then
             compopt -o filenames 2>/dev/null
         elif [[ $command == follow || $command == compare ]]; then
