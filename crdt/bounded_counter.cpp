@@ -22,6 +22,12 @@ private:
         sum += std::min(size, UINT64_MAX - sum);
     }
 };
+
+// What was passed on counts once, as its owner did it: one that was evicted makes its edits anew under another id, and
+// whoever was away may bring them as they were, too.
+std::int64_t counted_in(const detail::rights_account& account, const pn_counter& counted) {
+    return account.from == account.to ? counted.value() : counted.value(account.from);
+}
 } // namespace
 
 insufficient_rights::insufficient_rights(std::uint64_t wanted, std::uint64_t available)
@@ -59,8 +65,8 @@ std::uint64_t bounded_counter::value() const {
 std::uint64_t bounded_counter::rights(replica_id r) const {
     balance mine;
     for (const auto& [account, counted] : inner_) {
-        if (account.to == r) mine.add(counted.value());
-        if (account.from == r && account.to != r) mine.take(counted.value());
+        if (account.to == r) mine.add(counted_in(account, counted));
+        if (account.from == r && account.to != r) mine.take(counted_in(account, counted));
     }
     return mine.left();
 }
@@ -68,8 +74,8 @@ std::uint64_t bounded_counter::rights(replica_id r) const {
 std::map<replica_id, std::uint64_t> bounded_counter::rights() const {
     std::map<replica_id, balance> all;
     for (const auto& [account, counted] : inner_) {
-        all[account.to].add(counted.value());
-        if (account.from != account.to) all[account.from].take(counted.value());
+        all[account.to].add(counted_in(account, counted));
+        if (account.from != account.to) all[account.from].take(counted_in(account, counted));
     }
     std::map<replica_id, std::uint64_t> out;
     for (const auto& [who, has] : all)

@@ -68,6 +68,13 @@ std::uint64_t counter_runs::total() const {
     return sum;
 }
 
+std::uint64_t counter_runs::total(replica_id r) const {
+    std::uint64_t sum = 0;
+    for (const auto& run : runs_)
+        if (run.start.replica == r) sum += run.total();
+    return sum;
+}
+
 void counter_runs::extract(const causal_context& wanted, fragment& out) const {
     for (const auto& r : runs_)
         if (wanted.contains(dot{r.start.replica, r.last})) out.runs.push_back(r);

@@ -92,12 +92,14 @@ void rga_text::insert(transaction& tx, std::size_t pos, std::string_view utf8) {
     if (!edited || !edited->open() || !is_ascii_character(utf8) || !edited->follows_typing(tx.upcoming(), pos))
         return insert_apart(tx, pos, utf8);
     edited->type_on(utf8[0]);
+    tx.inserted(1);
     tx.entered(this, tx.next());
 }
 
 void rga_text::insert_apart(transaction& tx, std::size_t pos, std::string_view utf8) {
     auto* edited = body_ ? body_->edited() : nullptr;
     const bool one = is_ascii_character(utf8);
+    tx.inserted(utf8.size());
     if (edited && one && !edited->open() &&
         edited->follows_typing(dot{tx.replica(), tx.upcoming()}, pos)) { // from one of an earlier edit
         edited->open_to_wait(tx);

@@ -22,15 +22,19 @@ thread_local std::int64_t greatest = 0;
 thread_local std::size_t until_failure = never;
 thread_local bool has_failed = false;
 
-void* allocate(std::size_t size) {
+// The block begins `room` bytes after what malloc gives, and what precedes it stands right before it.
+void* allocate(std::size_t size, std::size_t room = sizeof(header)) {
     if (metered && until_failure != never && until_failure-- == 0) {
         until_failure = never;
         has_failed = true;
         throw std::bad_alloc();
     }
-    if (size > never - sizeof(header)) throw std::bad_alloc();
-    auto* block = static_cast<header*>(std::malloc(sizeof(header) + size));
-    if (!block) throw std::bad_alloc();
+    if (size > never - 2 * room) throw std::bad_alloc();
+    const bool strict = room > sizeof(header);
+    auto* bytes = static_cast<std::byte*>(strict ? std::aligned_alloc(room, (size + 2 * room - 1) / room * room)
+                                                 : std::malloc(room + size));
+    if (!bytes) throw std::bad_alloc();
+    auto* block = reinterpret_cast<header*>(bytes + room) - 1;
     block->size = size;
     if (metered) {
         in_use += static_cast<std::int64_t>(size);
@@ -39,11 +43,14 @@ void* allocate(std::size_t size) {
     return block + 1;
 }
 
-void release(void* p) noexcept {
+void release(void* p, std::size_t room = sizeof(header)) noexcept {
     if (!p) return;
-    auto* block = static_cast<header*>(p) - 1;
-    if (metered) in_use -= static_cast<std::int64_t>(block->size);
-    std::free(block);
+    if (metered) in_use -= static_cast<std::int64_t>((static_cast<header*>(p) - 1)->size);
+    std::free(static_cast<std::byte*>(p) - room);
+}
+
+std::size_t room_of(std::align_val_t alignment) {
+    return std::max(sizeof(header), static_cast<std::size_t>(alignment));
 }
 
 } // namespace
@@ -54,6 +61,10 @@ void operator delete(void* p) noexcept { release(p); }
 void operator delete[](void* p) noexcept { release(p); }
 void operator delete(void* p, std::size_t) noexcept { release(p); }
 void operator delete[](void* p, std::size_t) noexcept { release(p); }
+
+void* operator new(std::size_t size, std::align_val_t a) { return allocate(size, room_of(a)); }
+void operator delete(void* p, std::align_val_t a) noexcept { release(p, room_of(a)); }
+void operator delete(void* p, std::size_t, std::align_val_t a) noexcept { release(p, room_of(a)); }
 
 void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
     try {

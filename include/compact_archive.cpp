@@ -7,20 +7,9 @@ namespace detail {
 
 namespace {
 constexpr std::size_t few = 12; // up to here a linear search beats hashing
-
-std::uint64_t hash_seed() {
-    static const std::uint64_t seed = replica_id::random().value();
-    return seed;
-}
 } // namespace
 
-// The finalizer of splitmix64, over a number that nobody outside knows.
-std::uint64_t mixed_hash(std::uint64_t x) {
-    x += hash_seed();
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-    return x ^ (x >> 31);
-}
+std::uint64_t new_hash_seed() { return replica_id::random().value(); }
 
 std::size_t dot_table::find(replica_id r) const {
     if (entries_.size() <= few) {

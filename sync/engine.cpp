@@ -16,7 +16,12 @@ engine::core::core(engine_options o, storage& d, engine_output& output) : option
     limits.batch = std::min(limits.batch, limits.max_frame - message_overhead);
     limits.chunk = std::min(limits.chunk, limits.max_frame - message_overhead);
     limits.window = std::max(limits.window, limits.chunk);
+    if (options.access) options.access->check();
 
+    if (const auto* found = disk.found())
+        for (const auto& c : found->collections)
+            if (c.name == encrypted_name)
+                throw storage_error(disk.name() + ": it is encrypted: open it with encrypted_storage and its key");
     auto was = disk.load();
     const auto level = disk.level();
     logging = level != durability::none;
@@ -96,6 +101,8 @@ collection_id engine::core::attach(std::string_view name, replicated_state& stat
     channels.emplace(c.channel, c.number);
     if (!c.joining) join_member(c.channel, id);
     c.list = list_digest(c);
+    settle_access();
+    state.limit_text(options.limits.text);
     for (auto& [who, p] : peers) p.views.resize(collections.size());
     for (auto& [l, k] : links) ask_anew(k); // what they know of it counts only if they are asked from now on
     wake(now);
@@ -196,7 +203,7 @@ void engine::core::flush() {
     for (auto& [l, k] : links)
         k.relayed.drain([&, to = l](message_batch& batch) { send(to, batch.close(frame_kind::direct)); });
     for (auto& [l, k] : links) // before anything else that is said to them
-        if (k.hello_due && k.doubt_until == never) write_hello(l, k);
+        if (k.hello_due) write_hello(l, k);
     for (auto& c : collections) {
         if (c.check_pull) look_for_pull(c);
         digest_more(c);
@@ -205,7 +212,7 @@ void engine::core::flush() {
         if (!std::exchange(c.list_due, false) || peers.empty()) continue;
         message_batch batch;
         write_list(c, batch);
-        broadcast(batch);
+        broadcast(c, batch);
     }
     if (std::exchange(beacon_due, false)) write_beacons(std::nullopt);
     for (auto& [l, k] : links) {
@@ -330,6 +337,12 @@ void engine::core::broadcast(message_batch& batch) {
     }
 }
 
+void engine::core::broadcast(const collection& c, message_batch& batch) {
+    if (!c.closed) return broadcast(batch);
+    const auto frame = batch.close(frame_kind::direct);
+    for_each_reader(c, [&](link_id l, link&) { send(l, frame); });
+}
+
 bool engine::core::send(link_id l, std::span<const std::byte> frame) {
     if (!out.send(l, frame)) return false;
     if (const auto k = links.find(l); k != links.end())
@@ -366,6 +379,8 @@ std::string_view to_string(event_kind kind) {
     case event_kind::member_joined: return "member_joined";
     case event_kind::member_gone: return "member_gone";
     case event_kind::evicted: return "evicted";
+    case event_kind::denied: return "denied";
+    case event_kind::forbidden: return "forbidden";
     }
     return "unknown";
 }
@@ -378,7 +393,8 @@ engine::~engine() = default;
 engine::engine(engine&&) noexcept = default;
 
 collection_id engine::attach(std::string_view name, replicated_state& state) { return core_->attach(name, state); }
-void engine::connected(link_id link) { core_->connected(link); }
+void engine::connected(link_id link, const std::optional<peer_key>& key) { core_->connected(link, key); }
+void engine::set_access(access_policy policy) { core_->set_access(std::move(policy)); }
 void engine::disconnected(link_id link) { core_->disconnected(link); }
 void engine::received(link_id link, std::span<const std::byte> frame) { core_->received(link, frame); }
 void engine::local_edits(collection_id c) { core_->take_edits(core_->collections[c]); }
@@ -398,8 +414,8 @@ std::optional<std::uint64_t> engine::request(collection_id c, replica_id target,
 
 std::optional<std::vector<std::byte>> engine::take_reply(std::uint64_t number) {
     const auto at = core_->awaited.find(number);
-    if (at == core_->awaited.end() || !at->second) return std::nullopt;
-    auto bytes = std::move(at->second);
+    if (at == core_->awaited.end() || !at->second.bytes) return std::nullopt;
+    auto bytes = std::move(at->second.bytes);
     core_->awaited.erase(at);
     return bytes;
 }
@@ -407,6 +423,13 @@ std::optional<std::vector<std::byte>> engine::take_reply(std::uint64_t number) {
 void engine::forget_request(std::uint64_t number) { core_->awaited.erase(number); }
 std::vector<asked_request> engine::take_requests() { return std::exchange(core_->asked, {}); }
 void engine::reply(const asked_request& to, std::span<const std::byte> bytes) { core_->reply(to, bytes); }
+
+void engine::deny(const asked_request& r) {
+    ++core_->counters.denials;
+    auto& e = core_->note(event_kind::denied, r.collection);
+    e.peer = r.origin;
+    e.text = "a request to \"" + r.service + "\"";
+}
 
 void engine::evict(replica_id who) {
     if (who != core_->name()) core_->remove_member(who);
@@ -432,6 +455,7 @@ void engine::close() {
 replica_id engine::id() const { return core_->id; }
 std::uint64_t engine::nonce() const { return core_->nonce; }
 bool engine::writable() const { return core_->conflicts.empty(); }
+bool engine::may_write(collection_id c) const { return core_->may_write(core_->collections[c]); }
 const version_vector& engine::version(collection_id c) const { return core_->collections[c].version; }
 const engine_counters& engine::counters() const { return core_->counters; }
 std::vector<presence_status> engine::presence(collection_id c) const { return core_->present(core_->collections[c]); }
@@ -446,6 +470,9 @@ collection_status engine::status(collection_id n) const {
     for (const auto who : core_->joined.at(c.channel))
         if (!core_->gone.contains(who)) s.members.push_back(who);
     s.stable = c.stable;
+    s.writable = core_->may_write(c);
+    for (const auto& [who, p] : core_->peers)
+        if (p.views[c.number].quarantined) s.quarantined.push_back(who);
     s.buffered_updates = c.buffer.size();
     s.buffered_bytes = c.buffer.bytes();
     s.log_bytes = c.log_bytes;
@@ -475,10 +502,18 @@ std::vector<peer_status> engine::peers() const {
         s.bytes_in = p.bytes_in;
         s.bytes_out = p.bytes_out;
         s.level = p.level;
+        s.denied = p.denied;
+        const auto* k = core_->link_to(p);
+        if (k) s.key = k->key;
         for (std::size_t c = 0; c < p.views.size(); ++c) {
             s.versions.push_back(p.views[c].version);
             s.shares.push_back(p.views[c].shares);
+            s.quarantined.push_back(p.views[c].quarantined);
+            s.refuses.push_back(p.views[c].refuses);
             const auto& ours = core_->collections[c];
+            s.rights.push_back(!core_->options.access ? access_right::admin
+                               : k                    ? k->grants[c].right
+                                                      : access_right::none);
             s.behind.push_back(core::missing_dots(ours.version, p.views[c].version));
             const auto since = p.views[c].shares ? ours.history.lacking_since(p.views[c].version) : std::nullopt;
             s.lag.push_back(since ? core_->now - std::max(*since, p.met) : engine_time(0));
@@ -521,7 +556,8 @@ std::vector<replica_id> engine::answered(collection_id c, std::uint64_t round, p
 std::vector<awaited_peer> engine::others(collection_id c, const std::vector<replica_id>& who, peer_scope scope) const {
     std::vector<awaited_peer> out;
     for (const auto& [p, peer] : core_->peers)
-        if (peer.views[c].shares && core_->counts(p, peer, scope) && std::find(who.begin(), who.end(), p) == who.end())
+        if (peer.views[c].shares && !peer.views[c].refuses && core_->counts(p, peer, scope) &&
+            std::find(who.begin(), who.end(), p) == who.end())
             out.push_back({p, peer.name});
     return out;
 }

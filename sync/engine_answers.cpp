@@ -20,6 +20,10 @@ void engine::core::on_pull(link_id l, link& k, const joinery::pull& m) {
     };
     auto* c = find(m.channel);
     if (!c) return refused(refusal::unknown);
+    if (!may(k, *c, access_right::read)) {
+        deny(l, k, c, "a pull");
+        return refused(refusal::forbidden);
+    }
     const engine_time expires = now + options.timings.answer_life;
     if (auto* a = answers.find(*k.peer, m.request)) { // it goes on
         a->link = l;

@@ -133,10 +133,11 @@ void engine::core::compare_next(collection& c, link& k) {
     ++counters.comparisons_sent;
 }
 
-void engine::core::on_comparison(link& k, const comparison& m) {
+void engine::core::on_comparison(link_id l, link& k, const comparison& m) {
     if (!peer_of(k)) return;
     digests answer{m.channel, m.request, {}};
     auto* c = find(m.channel);
+    if (c && !may(k, *c, access_right::read)) return deny(l, k, c, "a comparison");
     if (c && !c->held && m.version == digest_of_version(c->version)) {
         const auto blocks = blocks_of(m);
         std::uint64_t dots = 0;
@@ -203,6 +204,7 @@ void engine::core::finish_repair(link_id l, link& k, collection& c) {
     c.check_pull = true;
     ++counters.pulls_completed;
     const auto parts = parts_of(answer);
+    if (!relays(k, c)) return;
     if (!parts || parts->deltas.size() != 1) return reject(l, k, decode_error::invalid_value);
     const auto bytes = parts->deltas.front();
     {

@@ -5,8 +5,24 @@ namespace joinery {
 
 // ---- beacons ----
 
+// A collection that is not broadcast goes to those who may read it, one by one.
 void engine::core::write_beacons(std::optional<link_id> to) {
-    const bool audit = !to && std::exchange(audit_due, false);
+    if (to) {
+        const auto& k = links.at(*to);
+        return write_beacon(to, false, [&](const collection& c) { return may(k, c, access_right::read); });
+    }
+    const bool audit = std::exchange(audit_due, false);
+    write_beacon(to, audit, [](const collection& c) { return !c.closed; });
+    if (std::none_of(collections.begin(), collections.end(), [](const collection& c) { return c.closed; })) return;
+    for (const auto& [who, p] : peers) {
+        const auto* k = link_to(p);
+        if (p.up && k)
+            write_beacon(p.links.front(), audit,
+                         [&](const collection& c) { return c.closed && may(*k, c, access_right::read); });
+    }
+}
+
+template <class Wanted> void engine::core::write_beacon(std::optional<link_id> to, bool audit, Wanted&& wanted) {
     message_batch batch;
     beacon m;
     m.replica = name();
@@ -24,6 +40,7 @@ void engine::core::write_beacons(std::optional<link_id> to) {
         ++counters.beacons_sent;
     };
     for (auto& c : collections) {
+        if (!wanted(c)) continue;
         beacon::collection item{c.channel, public_version(c), c.held ? 0 : c.list, std::nullopt};
         if (audit && !c.held) item.digest = digest_of(c);
         const std::size_t cost = 32 + 20 * item.version.size();
@@ -34,10 +51,10 @@ void engine::core::write_beacons(std::optional<link_id> to) {
     send();
 }
 
-void engine::core::on_beacon(link& k, const beacon& m) {
+void engine::core::on_beacon(link_id l, link& k, const beacon& m) {
     ++counters.beacons_received;
     if (m.nonce == nonce) return;
-    if (m.replica == name()) return conflict(m.nonce);
+    if (m.replica == name()) return is_self(k) ? conflict(m.nonce) : deny(l, k, nullptr, "a beacon of this node's id");
     auto* p = peer_of(k);
     if (!p || *k.peer != m.replica || k.nonce != m.nonce) { // it is new, or has changed: who is there?
         if (k.answered) say_hello(k);
@@ -45,20 +62,22 @@ void engine::core::on_beacon(link& k, const beacon& m) {
     }
     for (const auto& b : m.collections) {
         auto* c = find(b.channel);
-        if (!c) continue;
+        if (!c || !may(k, *c, access_right::read)) continue;
         auto& v = p->views[c->number];
+        const bool trusted = relays(k, *c);
         v.shares = true;
-        if (!next_id && b.version[id] > own_limit(*c)) exceeded(*c);
-        learn(*c, *p, b.version);
+        if (!next_id && b.version[id] > own_limit(*c) && trusted) exceeded(*c);
+        learn(*c, k, *p, b.version);
         if (b.members != 0) v.member = true;
         if (b.members != 0 && std::exchange(v.withholds, false)) say_hello(k); // now it can answer who reads
-        acknowledged(*c, m.replica, b.members, b.version);
-        if (c->joining && k.answered && b.members != 0) {
-            if (!v.let_in) v.let_in = b.version;
+        const auto has = believed(*c, k, b.version);
+        acknowledged(*c, m.replica, b.members, has);
+        if (c->joining && k.answered && b.members != 0 && trusted) {
+            if (!v.let_in) v.let_in = has;
             check_holds();
         }
         if (b.members != 0 && b.members != c->list) write_list(*c, k.out);
-        if (b.digest) audit(*c, m.replica, v, b);
+        if (b.digest && trusted) audit(*c, m.replica, v, b);
     }
 }
 
@@ -83,14 +102,16 @@ void engine::core::write_receipts() {
 void engine::core::on_receipt(const link& k, const receipt& m) {
     auto* p = peer_of(k);
     auto* c = find(m.channel);
-    if (!p || !c) return;
+    if (!p || !c || !may(k, *c, access_right::read)) return;
     auto& had = p->views[c->number].received;
     had.join(m.version);
     if (had.size() > options.limits.members) had = m.version; // of made-up replicas
 }
 
-void engine::core::learn(collection& c, peer& p, const version_vector& version) {
+void engine::core::learn(collection& c, const link& k, peer& p, const version_vector& said) {
     auto& v = p.views[c.number];
+    const auto version = believed(c, k, said);
+    v.quarantined = version != said;
     v.version.join(version);
     if (v.version.size() > options.limits.members) v.version = version; // of made-up replicas
     if (v.version.within(c.version)) {

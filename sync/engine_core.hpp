@@ -5,6 +5,7 @@
 //
 //     engine.cpp            the public face, attaching, time, flushing
 //     engine_peers.cpp      links, frames, hello: who is there
+//     engine_access.cpp     what they may do
 //     engine_beacons.cpp    what they have
 //     engine_members.cpp    who must have seen an edit before what it left behind is forgotten
 //     engine_identity.cpp   holding edits back, conflicts, new ids
@@ -21,6 +22,7 @@
 #include "gap_buffer.hpp"
 #include "presence_board.hpp"
 #include "stored_items.hpp"
+#include "token_bucket.hpp"
 #include "version_history.hpp"
 
 #include <joinery/engine.hpp>
@@ -71,6 +73,8 @@ struct engine::core {
         engine_time not_before{0};            // no pull from it until then
         version_vector diverged_at;           // what was last reported
         std::optional<bool> fallen_back;      // this instance said at first that it had less than it once acknowledged
+        bool quarantined = false;             // it has edits of its own that are not taken
+        bool refuses = false;                 // it does not take ours
     };
 
     struct peer {
@@ -83,7 +87,7 @@ struct engine::core {
         engine_time last_heard{0};
         engine_time last_broadcast = never; // never: its broadcasts do not arrive here
         link_id broadcasts_on = 0;          // where they arrive
-        std::uint64_t rejected = 0;
+        std::uint64_t rejected = 0, denied = 0;
         engine_time met{0}; // this instance
         std::uint64_t bytes_in = 0, bytes_out = 0;
         std::set<std::uint64_t> contested; // instances that were found to live at the same time
@@ -92,7 +96,21 @@ struct engine::core {
         std::vector<view> views;           // by collection
     };
 
+    // What a link may do in a collection.
+    struct grant {
+        access_right right = access_right::admin;
+        bool relays = true;
+    };
+
     struct link {
+        std::optional<peer_key> key;         // that the peer has proved to hold
+        const peer_access* access = nullptr; // with a policy: what it may do; null: nothing
+        std::vector<grant> grants;           // with a policy: by collection
+        bool barred = false;                 // it is not let in
+        bool shut_out = false;               // it does not let us in
+        bool passive = false;                // the peer takes no writes, as it says
+        std::uint64_t denied = 0, over_rate = 0;
+        token_bucket messages_rate, bytes_rate;
         std::optional<replica_id> peer; // once it has said hello
         std::uint64_t nonce = 0;        // of the peer's instance
         bool ignored = false;           // leads to ourselves, or to another protocol version
@@ -176,6 +194,7 @@ struct engine::core {
         std::vector<std::pair<dot, replica_id>> renamed; // dots after this are the new id's 1, 2, ...
 
         std::uint64_t list = 0; // the digest of its list of members
+        bool closed = false;    // some peer may not read it: it is not broadcast
         bool list_due = false;  // peers have to be told
         std::map<replica_id, acknowledgement> acknowledged;
         version_vector stable, pruned, tidied;
@@ -212,6 +231,8 @@ struct engine::core {
     // Requests of one instance that came here. The way back of the last few is known.
     struct asking {
         std::uint64_t last = 0; // number
+        link_id came_on = 0;    // first
+        engine_time heard{0};
         std::deque<std::pair<std::uint64_t, link_id>> ways;
     };
     using instance = std::pair<replica_id, std::uint64_t>; // id and nonce
@@ -236,8 +257,9 @@ struct engine::core {
 
     std::map<channel, std::set<replica_id>> joined; // also of collections that are not attached
     std::set<replica_id> gone;
-    std::set<replica_id> formers; // ids that this storage had, and that will not be used again
-    std::set<replica_id> passing; // peers that do not come back, or have nothing to lose
+    std::set<replica_id> formers;         // ids that this storage had, and that will not be used again
+    std::set<replica_id> passing;         // peers that do not come back, or have nothing to lose
+    std::map<replica_id, peer_key> bound; // whose the ids are; not those that are gone
     bool left = false;
     frame_writer members_record; // what is to be logged of these two
     std::optional<std::uint32_t> members_stored;
@@ -264,10 +286,13 @@ struct engine::core {
     batch_queue published;
     edit_batch taken; // reused
     std::uint64_t last_request = 0;
-    std::map<std::uint64_t, std::optional<std::vector<std::byte>>> awaited; // replies, by the request's number
+    struct reply_to_come {
+        replica_id from;
+        std::optional<std::vector<std::byte>> bytes;
+    };
+    std::map<std::uint64_t, reply_to_come> awaited; // by the request's number
     std::vector<asked_request> asked;
     std::map<instance, asking> askers;
-    std::deque<instance> askers_in_order;
     std::vector<event> events;
 
     // ---- engine.cpp ----
@@ -285,6 +310,8 @@ struct engine::core {
     void compact(collection& c);
     bool compact_in_steps(collection& c);
     void broadcast(message_batch& batch);
+    /// To those who may read the collection.
+    void broadcast(const collection& c, message_batch& batch);
     /// As engine_output, and counts it for the peer.
     bool send(link_id l, std::span<const std::byte> frame);
     void wake(engine_time at) { deadline = std::min(deadline, at); }
@@ -294,25 +321,72 @@ struct engine::core {
     event& note(event_kind kind, collection_id c);
     collection* find(channel c);
 
+    // ---- engine_access.cpp ----
+    void set_access(access_policy policy);
+    /// What the links may do, by the policy.
+    void settle_access();
+    void settle_access(link_id l, link& k);
+    bool may(const link& k, const collection& c, access_right least) const {
+        return !options.access || k.grants[c.number].right >= least;
+    }
+    /// Its word about others counts.
+    bool relays(const link& k, const collection& c) const { return !options.access || k.grants[c.number].relays; }
+    bool relays(const link& k) const { return !options.access || (k.access && k.access->relays({})); }
+    bool is_admin(const link& k) const {
+        return !options.access || (k.access && k.access->rights == access_right::admin);
+    }
+    /// It may speak for this node's id.
+    bool is_self(const link& k) const {
+        return !options.access || options.access->self.key == peer_key{} || k.key == options.access->self.key;
+    }
+    std::optional<peer_key> owner(replica_id who) const;
+    /// The id is the peer's, or another one of the same key.
+    bool owns(const link& k, replica_id who) const;
+    /// Edits of this origin are taken from there.
+    bool takes(const link& k, const collection& c, replica_id origin) const {
+        if (k.passive && k.peer == origin) return false;
+        if (!options.access) return true;
+        if (!k.peer) return false; // under which id it speaks is not settled
+        const auto& g = k.grants[c.number];
+        return g.relays ? g.right >= access_right::write || !owns(k, origin)
+                        : g.right >= access_right::write && owns(k, origin);
+    }
+    bool may_pull(const link& k, const collection& c, const version_vector& theirs) const;
+    bool may_join(const link& k, const collection& c, const causal_context& covered) const;
+    /// Without the edits of its own that are not taken.
+    version_vector believed(const collection& c, const link& k, const version_vector& version) const;
+    bool identify(link_id l, link& k, const hello& m);
+    bool bind(const link& k, replica_id who);
+    void deny(link_id l, link& k, const collection* c, std::string_view what);
+    /// What honest peers say, too, that do not know what they may not: counted and no more.
+    void pass_over(link& k);
+    bool may_write(const collection& c) const;
+    access_right right_of(replica_id origin, const link& k, const collection& c) const;
+    void on_forbidden(link& k, const refuse& m);
+    bool within_rate(link_id l, link& k, token_bucket& bucket, std::uint64_t rate, std::uint64_t amount);
+    /// Calls f(link_id, link&) for each peer that is up, has the collection and may read it.
+    template <class F> void for_each_reader(const collection& c, F&& f);
+
     // ---- engine_peers.cpp, engine_beacons.cpp ----
-    void connected(link_id l);
+    void connected(link_id l, const std::optional<peer_key>& key);
     void disconnected(link_id l);
     void received(link_id l, std::span<const std::byte> frame);
     void on_hello(link_id l, link& k, const hello& m);
-    void on_beacon(link& k, const beacon& m);
+    void on_beacon(link_id l, link& k, const beacon& m);
     void on_refuse(link& k, const refuse& m);
     peer* introduce(link_id l, link& k, const hello& m);
     void hear(link_id l, link& k, frame_kind kind);
     void down(replica_id who, peer& p);
     bool make_room_for_peer();
     void handle(link_id l, link& k, const message& m);
-    void learn(collection& c, peer& p, const version_vector& version);
+    void learn(collection& c, const link& k, peer& p, const version_vector& version);
     void reject(link_id l, link& k, decode_error e);
     void say_hello(link& k);
     /// An answer that is under way does not count.
     void ask_anew(link& k);
     void write_hello(link_id l, link& k);
     void write_beacons(std::optional<link_id> to);
+    template <class Wanted> void write_beacon(std::optional<link_id> to, bool audit, Wanted&& wanted);
     void peers_at_time();
     /// A link to a peer, or null.
     link* link_to(const peer& p);
@@ -337,6 +411,7 @@ struct engine::core {
     void retire_formers();
     void list_changed();
     void turn_away(link_id l, link& k, replica_id who);
+    void log_bound(replica_id who, const peer_key& key);
     void load_members(const stored_collection& was);
     bool write_members();
     void write_list(collection& c, message_batch& to) const;
@@ -344,7 +419,7 @@ struct engine::core {
     void acknowledged(collection& c, replica_id who, std::uint64_t list, const version_vector& version);
     static void settle(const collection& c, acknowledgement& a);
     std::optional<version_vector> stable_version(collection& c);
-    void on_acknowledgements(const link& k, const acknowledgements& m);
+    void on_acknowledgements(link& k, const acknowledgements& m);
     void pass_on_acknowledgements();
     void prune();
     void tidy();
@@ -446,7 +521,7 @@ struct engine::core {
     void audit(collection& c, replica_id from, view& v, const beacon::collection& b);
     void compare_next(collection& c, link& k);
     static bool differs(std::uint64_t mine, std::uint64_t theirs, std::uint64_t width);
-    void on_comparison(link& k, const comparison& m);
+    void on_comparison(link_id l, link& k, const comparison& m);
     void on_digests(link& k, const digests& m);
     void compared(collection& c);
     void start_repair(collection& c, causal_context dots);
@@ -460,7 +535,7 @@ struct engine::core {
     /// Of all collections, and with the next flush.
     void clear_presence_now();
     void rename_presence(replica_id old);
-    void on_presence(const link& k, const joinery::presence& m);
+    void on_presence(link& k, const joinery::presence& m);
     bool is_news(const joinery::presence& m, const presence_board::entry* e) const;
     static void hide_presence(presence_board& board, presence_board::entry& e);
     void presence_at_time();
@@ -476,12 +551,20 @@ struct engine::core {
     std::optional<std::uint64_t> request(collection& c, replica_id target, std::string_view service,
                                          std::span<const std::byte> bytes);
     void reply(const asked_request& to, std::span<const std::byte> bytes);
-    void on_request(link_id l, const link& k, const joinery::request& m);
-    void on_reply(const link& k, const joinery::reply& m);
+    void on_request(link_id l, link& k, const joinery::request& m);
+    void on_reply(link& k, const joinery::reply& m);
     std::size_t pass_on(const collection& c, const joinery::request& m, std::optional<replica_id> from);
     void send_back(const joinery::reply& m);
     bool is_news(const joinery::request& m, link_id l);
+    bool make_room_for_asker(link_id l);
     void check_size(std::string_view service, std::span<const std::byte> bytes) const;
 };
+
+template <class F> void engine::core::for_each_reader(const collection& c, F&& f) {
+    for (auto& [who, p] : peers) {
+        auto* k = link_to(p);
+        if (p.up && k && p.views[c.number].shares && may(*k, c, access_right::read)) f(p.links.front(), *k);
+    }
+}
 
 } // namespace joinery

@@ -156,28 +156,32 @@ void engine::core::conflict_over(std::uint64_t other) {
     }
 }
 
-// A third party sees two instances under one id. The newer one is not answered before the older one has been
-// asked: if that answers too, both are told; if it does not, the newer is the same node after a restart.
+// A third party sees two instances under one id. The one that it hears of later is not answered before both have been
+// asked anew: what they said before may have been under way for long, and whoever said it dead. If both answer, both
+// are told; if one does not, the other is the same node after a restart.
 void engine::core::doubt(link_id l, link& k) {
     const auto& contested = peers.at(*k.peer).contested;
     if (k.doubt_until != never || contested.contains(k.nonce)) return;
     for (auto& [other, j] : links) {
         if (other == l || j.peer != k.peer || j.nonce == k.nonce || contested.contains(j.nonce)) continue;
-        ask_anew(j); // an answer to an earlier question may have been under way when it died
+        ask_anew(j);
         k.doubt_until = now + options.timings.hello_grace;
     }
-    if (k.doubt_until != never) wake(k.doubt_until);
+    if (k.doubt_until == never) return;
+    ask_anew(k);
+    wake(k.doubt_until);
 }
 
-// The instance behind this link has just answered a question, so it lives; and so do those that said hello
-// after the question was asked.
+// The instance behind this link has just answered a question that was asked when it was in doubt, or another one was.
 void engine::core::contest(link_id l, link& k) {
     for (auto& [other, j] : links) {
-        if (other == l || j.peer != k.peer || j.nonce == k.nonce || j.doubt_until == never) continue;
+        if (other == l || j.peer != k.peer || j.nonce == k.nonce || !j.answered) continue;
+        if (j.doubt_until == never && k.doubt_until == never) continue;
         k.out.add(refuse{.reason = refusal::identity_in_use, .name = k.peer->value(), .nonce = j.nonce});
         j.out.add(refuse{.reason = refusal::identity_in_use, .name = k.peer->value(), .nonce = k.nonce});
         peers.at(*k.peer).contested.insert({j.nonce, k.nonce});
         end_doubt(j);
+        end_doubt(k);
     }
 }
 
@@ -199,16 +203,25 @@ void engine::core::released(replica_id former, std::uint64_t other) {
             k.out.add(refuse{.reason = refusal::identity_free, .name = former.value(), .nonce = other});
 }
 
-// The older instance has not answered: its links are dead, whatever the transport says.
+// Not both have answered. The links of whoever did not are dead, whatever the transport says; if none did, those of the
+// one that was there before.
 void engine::core::doubt_over(link_id l, link& k) {
     std::vector<link_id> dead;
-    for (auto& [other, j] : links)
-        if (other != l && j.peer == k.peer && j.nonce != k.nonce) dead.push_back(other);
+    bool late = false; // what it said was under way for so long that it came after what its successor says
+    for (auto& [other, j] : links) {
+        if (other == l || j.peer != k.peer || j.nonce == k.nonce) continue;
+        if (j.answered)
+            late = true;
+        else
+            dead.push_back(other);
+    }
+    if (late && !k.answered) dead.assign(1, l);
     end_doubt(k);
     for (const auto other : dead) detach(other, links.at(other));
 }
 
 void engine::core::end_doubt(link& k) {
+    if (k.doubt_until == never) return;
     k.doubt_until = never;
     k.hello_due = true;
 }

@@ -23,14 +23,26 @@ namespace {
 
 constexpr std::string_view members_name = "joinery.members";
 constexpr std::uint64_t members_fingerprint = 0x6a6f'696e'7331'0001u;
-enum class item : std::uint8_t { joined = 1, gone = 2, former = 3, passing = 4 };
+enum class item : std::uint8_t { joined = 1, gone = 2, former = 3, passing = 4, key = 5 }; // of a key four, 5 to 8
 constexpr std::size_t item_size = 17, most_records = 256;
 
-void put(frame_writer& to, item kind, channel c, replica_id who) {
+void put(frame_writer& to, std::uint8_t kind, std::uint64_t what, replica_id who) {
     compact_output_archive ar(to.body());
-    ar.byte(static_cast<std::uint8_t>(kind));
-    for (const auto v : {c.value, who.value()})
+    ar.byte(kind);
+    for (const auto v : {what, who.value()})
         for (unsigned i = 0; i < 8; ++i) ar.byte(static_cast<std::uint8_t>(v >> (8 * i)));
+}
+void put(frame_writer& to, item kind, channel c, replica_id who) {
+    put(to, static_cast<std::uint8_t>(kind), c.value, who);
+}
+
+constexpr unsigned parts_of_key = 4;
+void put(frame_writer& to, replica_id who, const peer_key& key) {
+    for (unsigned part = 0; part < parts_of_key; ++part) {
+        std::uint64_t v = 0;
+        for (unsigned i = 0; i < 8; ++i) v |= std::to_integer<std::uint64_t>(key.bytes[8 * part + i]) << (8 * i);
+        put(to, static_cast<std::uint8_t>(static_cast<unsigned>(item::key) + part), v, who);
+    }
 }
 
 } // namespace
@@ -68,6 +80,7 @@ bool engine::core::remove_member(replica_id who) {
     if (!gone.insert(who).second) return false;
     formers.erase(who);
     passing.erase(who);
+    bound.erase(who);
     if (logging) put(members_record, item::gone, {}, who);
     list_changed();
     answers.erase(who);
@@ -82,6 +95,8 @@ void engine::core::add_former(replica_id who) {
     if (gone.contains(who) || !formers.insert(who).second) return;
     if (logging) put(members_record, item::former, {}, who);
 }
+
+void engine::core::log_bound(replica_id who, const peer_key& key) { put(members_record, who, key); }
 
 // Once a member has all that was made under such an id.
 void engine::core::retire_formers() {
@@ -122,14 +137,18 @@ void engine::core::load_members(const stored_collection& was) {
             return v;
         };
         while (in.remaining() > 0) {
-            const auto kind_of = static_cast<item>(in.byte());
+            const unsigned kind_of = in.byte();
             const channel c{number()};
             const replica_id who{number()};
-            switch (kind_of) {
+            if (const auto part = kind_of - static_cast<unsigned>(item::key); part < parts_of_key)
+                for (unsigned i = 0; i < 8; ++i)
+                    bound[who].bytes[8 * part + i] = static_cast<std::byte>(c.value >> (8 * i));
+            switch (static_cast<item>(kind_of)) {
             case item::joined: joined[c].insert(who); break;
             case item::gone: gone.insert(who); break;
             case item::former: formers.insert(who); break;
             case item::passing: passing.insert(who); break;
+            default: break;
             }
         }
     };
@@ -138,6 +157,7 @@ void engine::core::load_members(const stored_collection& was) {
     for (const auto who : gone) {
         formers.erase(who);
         passing.erase(who);
+        bound.erase(who);
     }
     members_records = was.records.size();
 }
@@ -154,6 +174,7 @@ bool engine::core::write_members() {
         for (const auto who : gone) put(all, item::gone, {}, who);
         for (const auto who : formers) put(all, item::former, {}, who);
         for (const auto who : passing) put(all, item::passing, {}, who);
+        for (const auto& [who, key] : bound) put(all, who, key);
         disk.compact(*members_stored, all.close(frame_kind::snapshot, name, members_fingerprint));
         members_records = 0;
     } else {
@@ -170,17 +191,25 @@ void engine::core::write_list(collection& c, message_batch& to) const {
 
 void engine::core::on_membership(link_id l, link& k, const membership& m) {
     auto* c = find(m.channel);
-    if (!c || !peer_of(k)) return;
+    if (!c || !peer_of(k) || !may(k, *c, access_right::read)) return;
     const auto too_many = [&](const std::set<replica_id>& ours, const std::vector<replica_id>& theirs) {
         const auto fresh = std::count_if(theirs.begin(), theirs.end(), [&](auto who) { return !ours.contains(who); });
         return ours.size() + static_cast<std::size_t>(fresh) > options.limits.members;
     };
     if (too_many(joined[c->channel], m.joined) || too_many(gone, m.gone)) return reject(l, k, decode_error::too_large);
-    const bool evicted_now = !next_id && std::binary_search(m.gone.begin(), m.gone.end(), id);
-    for (const auto who : m.gone)
-        if (who != id) remove_member(who);
+    bool evicted_now = false, denied = false;
+    for (const auto who : m.gone) {
+        if (gone.contains(who) || (who == id && next_id)) continue;
+        if (!is_admin(k) && (who == id || !owns(k, who)))
+            denied = true;
+        else if (who == id)
+            evicted_now = true;
+        else
+            remove_member(who);
+    }
     for (const auto who : m.joined)
-        if (who != id) join_member(c->channel, who); // that we are one we say ourselves
+        if (who != id && (relays(k, *c) || owns(k, who))) join_member(c->channel, who); // of ourselves we say it
+    if (denied) pass_over(k);
     if (evicted_now) evicted();
 }
 
@@ -222,9 +251,10 @@ std::optional<version_vector> engine::core::stable_version(collection& c) {
     return stable;
 }
 
-void engine::core::on_acknowledgements(const link& k, const acknowledgements& m) {
+void engine::core::on_acknowledgements(link& k, const acknowledgements& m) {
     auto* c = find(m.channel);
     if (!c || !k.peer) return;
+    if (!relays(k, *c)) return pass_over(k);
     for (const auto& e : m.entries)
         if (is_member(*c, e.member)) acknowledged(*c, e.member, e.members, e.version);
 }
@@ -235,12 +265,13 @@ void engine::core::pass_on_acknowledgements() {
     const bool all = prune_rounds++ % 6 == 0;
     message_batch batch;
     std::size_t size = 0;
-    const auto send = [&] {
-        if (!batch.empty()) broadcast(batch);
+    const auto send = [&](const collection& last) {
+        if (!batch.empty()) broadcast(last, batch);
         batch.clear();
         size = 0;
     };
     for (auto& c : collections) {
+        if (c.number > 0 && (c.closed || collections[c.number - 1].closed)) send(collections[c.number - 1]);
         acknowledgements m;
         m.channel = c.channel;
         for (auto& [who, a] : c.acknowledged) {
@@ -249,14 +280,14 @@ void engine::core::pass_on_acknowledgements() {
             if (size > 0 && size + cost > options.limits.batch) {
                 if (!m.entries.empty()) batch.add(m);
                 m.entries.clear();
-                send();
+                send(c);
             }
             size += cost;
             m.entries.push_back({who, a.newest.list, a.newest.version});
         }
         if (!m.entries.empty()) batch.add(m);
     }
-    send();
+    if (!collections.empty()) send(collections.back());
 }
 
 void engine::core::prune() {
@@ -280,9 +311,13 @@ void engine::core::prune() {
 void engine::core::tidy() {
     if (options.role != node_role::leader || !conflicts.empty()) return;
     for (auto& c : collections) {
-        if (c.held || c.joining || c.stable.within(c.tidied) || now - c.tidied_at < options.timings.tidy) continue;
+        if (c.held || c.joining || !may_write(c) || c.stable.within(c.tidied) ||
+            now - c.tidied_at < options.timings.tidy)
+            continue;
         const bool others = std::any_of(peers.begin(), peers.end(), [&](const auto& p) {
-            return p.first < id && p.second.up && p.second.role == node_role::leader && is_member(c, p.first);
+            const auto* k = p.second.links.empty() ? nullptr : &links.at(p.second.links.front());
+            return p.first < id && p.second.up && p.second.role == node_role::leader && is_member(c, p.first) && k &&
+                   may(*k, c, access_right::write);
         });
         if (others) continue;
         c.tidied = c.stable;

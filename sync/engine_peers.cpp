@@ -2,15 +2,19 @@
 #include "engine_core.hpp"
 
 #include <bit>
+#include <iterator>
 
 namespace joinery {
 
 // ---- links ----
 
-void engine::core::connected(link_id l) {
+void engine::core::connected(link_id l, const std::optional<peer_key>& key) {
     disconnected(l); // whoever was there before
     if (links.size() >= options.limits.links) return;
     auto& k = links[l];
+    k.key = key;
+    settle_access();
+    if (k.barred) return;
     k.asked = k.to_ask = rounds; // what it answers now is said after all that were asked
     say_hello(k);
     beacon_due = true; // so that who hears broadcasts can say so
@@ -61,10 +65,31 @@ void engine::core::down(replica_id who, peer& p) {
 
 // ---- frames ----
 
+namespace {
+
+// The entries of the greatest version in it.
+std::size_t greatest_version(const message& m) {
+    if (const auto* u = std::get_if<update>(&m)) return u->dependencies.size(); // by far the most frequent
+    std::size_t n = 0;
+    const auto look = [&](const version_vector& v) { n = std::max(n, v.size()); };
+    if (const auto* h = std::get_if<hello>(&m))
+        for (const auto& c : h->collections) look(c.version);
+    if (const auto* b = std::get_if<beacon>(&m))
+        for (const auto& c : b->collections) look(c.version);
+    if (const auto* p = std::get_if<joinery::pull>(&m)) look(p->version);
+    if (const auto* r = std::get_if<receipt>(&m)) look(r->version);
+    if (const auto* a = std::get_if<acknowledgements>(&m))
+        for (const auto& e : a->entries) look(e.version);
+    return n;
+}
+
+} // namespace
+
 void engine::core::received(link_id l, std::span<const std::byte> frame) {
     const auto at = links.find(l);
     if (at == links.end()) return; // of a link that is gone
     auto& k = at->second;
+    if (!within_rate(l, k, k.bytes_rate, options.limits.rate_bytes, frame.size())) return;
     const auto opened = open_frame(frame);
     if (!opened) return reject(l, k, opened.error());
     if (is_stored(opened->kind)) return reject(l, k, decode_error::wrong_type);
@@ -81,8 +106,10 @@ void engine::core::received(link_id l, std::span<const std::byte> frame) {
         std::optional<decode_error> bad;
         if (!more)
             bad = more.error();
-        else if (!*more)
+        else if (!*more || !within_rate(l, k, k.messages_rate, options.limits.rate_messages, 1))
             return;
+        else if (greatest_version(m) > options.limits.version_entries)
+            bad = decode_error::too_large;
         const auto* u = std::get_if<update>(&m);
         if (!bad && u && !k.ignored) {
             auto* c = find(u->channel);
@@ -92,6 +119,15 @@ void engine::core::received(link_id l, std::span<const std::byte> frame) {
                 bad = dots.error();
             } else if (next_id) {
                 // it will be in what is fetched
+            } else if (c && !takes(k, *c, dots->replica)) {
+                if (lock) lock.unlock();
+                locked = nullptr;
+                if (k.peer == dots->replica)
+                    deny(l, k, c, "an edit");
+                else
+                    pass_over(k);
+            } else if (u->delta.size() > options.limits.update) {
+                bad = decode_error::too_large;
             } else if (c && dots->replica == id) {
                 if (lock) lock.unlock();
                 locked = nullptr;
@@ -129,8 +165,9 @@ void engine::core::handle(link_id l, link& k, const message& m) {
             on_refuse(k, *r);
         return;
     }
+    if (options.access && !k.peer && !std::holds_alternative<refuse>(m)) return; // who is it?
     if (const auto* b = std::get_if<beacon>(&m))
-        on_beacon(k, *b);
+        on_beacon(l, k, *b);
     else if (const auto* p = std::get_if<joinery::pull>(&m))
         on_pull(l, k, *p);
     else if (const auto* c = std::get_if<chunk>(&m))
@@ -148,7 +185,7 @@ void engine::core::handle(link_id l, link& k, const message& m) {
     else if (const auto* s = std::get_if<joinery::presence>(&m))
         on_presence(k, *s);
     else if (const auto* w = std::get_if<comparison>(&m))
-        on_comparison(k, *w);
+        on_comparison(l, k, *w);
     else if (const auto* d = std::get_if<digests>(&m))
         on_digests(k, *d);
     else if (const auto* a = std::get_if<receipt>(&m))
@@ -245,7 +282,7 @@ void engine::core::write_hello(link_id l, link& k) {
     m.replica = name();
     m.nonce = nonce;
     m.challenge = k.answered || k.ignored ? 0 : k.challenge;
-    m.echo = std::exchange(k.echo, 0);
+    m.echo = k.doubt_until == never ? std::exchange(k.echo, 0) : 0; // in doubt it is asked, not answered
     const auto* p = peer_of(k);
     m.hears = p && p->last_broadcast != never;
     m.durability = static_cast<std::uint8_t>(disk.level());
@@ -256,7 +293,9 @@ void engine::core::write_hello(link_id l, link& k) {
         if (m.formers.size() < hello::max_formers) m.formers.push_back(who);
     std::size_t size = 0;
     for (const auto& c : collections) {
+        if (!may(k, c, access_right::read)) continue;
         hello::collection item{c.name_digest, c.fingerprint, public_version(c)};
+        item.refuses = !may(k, c, access_right::write);
         item.member = !c.joining && !next_id;
         for (const auto who : joined.at(c.channel)) item.group |= who != k.peer && !gone.contains(who);
         item.fallen_back = p && p->views[c.number].fallen_back.value_or(false);
@@ -299,6 +338,7 @@ void engine::core::on_hello(link_id l, link& k, const hello& m) {
         k.ignored = true;
         return;
     }
+    if (!identify(l, k, m)) return;
     k.ignored = false;
     if (m.challenge != 0) {
         k.echo = m.challenge;
@@ -313,15 +353,17 @@ void engine::core::on_hello(link_id l, link& k, const hello& m) {
         if (answers_us()) k.answered = true;
         return conflict(m.nonce);
     }
-    conflict_over(m.nonce);
+    if (is_self(k)) conflict_over(m.nonce);
     if (gone.contains(m.replica)) return turn_away(l, k, m.replica);
     auto* p = introduce(l, k, m);
     if (!p) return;
     p->reached = m.hears;
     for (const auto& theirs : m.collections) {
         for (auto& c : collections) {
-            if (c.name_digest != theirs.name) continue;
+            if (c.name_digest != theirs.name || !may(k, c, access_right::read)) continue;
             auto& v = p->views[c.number];
+            const bool trusted = relays(k, c);
+            const auto has = believed(c, k, theirs.version);
             v.shares = c.fingerprint == theirs.fingerprint;
             if (v.shares) {
                 if (!v.fallen_back) {
@@ -329,14 +371,15 @@ void engine::core::on_hello(link_id l, link& k, const hello& m) {
                     v.fallen_back = a != c.acknowledged.end() && !a->second.newest.version.within(theirs.version);
                 }
                 v.member = theirs.member;
+                v.refuses = theirs.refuses;
                 join_member(c.channel, m.replica);
                 c.group |= theirs.member || (answers_us() && theirs.group);
-                if (answers_us() && theirs.fallen_back) fallen_back(c);
-                if (!next_id && theirs.version[id] > own_limit(c)) exceeded(c);
-                if (answers_us() && theirs.member && !v.let_in) v.let_in = theirs.version;
-                learn(c, *p, theirs.version);
+                if (answers_us() && theirs.fallen_back && trusted) fallen_back(c);
+                if (!next_id && theirs.version[id] > own_limit(c) && trusted) exceeded(c);
+                if (answers_us() && theirs.member && trusted && !v.let_in) v.let_in = has;
+                learn(c, k, *p, theirs.version);
                 v.withholds = theirs.withholds;
-                if (answers_us() && !v.withholds) v.answered(k.asked, theirs.version);
+                if (answers_us() && !v.withholds) v.answered(k.asked, has);
                 if (v.ahead_since != never) { // not news under way: it has what was lost, or is new
                     v.ahead_since = std::min(v.ahead_since, now - options.timings.patience);
                     c.check_pull = true;
@@ -373,10 +416,12 @@ engine::core::peer* engine::core::introduce(link_id l, link& k, const hello& m) 
     if (p.nonce != m.nonce) { // a new instance may have less than the one before
         p.nonce = m.nonce;
         p.met = now;
-        p.formers = m.formers;
+        const auto same = [&](replica_id former) { return !options.access || owns(k, former); };
+        p.formers.clear();
+        std::copy_if(m.formers.begin(), m.formers.end(), std::back_inserter(p.formers), same);
         for (auto& [who, other] : peers) {
             std::erase(other.formers, m.replica); // whoever has it now
-            if (other.nonce == m.nonce && who != m.replica) p.formers.push_back(who);
+            if (other.nonce == m.nonce && who != m.replica && same(who)) p.formers.push_back(who);
         }
         p.views.assign(collections.size(), {});
         forget_relays_to(m.replica);
@@ -389,6 +434,8 @@ engine::core::peer* engine::core::introduce(link_id l, link& k, const hello& m) 
     p.role = m.role;
     p.level = static_cast<durability>(std::min<std::uint8_t>(m.durability, 2));
     k.nonce = m.nonce;
+    k.passive = m.role != node_role::leader;
+    k.shut_out = false;
     if (!k.peer) {
         k.peer = m.replica;
         p.links.push_back(l);
@@ -418,9 +465,11 @@ bool engine::core::make_room_for_peer() {
 void engine::core::on_refuse(link& k, const refuse& m) {
     switch (m.reason) {
     case refusal::identity_in_use:
-        if (m.name == name().value() && m.nonce != nonce) conflict(m.nonce);
+        if (m.name == name().value() && m.nonce != nonce && relays(k)) conflict(m.nonce);
         break;
-    case refusal::identity_free: conflict_over(m.nonce); break;
+    case refusal::identity_free:
+        if (relays(k)) conflict_over(m.nonce);
+        break;
     case refusal::protocol:
         k.ignored = true;
         note(event_kind::incompatible_peer).text = to_string(m.reason);
@@ -428,8 +477,9 @@ void engine::core::on_refuse(link& k, const refuse& m) {
     case refusal::type: // its hello says so too
         break;
     case refusal::evicted:
-        if (m.name == name().value()) evicted();
+        if (m.name == name().value() && is_admin(k)) evicted();
         break;
+    case refusal::forbidden: on_forbidden(k, m); break;
     case refusal::unknown:
     case refusal::busy:
         for (auto& c : collections)

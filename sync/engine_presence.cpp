@@ -55,10 +55,11 @@ void engine::core::rename_presence(replica_id old) {
 
 // ---- from others ----
 
-void engine::core::on_presence(const link& k, const joinery::presence& m) {
+void engine::core::on_presence(link& k, const joinery::presence& m) {
     ++counters.presence_received;
     auto* c = find(m.channel);
     if (!c) return;
+    if (!may(k, *c, access_right::read) || !(relays(k, *c) || owns(k, m.replica))) return pass_over(k);
     auto& board = c->presence;
     const auto at = board.entries.find(m.replica);
     const bool known = at != board.entries.end();
@@ -164,10 +165,10 @@ void engine::core::write_presence() {
         }
         for (auto& [who, e] : board.entries) {
             if (!std::exchange(e.due, false)) continue;
-            add_presence(c, who, e, batch, [&] { broadcast(batch); });
+            add_presence(c, who, e, batch, [&] { broadcast(c, batch); });
             ++counters.presence_relayed;
         }
-        if (!batch.empty()) broadcast(batch);
+        if (!batch.empty()) broadcast(c, batch);
     }
 }
 

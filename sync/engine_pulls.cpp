@@ -30,7 +30,8 @@ std::optional<std::uint64_t> engine::core::own_edits_there(const collection& c) 
     std::uint64_t most = 0;
     for (const auto& [who, p] : peers) {
         const auto& v = p.views[c.number];
-        if (p.up && v.shares && !p.links.empty() && v.failures < most_refusals) most = std::max(most, v.version[id]);
+        const auto* k = link_to(p);
+        if (p.up && v.shares && k && relays(*k, c) && v.failures < most_refusals) most = std::max(most, v.version[id]);
     }
     return most;
 }
@@ -49,6 +50,7 @@ void engine::core::look_for_pull(collection& c) {
         if (next_id && v.ahead_since == never) v.ahead_since = now - options.timings.patience;
         if (v.ahead_since == never || !v.shares || !p.up || p.links.empty()) continue;
         if (next_id && v.version[id] < *own) continue;
+        if (!may_pull(*link_to(p), c, v.version)) continue;
         if (!next_id && v.version.within(c.version)) {
             v.ahead_since = never;
             continue;
@@ -177,6 +179,10 @@ void engine::core::finish_pull(link_id l, link& k, collection& c) {
     auto answer = c.state->read_answer(parts->horizon, parts->deltas); // not under the state's lock: it takes long
     if (!answer) return unreadable(answer.error());
     const auto covered = (*answer)->covered;
+    if (!may_join(k, c, covered)) {
+        deny(l, k, &c, "an answer with edits that it may not bring");
+        return fail_pull(c);
+    }
     if (next_id) {
         c.fetched = std::move(*answer);
         c.pull = {};

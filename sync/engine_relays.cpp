@@ -89,7 +89,8 @@ void engine::core::find_source(collection& c, replica_id origin, route& r) {
     for (const auto& [who, told] : std::map(r.refused)) want(c, origin, r, who);
     for (auto& [who, p] : peers) {
         auto* k = link_to(p);
-        if (k && p.up && who != origin && p.links.front() != lost && !r.thinned.contains(who))
+        if (k && p.up && who != origin && may(*k, c, access_right::read) && p.links.front() != lost &&
+            !r.thinned.contains(who))
             k->out.add(relaying{c.channel, origin, relay_wish::cut_off});
     }
 }
@@ -105,7 +106,7 @@ void engine::core::forget_relays_to(replica_id who) {
 
 void engine::core::on_relaying(link_id l, link& k, const relaying& m) {
     auto* c = find(m.channel);
-    if (!c || !peer_of(k)) return;
+    if (!c || !peer_of(k) || !may(k, *c, access_right::read)) return;
     const auto r = c->routes.find(m.origin);
     switch (m.wish) {
     case relay_wish::unwanted:

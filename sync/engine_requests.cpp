@@ -29,7 +29,7 @@ std::optional<std::uint64_t> engine::core::request(collection& c, replica_id tar
     if (gone.contains(target)) return std::nullopt;
     const joinery::request m{c.channel, name(), target, nonce, ++last_request, service, bytes};
     if (pass_on(c, m, std::nullopt) == 0) return std::nullopt;
-    awaited.emplace(m.number, std::nullopt);
+    awaited.emplace(m.number, reply_to_come{target, std::nullopt});
     ++counters.requests_sent;
     return m.number;
 }
@@ -42,10 +42,11 @@ void engine::core::reply(const asked_request& to, std::span<const std::byte> byt
 
 // ---- from others ----
 
-void engine::core::on_request(link_id l, const link& k, const joinery::request& m) {
+void engine::core::on_request(link_id l, link& k, const joinery::request& m) {
     auto* c = find(m.channel);
     if (!c || !k.peer || m.nonce == nonce) return;
-    if (!is_news(m, l)) {
+    if (!may(k, *c, access_right::read) || !(relays(k, *c) || owns(k, m.origin))) return pass_over(k);
+    if (gone.contains(m.origin) || !is_news(m, l)) {
         ++counters.requests_dropped;
         return;
     }
@@ -58,11 +59,18 @@ void engine::core::on_request(link_id l, const link& k, const joinery::request& 
         return;
     }
     ++counters.requests_received;
-    asked.push_back({c->number, m.origin, m.nonce, m.number, std::string(m.service), {m.bytes.begin(), m.bytes.end()}});
+    asked.push_back({c->number,
+                     m.origin,
+                     m.nonce,
+                     m.number,
+                     std::string(m.service),
+                     {m.bytes.begin(), m.bytes.end()},
+                     right_of(m.origin, k, *c)});
 }
 
-void engine::core::on_reply(const link& k, const joinery::reply& m) {
-    if (!k.peer) return;
+void engine::core::on_reply(link& k, const joinery::reply& m) {
+    auto* c = find(m.channel);
+    if (!c || !k.peer || !may(k, *c, access_right::read)) return;
     if (m.nonce != nonce) {
         if (!askers.contains({m.origin, m.nonce})) return;
         send_back(m);
@@ -71,23 +79,34 @@ void engine::core::on_reply(const link& k, const joinery::reply& m) {
     }
     const auto at = awaited.find(m.number);
     if (at == awaited.end()) return;
+    if (!relays(k, *c) && !owns(k, at->second.from)) return pass_over(k);
     ++counters.replies_received;
-    at->second.emplace(m.bytes.begin(), m.bytes.end());
+    at->second.bytes.emplace(m.bytes.begin(), m.bytes.end());
+}
+
+// Those that were heard of lately stay, however many come: what they have asked would go round for ever. And one link
+// brings no more than a quarter.
+bool engine::core::make_room_for_asker(link_id l) {
+    const auto most = options.limits.requests;
+    const auto full = [&] {
+        const auto same =
+            std::count_if(askers.begin(), askers.end(), [&](const auto& a) { return a.second.came_on == l; });
+        return askers.size() >= most || 4 * static_cast<std::size_t>(same) >= most;
+    };
+    if (!full()) return true;
+    std::erase_if(askers, [&](const auto& a) { return a.second.heard + options.timings.answer_life <= now; });
+    return !full();
 }
 
 // An instance's requests count upwards, so that one that was delayed is not carried out after a later one, and a flood
 // ends.
 bool engine::core::is_news(const joinery::request& m, link_id l) {
     const instance who{m.origin, m.nonce};
-    if (!askers.contains(who)) {
-        if (askers_in_order.size() >= options.limits.requests) {
-            askers.erase(askers_in_order.front());
-            askers_in_order.pop_front();
-        }
-        askers_in_order.push_back(who);
-    }
+    if (!askers.contains(who) && !make_room_for_asker(l)) return false;
     auto& a = askers[who];
     if (m.number <= a.last) return false;
+    if (a.last == 0) a.came_on = l;
+    a.heard = now;
     a.last = m.number;
     a.ways.emplace_back(m.number, l);
     if (a.ways.size() > most_ways) a.ways.pop_front();

@@ -29,11 +29,15 @@ void engine::core::log_taken(collection& c) {
 
 void engine::core::publish(collection& c, const edit_batch::entry& e, std::span<const std::byte> delta) {
     const auto size = size_in_frame(e.dependencies, delta);
-    if (size > options.limits.max_frame) { // it goes in chunks, to who asks
+    if (size > options.limits.max_frame || delta.size() > options.limits.update) { // it goes in chunks, to who asks
         beacon_due = true;
         return;
     }
-    published.add(update{c.channel, e.wanted, e.dependencies, delta}, size, options.limits.batch);
+    const update m{c.channel, e.wanted, e.dependencies, delta};
+    if (c.closed)
+        for_each_reader(c, [&](link_id, link& k) { k.relayed.add(m, size, options.limits.batch); });
+    else
+        published.add(m, size, options.limits.batch);
     ++counters.edits_published;
     counters.bytes_published += delta.size();
 }
@@ -105,6 +109,7 @@ result<bool, decode_error> engine::core::on_update(collection& c, link_id l, lin
         return applied;
     }
     ++(c.buffer.add(dots, l, u.dependencies, u.delta) ? counters.updates_buffered : counters.updates_duplicate);
+    if (c.buffer.bytes(l) > options.limits.buffer_per_link) counters.updates_dropped += c.buffer.erase_from(l);
     if (c.buffer.bytes() > options.limits.buffer) {
         counters.updates_dropped += c.buffer.size();
         c.buffer.clear();
@@ -121,7 +126,7 @@ void engine::core::learn_of(collection& c, link& k, const update& u, const dot_r
     if (!p) return;
     version_vector has = u.dependencies;
     has.raise(dots.replica, dots.last);
-    learn(c, *p, has);
+    learn(c, k, *p, has);
 }
 
 // Requires: the state is locked.

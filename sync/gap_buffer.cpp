@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gap_buffer.hpp"
 
+#include <iterator>
+
 namespace joinery {
 
 bool gap_buffer::add(const dot_range& dots, link_id from, const version_vector& dependencies,
@@ -9,11 +11,13 @@ bool gap_buffer::add(const dot_range& dots, link_id from, const version_vector& 
     if (!added) return false;
     at->second = {dots, from, dependencies, {delta.begin(), delta.end()}};
     bytes_ += cost(at->second);
+    of_link_[from] += cost(at->second);
     return true;
 }
 
 void gap_buffer::clear() {
     held_.clear();
+    of_link_.clear();
     bytes_ = 0;
 }
 
@@ -24,8 +28,16 @@ std::size_t gap_buffer::erase(replica_id origin) {
     return n;
 }
 
+std::size_t gap_buffer::erase_from(link_id from) {
+    const auto before = held_.size();
+    for (auto at = held_.begin(); at != held_.end();) at = at->second.from == from ? erase(at) : std::next(at);
+    return before - held_.size();
+}
+
 std::map<dot, gap_buffer::held_update>::iterator gap_buffer::erase(std::map<dot, held_update>::iterator at) {
     bytes_ -= cost(at->second);
+    if (const auto of = of_link_.find(at->second.from); of != of_link_.end() && (of->second -= cost(at->second)) == 0)
+        of_link_.erase(of);
     return held_.erase(at);
 }
 

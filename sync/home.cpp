@@ -12,6 +12,16 @@ namespace joinery {
 // ---- homes ----
 
 std::optional<home> homes::of(std::string_view key) const {
+    if (inner_.size() <= key.size()) {
+        const std::string* longest = nullptr;
+        std::optional<home> out;
+        for (const auto& [prefix, at] : inner_) {
+            if (!key.starts_with(prefix) || (longest && prefix.size() < longest->size())) continue;
+            longest = &prefix;
+            out = at.get();
+        }
+        return out;
+    }
     for (auto n = key.size() + 1; n > 0; --n)
         if (const auto* at = inner_.find(std::string(key.substr(0, n - 1)))) return at->get();
     return std::nullopt;

@@ -34,6 +34,8 @@ description describe(event_kind kind) {
     case event_kind::member_gone: return {log_level::info, "a node is no member any more"};
     case event_kind::evicted: return {log_level::warning, "this node was evicted: it comes back under a new id"};
     case event_kind::repaired: return {log_level::warning, "what differed was taken from a peer"};
+    case event_kind::denied: return {log_level::warning, "a peer may not do what it did"};
+    case event_kind::forbidden: return {log_level::warning, "a peer does not let this node do what it does"};
     }
     return {log_level::warning, "an event"};
 }

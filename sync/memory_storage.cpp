@@ -77,8 +77,8 @@ public:
         check_alive("load");
         if (loaded_) throw storage_error("memory storage: load: loaded before");
         operation op(*this, "load");
-        const contents::image& from = disk_->synced;
-        stored_node node{from.id, from.clean, from.collections, from.copy};
+        stored_node node = stored();
+        found_.reset();
         disk_->synced.clean = false;
         disk_->harden();
         loaded_ = true;
@@ -169,11 +169,24 @@ public:
 
     statistics stats() const override { return stats_; }
 
+    const stored_node* found() const override {
+        if (loaded_ || dead()) return nullptr;
+        found_ = std::make_unique<stored_node>(stored());
+        return found_.get();
+    }
+    std::string name() const override { return "memory storage"; }
+
 private:
     std::shared_ptr<contents> disk_;
+    mutable std::unique_ptr<stored_node> found_;
     std::uint64_t generation_;
     bool loaded_ = false, closed_ = false;
     statistics stats_;
+
+    stored_node stored() const {
+        const contents::image& from = disk_->synced;
+        return {from.id, from.clean, from.collections, from.copy};
+    }
 
     bool dead() const { return generation_ != disk_->generation; }
 

@@ -86,6 +86,7 @@ std::string_view to_string(refusal r) {
     case refusal::identity_in_use: return "another instance lives under this id";
     case refusal::identity_free: return "the other instance has taken another id";
     case refusal::evicted: return "evicted";
+    case refusal::forbidden: return "forbidden";
     }
     return "unknown reason";
 }
@@ -116,7 +117,7 @@ void save(compact_output_archive& ar, const hello& m) {
         fixed(ar, c.name);
         fixed(ar, c.fingerprint);
         ar.write(c.version);
-        ar(c.member, c.group, c.fallen_back, c.withholds);
+        ar(c.member, c.group, c.fallen_back, c.withholds, c.refuses);
     }
 }
 
@@ -148,7 +149,7 @@ void load(compact_input_archive& ar, hello& m) {
         c.name = fixed(ar);
         c.fingerprint = fixed(ar);
         c.version = ar.read_version_vector();
-        ar(c.member, c.group, c.fallen_back, c.withholds);
+        ar(c.member, c.group, c.fallen_back, c.withholds, c.refuses);
     });
 }
 
@@ -263,7 +264,7 @@ void save(compact_output_archive& ar, const refuse& m) {
 }
 void load(compact_input_archive& ar, refuse& m) {
     std::uint8_t reason = ar.byte();
-    if (reason < 1 || reason > 7) ar.fail(decode_error::invalid_value);
+    if (reason < 1 || reason > 8) ar.fail(decode_error::invalid_value);
     m.reason = static_cast<refusal>(reason);
     m.name = optional_fixed(ar);
     m.request = optional_fixed(ar);

@@ -32,9 +32,11 @@ constexpr counter_description counters[] = {
     {"compactions", "compactions", "Logs that were replaced by a snapshot."},
     {"comparisons_answered", "comparisons_answered", "Comparisons with peers' states that were answered."},
     {"comparisons_sent", "comparisons_sent", "Comparisons of a state with a peer's that were asked for."},
+    {"denials", "denials", "Messages of peers that the access policy forbids."},
     {"divergences", "divergences", "Peers with the same edits and another state: a defect."},
     {"dots_repaired", "repaired_dots", "Entries of which a peer's version took the place of what was here."},
     {"edits_published", "edits_published", "Local edits published."},
+    {"frames_over_rate", "frames_over_rate", "Frames dropped because a link brought more than its rate."},
     {"frames_rejected", "frames_rejected", "Frames and messages that could not be read or were not believed."},
     {"hellos_received", "hellos_received", "Hellos received."},
     {"hellos_sent", "hellos_sent", "Hellos sent."},
@@ -162,6 +164,8 @@ void write_peers(exposition& out, const node_status& s) {
     each([](const peer_status& p) { return p.silence; });
     out.family("peer_rejected_frames_total", "counter", "Frames and messages of the peer that were refused.");
     each([](const peer_status& p) { return p.rejected; });
+    out.family("peer_denied_total", "counter", "Messages of the peer that the access policy forbids.");
+    each([](const peer_status& p) { return p.denied; });
     out.family("peer_received_bytes_total", "counter", "Bytes of frames from the peer.");
     each([](const peer_status& p) { return p.bytes_in; });
     out.family("peer_sent_bytes_total", "counter", "Bytes of frames to the peer, broadcasts included.");
@@ -194,6 +198,10 @@ void write_collections(exposition& out, const node_status& s) {
     each([](const collection_status& c) { return c.members.size(); });
     out.family("collection_held", "gauge", "1 while edits since the start wait for the peers' answers.");
     each([](const collection_status& c) { return c.held; });
+    out.family("collection_writable", "gauge", "0 if the access policy, or that of peers, forbids writing here.");
+    each([](const collection_status& c) { return c.writable; });
+    out.family("collection_quarantined", "gauge", "Peers with edits of their own that are not taken here.");
+    each([](const collection_status& c) { return c.quarantined.size(); });
     out.family("collection_pulling", "gauge", "1 while what is missing is fetched from a peer.");
     each([](const collection_status& c) { return c.pulling; });
     out.family("collection_buffered_updates", "gauge", "Updates that wait for a gap or a dependency.");

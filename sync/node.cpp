@@ -37,8 +37,15 @@ node_core::node_core(node_options options) : options_(std::move(options)) {
     o.timings = options_.timings;
     o.limits = options_.limits;
     o.random = options_.random;
+    o.access = options_.access;
     engine_.emplace(std::move(o), *options_.storage, static_cast<engine_output&>(*this));
     engine_->tick(now());
+    admit_keys();
+}
+
+// Where those that are not listed may do something, the transport's own list decides.
+void node_core::admit_keys() {
+    if (options_.access && !options_.access->find(std::nullopt)) options_.transport->admit(options_.access->keys());
 }
 
 node_core::~node_core() { close(); }
@@ -51,6 +58,7 @@ std::shared_ptr<served_collection> node_core::attach(std::string name, std::shar
         std::lock_guard lock(mutex_);
         if (stop_ || !running_) throw_closed();
         c->number = engine_->attach(c->name, *c->state);
+        c->writable = engine_->may_write(c->number);
         collections_.push_back(c);
         pending_ = true;
         if (!std::exchange(started_, true)) thread_ = std::thread([this] { run(); });
@@ -76,6 +84,8 @@ void node_core::admit(served_collection& c, std::unique_lock<std::mutex>& state_
         state_lock.unlock();
         refuse_write(c);
     }
+    if (!c.writable)
+        throw permission_denied("write \"" + c.name + "\": this node may not write there, or no peer takes its edits");
     if (!writable_)
         throw identity_conflict("write \"" + c.name +
                                 "\": another live node has this node's id; one of the two must "
@@ -160,7 +170,7 @@ write_result node_core::settle(served_collection& c, const dot_range& dots, cons
         who = engine_->acknowledged_by(c.number, engine_->renamed(c.number, last), o.level, o.scope);
         return who.size() >= o.acknowledgements;
     };
-    const auto deadline = std::chrono::steady_clock::now() + o.timeout;
+    const auto deadline = std::chrono::steady_clock::now() + waiting_time(o.timeout);
     result.complete = progress_.wait_until(lock, deadline, [&] { return answered() || !running_; }) && answered();
     result.acknowledged = who.size();
     if (!result.complete) result.missing = engine_->others(c.number, who, o.scope);
@@ -183,7 +193,7 @@ consulted node_core::consult(const served_collection& c, const read_options& o) 
         who = engine_->answered(c.number, round, o.scope);
         return who.size() >= o.answers;
     };
-    const auto deadline = std::chrono::steady_clock::now() + o.timeout;
+    const auto deadline = std::chrono::steady_clock::now() + waiting_time(o.timeout);
     result.complete = progress_.wait_until(lock, deadline, [&] { return answered() || !running_; }) && answered();
     result.answered = who.size();
     if (!result.complete) result.missing = engine_->others(c.number, who, o.scope);
@@ -237,7 +247,7 @@ void pending_requests::send() {
         const auto number = engine_.request(collection_, all_[i].to, service_, all_[i].bytes);
         if (!number) continue;
         numbers_.emplace(*number, i);
-        results_[i].sent = true;
+        results_[i].again = std::exchange(results_[i].sent, true);
     }
 }
 
@@ -252,7 +262,7 @@ std::vector<request_result> node_core::request(const served_collection& c, std::
                                                std::chrono::milliseconds timeout) {
     if (on_thread()) throw std::logic_error("request \"" + c.name + "\": its own thread cannot wait for answers");
     using clock = std::chrono::steady_clock;
-    const auto deadline = clock::now() + timeout;
+    const auto deadline = clock::now() + waiting_time(timeout);
     std::unique_lock lock(mutex_);
     if (!running_) throw_closed();
     pending_requests asked(*engine_, c.number, service, all);
@@ -302,6 +312,18 @@ replica_id node_core::take_new_id() {
     return fresh;
 }
 
+void node_core::set_access(access_policy policy) {
+    std::unique_lock lock(mutex_);
+    if (!running_) throw_closed();
+    engine_->set_access(policy);
+    options_.access = std::move(policy);
+    admit_keys();
+    for (auto& c : collections_) c->writable = engine_->may_write(c->number);
+    lock.unlock();
+    pending_ = true;
+    rouse();
+}
+
 void node_core::evict(replica_id who) {
     std::unique_lock lock(mutex_);
     if (!running_) throw_closed();
@@ -318,17 +340,21 @@ bool node_core::leave(std::chrono::milliseconds timeout) {
         std::unique_lock lock(mutex_);
         if (!running_) throw_closed();
         const auto known = [&] {
+            std::vector<std::unique_lock<std::mutex>> states; // together, or something could be written in between
+            for (const auto& c : collections_) states.emplace_back(c->state->mutex());
             const auto me = engine_->id();
-            return std::all_of(collections_.begin(), collections_.end(), [&](const auto& c) {
-                std::lock_guard state_lock(c->state->mutex());
+            const bool all = std::all_of(collections_.begin(), collections_.end(), [&](const auto& c) {
                 const auto last = c->state->context().greatest(me);
                 return last == 0 || !engine_->acknowledged_by(c->number, {me, last}).empty();
             });
+            if (all) draining_ = true; // nobody would get what is written from now on
+            return all;
         };
         pending_ = true;
         ask_ = true;
         rouse();
-        if (!progress_.wait_for(lock, timeout, [&] { return !running_ || known(); }) || !running_) return false;
+        if (!progress_.wait_for(lock, waiting_time(timeout), [&] { return !running_ || known(); }) || !running_)
+            return false;
         engine_->leave();
     }
     close();
@@ -368,8 +394,11 @@ drain_result node_core::drain(const drain_options& o) {
                 if (p.renamed || (!p.up && p.level == durability::none))
                     continue; // if it comes, it comes as another one
                 if (std::find(members.begin(), members.end(), p.id) == members.end()) continue;
-                if (here[i].within(p.versions[i])) {
-                    ++have;
+                const bool counts = !p.refuses[i] || here[i][me] == 0; // it takes the edits of others only
+                auto wanted = here[i];
+                if (!counts) wanted.set(me, 0);
+                if (wanted.within(p.versions[i])) {
+                    have += counts;
                 } else {
                     ++lack;
                     behind.insert(p.id);
@@ -386,7 +415,7 @@ drain_result node_core::drain(const drain_options& o) {
     ask_ = true; // what they have they say with their beacons, or now
     pending_ = true;
     rouse();
-    const auto deadline = std::chrono::steady_clock::now() + o.timeout;
+    const auto deadline = std::chrono::steady_clock::now() + waiting_time(o.timeout);
     progress_.wait_until(lock, deadline, [&] { return known() || !running_ || !draining_; });
     return result;
 }
@@ -529,8 +558,14 @@ void node_core::loop() {
         engine_time sleep{0};
         {
             std::lock_guard lock(mutex_);
-            options_.transport->poll(*this);
-            step();
+            try {
+                options_.transport->poll(*this);
+                step();
+            } catch (const std::exception& e) { // nobody else may get at the engine
+                failure_ = e.what();
+                running_ = false;
+                throw;
+            }
             asked_ = engine_->take_requests();
             const auto time = now();
             sleep = std::clamp(engine_->next_deadline() - time, engine_time(0), longest_sleep);
@@ -547,6 +582,7 @@ void node_core::loop() {
     std::lock_guard lock(mutex_);
     step();
     engine_->close();
+    running_ = false; // before anybody else gets at it
 }
 
 // Everything that has come in leaves, in one group. Requires: the engine's lock.
@@ -558,7 +594,10 @@ void node_core::step() {
     engine_->flush();
     gathering_ = level_ == durability::none && engine_->counters().bytes_published - before >= least_burst;
     writable_ = engine_->writable();
-    for (auto& c : collections_) c->durable = {engine_->id(), engine_->version(c->number)[engine_->id()]};
+    for (auto& c : collections_) {
+        c->durable = {engine_->id(), engine_->version(c->number)[engine_->id()]};
+        c->writable = engine_->may_write(c->number);
+    }
     last_step_ = std::chrono::steady_clock::now();
 }
 
@@ -595,7 +634,7 @@ void node_core::announce() {
         bool ended = false;
         for (const auto& s : subscribers) {
             std::lock_guard lock(s->mutex);
-            if (s->active) s->call(s->details ? told : without);
+            if (s->active) (*s)(s->details ? told : without);
             ended |= !s->active;
         }
         if (!ended) continue;
@@ -620,14 +659,28 @@ void node_core::answer() {
                 if (s->name == r.service) found = s;
         }
         if (!found) continue;
+        if (r.right < found->least) {
+            std::lock_guard lock(mutex_);
+            engine_->deny(r);
+            pending_ = true;
+            continue;
+        }
         std::vector<std::byte> bytes;
         {
             std::lock_guard lock(found->mutex);
             if (!found->active) continue;
-            bytes = found->call(r.origin, r.bytes);
+            bytes = (*found)(r.origin, r.bytes);
         }
         std::lock_guard lock(mutex_);
-        engine_->reply(r, bytes);
+        try {
+            engine_->reply(r, bytes);
+        } catch (const std::invalid_argument&) { // nobody else's node may be stopped by what it asks for
+            log_later({0,
+                       log_level::warning,
+                       "answer_too_great",
+                       "a service's answer cannot be sent",
+                       {{"peer", to_string(r.origin)}, {"detail", r.service + ": " + std::to_string(bytes.size())}}});
+        }
         pending_ = true;
     }
 }
@@ -661,7 +714,7 @@ void node_core::received(link_id link, std::span<const std::byte> frame) {
 
 void node_core::connected(link_id link) {
     engine_->tick(now());
-    engine_->connected(link);
+    engine_->connected(link, options_.transport->key_of(link));
 }
 
 void node_core::disconnected(link_id link) {

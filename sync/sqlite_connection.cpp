@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sqlite3.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -162,6 +163,7 @@ bool connection::look() {
         fail("open", "an SQLite file of another application (application_id)");
     if (header[18] < 1 || header[18] > 2 || header[19] < 1 || header[19] > 2) fail("open", "corrupt header");
     if (journal && size > page_size) fail("open", "a rollback journal of another program lies beside it");
+    version_in_file_ = big_endian(&header[60]);
     return false;
 }
 
@@ -267,7 +269,22 @@ bool page_copy::copy(int pages) {
 
 void page_copy::end() noexcept { sqlite3_backup_finish(std::exchange(handle_, nullptr)); }
 
-void publish_file(const fs::path& from, const fs::path& to) {
+new_file::new_file(const fs::path& path)
+    : path_(path), file_(::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644)) {
+    if (file_ < 0)
+        throw storage_error(
+            fmt::format("sqlite_storage: back up: '{}': {}", path.string(), std::generic_category().message(errno)));
+}
+
+new_file::~new_file() { ::close(file_); }
+
+bool new_file::is_there() const noexcept {
+    struct stat mine, named;
+    return ::fstat(file_, &mine) == 0 && ::stat(path_.c_str(), &named) == 0 && mine.st_dev == named.st_dev &&
+           mine.st_ino == named.st_ino;
+}
+
+void new_file::publish(const fs::path& to) {
     const auto fail = [&](const char* what) {
         throw storage_error(fmt::format("sqlite_storage: back up '{}': {}: {}", to.string(), what,
                                         std::generic_category().message(errno)));
@@ -282,11 +299,12 @@ void publish_file(const fs::path& from, const fs::path& to) {
         }
         ::close(file);
     };
-    sync(from);
+    if (!is_there()) throw storage_error(fmt::format("sqlite_storage: back up '{}': another one is made", to.string()));
+    sync(path_);
     // Unlike `rename`, `link` replaces nothing; some file systems have none.
-    if (::link(from.c_str(), to.c_str()) == 0)
-        ::unlink(from.c_str());
-    else if (errno == EEXIST || ::rename(from.c_str(), to.c_str()) != 0)
+    if (::link(path_.c_str(), to.c_str()) == 0)
+        ::unlink(path_.c_str());
+    else if (errno == EEXIST || ::rename(path_.c_str(), to.c_str()) != 0)
         fail("it cannot be named");
     sync(to.parent_path());
 }
@@ -304,6 +322,8 @@ void connection::fail_with_sqlite(std::string_view operation) {
     if ((code & 0xff) == SQLITE_BUSY) reason = "held by another storage or process";
     if (number != 0 && ((code & 0xff) == SQLITE_IOERR || (code & 0xff) == SQLITE_CANTOPEN))
         reason = fmt::format("{} ({})", reason, std::generic_category().message(number));
+    if ((code & 0xff) == SQLITE_READONLY) reason = fmt::format("the file or its folder cannot be written ({})", reason);
+    if ((code & 0xff) == SQLITE_CORRUPT) reason = fmt::format("corrupt: {}", reason);
     bool lost_writes = code == SQLITE_IOERR_FSYNC || code == SQLITE_IOERR_DIR_FSYNC;
     bool damaged = (code & 0xff) == SQLITE_CORRUPT || (code & 0xff) == SQLITE_NOTADB;
     if (lost_writes || damaged) broken_ = reason;

@@ -88,6 +88,10 @@ public:
 
     const std::filesystem::path& path() const { return path_; }
     std::filesystem::path wal_path() const { return beside("-wal"); }
+    /// True if there was a write-ahead log before this was opened.
+    bool had_wal() const { return had_wal_; }
+    /// User_version as the file alone has it, without its write-ahead log; 0 if it was created just now.
+    std::uint32_t version_in_file() const { return version_in_file_; }
     statement prepare(const char* sql) { return {db_, sql}; }
 
     void execute(std::string_view operation, const char* sql);
@@ -126,6 +130,7 @@ private:
     friend class page_copy;
     std::filesystem::path path_;
     bool had_wal_ = false;
+    std::uint32_t version_in_file_ = 0;
     sqlite3* db_ = nullptr;
     statement begin_, commit_, rollback_;
     std::string_view operation_; // of the current `write`
@@ -159,7 +164,24 @@ private:
     sqlite3_backup* handle_ = nullptr;
 };
 
-/// Gives a closed file its name, durably. Requires: nothing has that name. Throws storage_error.
-void publish_file(const std::filesystem::path& from, const std::filesystem::path& to);
+/// A new, empty file, held open so that it can be told from any other that takes its place.
+class new_file {
+public:
+    /// Throws storage_error, also if there is a file of that name.
+    explicit new_file(const std::filesystem::path& path);
+    ~new_file();
+    new_file(const new_file&) = delete;
+    new_file& operator=(const new_file&) = delete;
+
+    const std::filesystem::path& path() const { return path_; }
+    /// False if somebody else has taken the name away.
+    bool is_there() const noexcept;
+    /// Gives it another name, durably. Requires: nothing has that name. Throws storage_error.
+    void publish(const std::filesystem::path& to);
+
+private:
+    std::filesystem::path path_;
+    int file_;
+};
 
 } // namespace joinery::sqlite

@@ -3,7 +3,8 @@
 
 // What is in the file of an sqlite_storage.
 //
-// Header fields application_id ("join") and user_version (the format: 1) say whose it is. Tables:
+// Header fields application_id ("join") and user_version (the format, 1, and from the ninth bit on the file's mark) say
+// whose it is. Tables:
 //
 //     node        one row: id, state (0 closed cleanly, 1 in use at level relaxed, 2 at level full,
 //                 3 a copy of another file, whose id this is), number of collections
@@ -18,6 +19,12 @@
 // Checksums are XXH3 and form a chain per collection: the collection's row covers name, fingerprint and the
 // snapshot; each part of the log covers its bytes, its key and the checksum before. So a part that changed,
 // is missing in the middle, moved or is left over from an older snapshot does not verify.
+//
+// The mark is a random number of each file. Rows of node, collection and log verify in their own file only, and the
+// header in the file must have the mark that the write-ahead log has: SQLite itself plays back any log that has the
+// right name, that of another file too.
+
+#include <joinery/replica_id.hpp>
 
 #include <xxhash.h>
 
@@ -25,6 +32,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -32,6 +40,7 @@ namespace joinery::sqlite {
 
 inline constexpr std::uint32_t application_id = 0x6a6f696e; // "join"
 inline constexpr std::int64_t format_version = 1;
+inline constexpr int mark_shift = 8;
 inline constexpr std::int64_t page_size = 4096;
 inline constexpr std::size_t part_size = 256 * 1024;
 inline constexpr int position_bits = 40;
@@ -54,6 +63,10 @@ inline constexpr table schema[] = {
 inline std::int64_t stored(std::uint64_t value) { return static_cast<std::int64_t>(value); }
 inline std::uint64_t unstored(std::int64_t value) { return static_cast<std::uint64_t>(value); }
 
+/// Of user_version. 0 is the mark of a file that has none.
+inline std::int64_t format_of(std::uint32_t user_version) { return user_version & ((1u << mark_shift) - 1); }
+inline std::uint32_t mark_of(std::uint32_t user_version) { return user_version >> mark_shift; }
+
 inline std::int64_t part_key(std::uint32_t collection, std::uint64_t position) {
     return stored((std::uint64_t{collection} << position_bits) | position);
 }
@@ -65,6 +78,15 @@ inline std::uint64_t chain(std::uint64_t previous, std::uint64_t key, std::span<
         words[8 + i] = static_cast<unsigned char>(key >> (8 * i));
     }
     return XXH3_64bits_withSeed(data.data(), data.size(), XXH3_64bits(words.data(), words.size()));
+}
+
+/// What the checksums in rows are combined with, by exclusive or.
+inline std::uint64_t mark_sum(std::uint32_t mark) { return mark == 0 ? 0 : chain(mark, 0, {}); }
+
+inline std::uint64_t node_checksum(std::optional<replica_id> id, std::int64_t state, std::uint64_t count,
+                                   std::uint32_t mark) {
+    const std::uint64_t first = chain(unstored(state), count, {});
+    return chain(first, id ? id->value() : 0, std::as_bytes(std::span("id", id ? 2 : 0))) ^ mark_sum(mark);
 }
 
 /// Calls f(position, part) for the parts of `data`.

@@ -23,22 +23,34 @@ using namespace sqlite;
 namespace fs = std::filesystem;
 using bytes = std::vector<std::byte>;
 
-std::uint64_t node_checksum(std::optional<replica_id> id, std::int64_t state, std::uint64_t count) {
-    std::uint64_t first = chain(unstored(state), count, {});
-    return chain(first, id ? id->value() : 0, std::as_bytes(std::span("id", id ? 2 : 0)));
+/// Never that of a file without one.
+std::uint32_t random_mark() { return static_cast<std::uint32_t>(replica_id::random().value() >> 41) + 1; }
+
+/// SQLite says in more than one line what is damaged.
+std::string in_one_line(std::string_view text) {
+    constexpr std::string_view heading = "*** in database main ***\n";
+    if (text.starts_with(heading)) text.remove_prefix(heading.size());
+    std::string line(text);
+    std::replace(line.begin(), line.end(), '\n', ' ');
+    return line;
+}
+
+std::string set_version(std::uint32_t mark) {
+    return fmt::format("PRAGMA user_version = {}", static_cast<std::int32_t>(mark << mark_shift | format_version));
 }
 
 constexpr const char* put_node = "REPLACE INTO node VALUES (1, ?1, ?2, ?3, ?4)";
 
 /// Within `write`. Requires: `s` is put_node.
-void run_put_node(connection& db, statement& s, std::optional<replica_id> id, std::int64_t state, std::uint64_t count) {
+void run_put_node(connection& db, statement& s, std::optional<replica_id> id, std::int64_t state, std::uint64_t count,
+                  std::uint32_t mark) {
     if (id)
         s.bind(1, stored(id->value()));
     else
         s.bind_null(1);
     s.bind(2, state);
     s.bind(3, stored(count));
-    s.bind(4, stored(node_checksum(id, state, count)));
+    s.bind(4, stored(node_checksum(id, state, count, mark)));
     db.run(s);
 }
 
@@ -47,20 +59,23 @@ void run_put_node(connection& db, statement& s, std::optional<replica_id> id, st
 class file_backup final : public storage_backup {
 public:
     file_backup(connection& from, const std::string& path)
-        : path_(connection(path).path()), part_(path_.string() + ".part"), part_file_(part_.string()) {
-        std::error_code ignored;
-        if (fs::exists(path_, ignored)) connection(path).fail("back up", "there is a file of that name already");
-        remove_part(); // of a backup that was cut short
-        part_file_.open_unsynced();
-        pages_ = std::make_shared<page_copy>(from, part_file_);
+        : path_(new_name(path)), part_(begin(path_.string() + ".part")), part_file_(part_.path().string()) {
+        try {
+            part_file_.open_unsynced();
+            pages_ = std::make_shared<page_copy>(from, part_file_);
+        } catch (...) {
+            end();
+            throw;
+        }
     }
     ~file_backup() override {
         if (pages_) pages_->end();
-        part_file_.close();
-        remove_part();
+        end();
     }
 
     std::shared_ptr<page_copy> pages() const { return pages_; }
+    /// Gone with this.
+    std::weak_ptr<const void> under_way() const { return under_way_; }
 
     bool copy(std::size_t bytes) override {
         const std::size_t pages = std::clamp<std::size_t>(bytes / page_size, 1, 1 << 20);
@@ -70,31 +85,72 @@ public:
 
     void finish() override {
         part_file_.use_wal();
-        {
-            std::optional<replica_id> id;
-            std::uint64_t count = 0;
-            {
-                statement node = part_file_.prepare("SELECT id, collections FROM node");
-                if (!part_file_.next("back up", node)) part_file_.fail("back up", "no row in node");
-                if (!node.is_null(0)) id = replica_id(unstored(node.integer(0)));
-                count = unstored(node.integer(1));
-            }
-            statement mark = part_file_.prepare(put_node);
-            part_file_.write("back up", [&] { run_put_node(part_file_, mark, id, copied, count); });
-        }
+        part_file_.write("back up", [&] { mark(); });
         part_file_.execute("back up", "PRAGMA wal_checkpoint(TRUNCATE)");
         part_file_.close_cleanly();
-        publish_file(part_, path_);
+        part_.publish(path_);
     }
 
 private:
-    fs::path path_, part_;
+    fs::path path_;
+    new_file part_;
     connection part_file_;
     std::shared_ptr<page_copy> pages_; // until all are copied
+    const std::shared_ptr<const void> under_way_ = std::make_shared<int>();
 
-    void remove_part() noexcept {
+    /// It is a copy, and another file than its original.
+    void mark() {
+        const auto was = static_cast<std::uint32_t>(part_file_.query("back up", "PRAGMA user_version"));
+        const std::uint32_t fresh = random_mark();
+        const std::uint64_t change = mark_sum(mark_of(was)) ^ mark_sum(fresh);
+        std::optional<replica_id> id;
+        std::uint64_t count = 0;
+        {
+            statement node = part_file_.prepare("SELECT id, collections FROM node");
+            if (!part_file_.next("back up", node)) part_file_.fail("back up", "no row in node");
+            if (!node.is_null(0)) id = replica_id(unstored(node.integer(0)));
+            count = unstored(node.integer(1));
+        }
+        part_file_.execute("back up", set_version(fresh).c_str());
+        statement node = part_file_.prepare(put_node);
+        run_put_node(part_file_, node, id, copied, count, fresh);
+        mark_again(change, "SELECT number, checksum FROM collection",
+                   "UPDATE collection SET checksum = ?2 WHERE number = ?1");
+        mark_again(change, "SELECT key, checksum FROM log", "UPDATE log SET checksum = ?2 WHERE key = ?1");
+    }
+
+    void mark_again(std::uint64_t change, const char* select, const char* update) {
+        std::vector<std::pair<std::int64_t, std::uint64_t>> sums;
+        {
+            statement rows = part_file_.prepare(select);
+            while (part_file_.next("back up", rows)) sums.emplace_back(rows.integer(0), unstored(rows.integer(1)));
+        }
+        statement row = part_file_.prepare(update);
+        for (const auto& [key, sum] : sums) {
+            row.bind(1, key);
+            row.bind(2, stored(sum ^ change));
+            part_file_.run(row);
+        }
+    }
+
+    static fs::path new_name(const std::string& path) {
+        const connection asked(path);
         std::error_code ignored;
-        for (const char* suffix : {"", "-wal", "-journal"}) fs::remove(part_.string() + suffix, ignored);
+        if (fs::exists(asked.path(), ignored)) asked.fail("back up", "there is a file of that name already");
+        return asked.path();
+    }
+    // Another node's, of the same name, finds that its own was taken away.
+    static new_file begin(const fs::path& part) {
+        remove(part); // of a backup that was cut short
+        return new_file(part);
+    }
+    void end() noexcept {
+        part_file_.close();
+        if (part_.is_there()) remove(part_.path());
+    }
+    static void remove(const fs::path& part) noexcept {
+        std::error_code ignored;
+        for (const char* suffix : {"", "-wal", "-journal"}) fs::remove(part.string() + suffix, ignored);
     }
 };
 
@@ -234,9 +290,10 @@ public:
 
     std::unique_ptr<storage_backup> back_up(const std::string& path) override {
         check_loaded("back up");
-        if (!backup_.expired()) db_.fail("back up", "another backup is being made");
+        if (!backing_up_.expired()) db_.fail("back up", "another backup is being made");
         auto backup = std::make_unique<file_backup>(db_, path);
         backup_ = backup->pages();
+        backing_up_ = backup->under_way();
         return backup;
     }
 
@@ -246,7 +303,14 @@ public:
         return all;
     }
 
-    ~sqlite_file() override { end_backup(); }
+    const stored_node* found() const override { return loaded_ ? nullptr : &found_; }
+    std::string name() const override { return fmt::format("sqlite_storage '{}'", db_.path().string()); }
+
+    ~sqlite_file() override {
+        end_backup();
+        release_statements();
+        if (!loaded_) db_.abandon();
+    }
     sqlite_file(const sqlite_file&) = delete;
     sqlite_file& operator=(const sqlite_file&) = delete;
 
@@ -270,11 +334,13 @@ private:
     statement put_node_, put_collection_, put_snapshot_, put_log_, drop_snapshot_, drop_log_;
     bool loaded_ = false;
     bool copy_ = false; // the id is another storage's
+    std::uint32_t mark_ = 0;
     std::optional<replica_id> id_;
     std::vector<held_collection> collections_;
     stored_node found_; // until `load`
     statistics stats_;
     std::weak_ptr<page_copy> backup_;
+    std::weak_ptr<const void> backing_up_;
 
     void end_backup() noexcept {
         if (const auto pages = backup_.lock()) pages->end();
@@ -301,7 +367,7 @@ private:
     std::int64_t in_use_as_own() const { return level_ == durability::full ? unclean_full : unclean_relaxed; }
 
     void write_node(std::optional<replica_id> id, std::int64_t state, std::uint64_t count) {
-        run_put_node(db_, put_node_, id, state, count);
+        run_put_node(db_, put_node_, id, state, count, mark_);
     }
 
     void write_collection(std::uint32_t number, const held_collection& c, std::uint64_t snapshot_size,
@@ -309,7 +375,7 @@ private:
         put_collection_.bind(1, number);
         put_collection_.bind(2, stored(c.fingerprint));
         put_collection_.bind(3, stored(snapshot_size));
-        put_collection_.bind(4, stored(checksum));
+        put_collection_.bind(4, stored(checksum ^ mark_sum(mark_)));
         put_collection_.bind(5, std::as_bytes(std::span(c.name.data(), c.name.size())));
         db_.run(put_collection_);
     }
@@ -328,7 +394,7 @@ private:
                 std::int64_t key = part_key(i, c.pending_parts++);
                 c.pending_checksum = chain(c.pending_checksum, unstored(key), part);
                 put_log_.bind(1, key);
-                put_log_.bind(2, stored(c.pending_checksum));
+                put_log_.bind(2, stored(c.pending_checksum ^ mark_sum(mark_)));
                 put_log_.bind(3, part);
                 db_.run(put_log_);
             });
@@ -388,11 +454,14 @@ private:
     // ---- opening ------------------------------------------------------------------------------------
 
     void open() {
-        std::int64_t version = 0;
+        std::uint32_t version = 0;
         if (db_.open()) {
-            version = db_.query("open", "PRAGMA user_version");
-            if (version > format_version || version < 0)
-                db_.fail("open", fmt::format("written by a newer version (format {})", version));
+            version = static_cast<std::uint32_t>(db_.query("open", "PRAGMA user_version"));
+            if (format_of(version) > format_version)
+                db_.fail("open", fmt::format("written by a newer version (format {})", format_of(version)));
+            mark_ = mark_of(version);
+            if (db_.version_in_file() != 0 && mark_of(db_.version_in_file()) != mark_)
+                db_.fail("open", "corrupt: its write-ahead log belongs to another file");
         }
         if (version == 0)
             create();
@@ -410,9 +479,10 @@ private:
             db_.fail("create", "corrupt: tables without a format version");
         db_.execute("create", "PRAGMA synchronous = EXTRA; PRAGMA journal_mode = WAL; BEGIN IMMEDIATE");
         for (const table& t : schema) db_.execute("create", t.sql);
-        std::string node = fmt::format("INSERT INTO node VALUES (1, NULL, 0, 0, {})", stored(node_checksum({}, 0, 0)));
-        db_.execute("create", node.c_str());
-        db_.execute("create", fmt::format("PRAGMA user_version = {}", format_version).c_str());
+        mark_ = random_mark();
+        const auto sum = stored(node_checksum({}, 0, 0, mark_));
+        db_.execute("create", fmt::format("INSERT INTO node VALUES (1, NULL, 0, 0, {})", sum).c_str());
+        db_.execute("create", set_version(mark_).c_str());
         // With the checkpoint the file itself says that it has tables, whatever happens to the WAL.
         db_.execute("create", "COMMIT; PRAGMA wal_checkpoint(TRUNCATE); PRAGMA synchronous = FULL");
     }
@@ -437,7 +507,7 @@ private:
         {
             statement check = db_.prepare("PRAGMA quick_check(1)");
             if (check.step() != step_result::row) db_.fail_with_sqlite("open");
-            if (check.text(0) != "ok") corrupt(check.text(0));
+            if (check.text(0) != "ok") corrupt(in_one_line(check.text(0)));
         }
         {
             statement tables = db_.prepare("SELECT type, name, sql FROM sqlite_schema ORDER BY rowid");
@@ -454,8 +524,11 @@ private:
         if (!node.is_null(0)) id_ = replica_id(unstored(node.integer(0)));
         std::int64_t state = node.integer(1);
         std::uint64_t count = unstored(node.integer(2));
-        if (unstored(node.integer(3)) != node_checksum(id_, state, count) || node.step() != step_result::done)
+        if (unstored(node.integer(3)) != node_checksum(id_, state, count, mark_) || node.step() != step_result::done)
             corrupt("checksum of node");
+        // It was made, durably, before the file said so.
+        if ((state == unclean_full || state == unclean_relaxed) && !db_.had_wal())
+            corrupt("it was not closed, and its write-ahead log is missing");
         if (state == unclean_full && !verify_wal(db_.wal_path())) corrupt("damage within the write-ahead log");
         found_.id = id_;
         found_.clean = state == 0;
@@ -483,14 +556,14 @@ private:
                 s.snapshot.insert(s.snapshot.end(), data.begin(), data.end());
                 more_snapshot = db_.next("open", snapshot);
             }
-            if (s.snapshot.size() != size || c.log_checksum != unstored(rows.integer(3)))
+            if (s.snapshot.size() != size || c.log_checksum != (unstored(rows.integer(3)) ^ mark_sum(mark_)))
                 corrupt(fmt::format("checksum of the snapshot of '{}'", c.name));
 
             record_splitter records(s.records);
             for (; more_log && log.integer(0) == part_key(i, c.log_parts); ++c.log_parts) {
                 auto data = log.blob(1);
                 c.log_checksum = chain(c.log_checksum, unstored(log.integer(0)), data);
-                if (c.log_checksum != unstored(log.integer(2)) || !records.add(data))
+                if (c.log_checksum != (unstored(log.integer(2)) ^ mark_sum(mark_)) || !records.add(data))
                     corrupt(fmt::format("checksum of a record of '{}'", c.name));
                 more_log = db_.next("open", log);
             }

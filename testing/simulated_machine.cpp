@@ -188,7 +188,7 @@ void machine::tell(const event& e) {
     for (const auto& s : all) {
         if (!s->active || !running()) continue;
         in_subscriber_ = true;
-        run_application([&] { s->call(s->details ? told : bare); });
+        run_application([&] { (*s)(s->details ? told : bare); });
         in_subscriber_ = false;
     }
     std::erase_if(subscribers_, [](const auto& s) { return !s->active; });
@@ -201,7 +201,7 @@ void machine::answer(const asked_request& r) {
     if (s == services_.rend()) return;
     std::optional<std::vector<std::byte>> bytes;
     in_subscriber_ = true;
-    run_application([&, call = *s] { bytes = call->call(r.origin, r.bytes); });
+    run_application([&, call = *s] { bytes = (*call)(r.origin, r.bytes); });
     in_subscriber_ = false;
     if (!bytes) return;
     cluster_.count("requests answered");
@@ -307,7 +307,7 @@ bool machine::wait(const std::function<bool()>& here, std::chrono::milliseconds 
     if (in_callable) throw std::logic_error("a callable waits");
     if (in_subscriber_) throw std::logic_error("a subscriber waits, and so nothing can arrive");
     auto& network = cluster_.network;
-    const auto deadline = network.now() + timeout;
+    const auto deadline = network.now() + joinery::detail::waiting_time(timeout);
     const auto frozen = [&] { return running() && network.paused(place); };
     for (;;) {
         still_alive();
@@ -326,7 +326,7 @@ std::vector<request_result> machine::request(const std::string& service, const s
     if (in_subscriber_) throw std::logic_error("a subscriber waits, and so nothing can arrive");
     if (doomed_) throw node_closed("the node has stopped: " + failure_);
     auto& network = cluster_.network;
-    const auto deadline = network.now() + timeout;
+    const auto deadline = network.now() + joinery::detail::waiting_time(timeout);
     joinery::detail::pending_requests asked(*engine_, 0, service, to);
     for (;;) {
         input([&] { asked.send(); });

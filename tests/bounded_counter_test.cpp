@@ -52,6 +52,22 @@ TEST_CASE("bounded_counter: the last one is sold once, without asking") {
     CHECK(a->value() == 1);
 }
 
+TEST_CASE("bounded_counter: what an evicted replica had passed on does not count twice") {
+    replica<bounded_counter> a{id_a}, b{id_b}, away{id_c}, evicted{joinery::replica_id{7}};
+    const auto delivered = evicted.edit(up(5));
+    for (auto* r : {&a, &b, &away}) r->join(delivered);
+    away.join(evicted.edit(pass(id_b, 5)));
+    evicted.rejoin(a.state().whole(), 0, joinery::replica_id{8}); // nobody who is there has the edit
+    a.join(evicted.state());
+    CHECK(a->rights(id_b) == 0);
+    meet(a, away);
+    b.join(a.state());
+    CHECK(b->value() == 5);
+    CHECK(b->rights() == std::map<joinery::replica_id, std::uint64_t>{{id_b, 5}});
+    b.edit(down(5));
+    CHECK_THROWS_AS(b.edit(down(1)), insufficient_rights);
+}
+
 TEST_CASE("bounded_counter: says what was wanted and what there was, and changes nothing") {
     replica<bounded_counter> a{id_a};
     a.edit(up(3));

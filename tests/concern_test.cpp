@@ -7,12 +7,12 @@
 #include <joinery/or_set.hpp>
 #include <joinery/session.hpp>
 
+#include "gated_storage.hpp"
+
 #include <doctest/doctest.h>
 
 #include <atomic>
-#include <condition_variable>
 #include <memory>
-#include <mutex>
 #include <random>
 #include <string>
 #include <thread>
@@ -28,69 +28,6 @@ using numbers = or_set<int>;
 using number_leader = leader<numbers>;
 
 constexpr auto patience = 20s; // far beyond what is needed; nothing waits for it in vain
-
-/// A storage whose `sync` waits for as long as it is told to.
-class gate {
-public:
-    void close() {
-        std::lock_guard lock(mutex_);
-        closed_ = true;
-    }
-    void open() {
-        std::lock_guard lock(mutex_);
-        closed_ = false;
-        changed_.notify_all();
-    }
-    void pass() {
-        std::unique_lock lock(mutex_);
-        ++visitors_;
-        changed_.notify_all();
-        changed_.wait(lock, [this] { return !closed_; });
-        --visitors_;
-    }
-    void await_visitor() {
-        std::unique_lock lock(mutex_);
-        changed_.wait(lock, [this] { return visitors_ > 0; });
-    }
-
-private:
-    std::mutex mutex_;
-    std::condition_variable changed_;
-    bool closed_ = false;
-    int visitors_ = 0;
-};
-
-class gated_storage final : public storage {
-public:
-    gated_storage(std::unique_ptr<storage> inner, std::shared_ptr<gate> g)
-        : inner_(std::move(inner)), gate_(std::move(g)) {}
-    durability level() const override { return inner_->level(); }
-    stored_node load() override { return inner_->load(); }
-    void set_id(replica_id id) override { inner_->set_id(id); }
-    std::uint32_t attach(std::string_view name, std::uint64_t fingerprint) override {
-        return inner_->attach(name, fingerprint);
-    }
-    void append(std::uint32_t collection, std::span<const std::byte> record) override {
-        inner_->append(collection, record);
-    }
-    void sync() override {
-        gate_->pass();
-        inner_->sync();
-    }
-    void harden() override { inner_->harden(); }
-    void compact(std::uint32_t collection, std::span<const std::byte> snapshot) override {
-        inner_->compact(collection, snapshot);
-    }
-    void rebase(replica_id id, std::span<const std::pair<std::uint32_t, std::vector<std::byte>>> snapshots) override {
-        inner_->rebase(id, snapshots);
-    }
-    void close() override { inner_->close(); }
-    statistics stats() const override { return inner_->stats(); }
-
-private:
-    std::unique_ptr<storage> inner_;
-    std::shared_ptr<gate> gate_;
-};
 
 node_options options(memory_network& network, const std::string& name, const std::vector<std::string>& peers,
                      const std::string& zone = "") {
@@ -282,6 +219,29 @@ TEST_CASE("concern: a write on the node's own thread does not claim what it cann
     CHECK(told == 2);
 }
 
+TEST_CASE("concern: who would wait for ever is not told that the time has run out") {
+    memory_network network;
+    number_leader a(options(network, "a", {})), b(options(network, "b", {"a"}));
+    constexpr auto ever = std::chrono::milliseconds::max();
+    auto echo = b.serve("echo", [](replica_id, std::span<const std::byte> what) {
+        return std::vector<std::byte>(what.begin(), what.end());
+    });
+    for (int i = 0; i < 5; ++i) {
+        CHECK(a.write(adding(i), {.acknowledgements = 1, .timeout = ever}).complete);
+        add(b, 100 + i);
+        CHECK(a.wait_until([&](const auto& s) { return s.contains(100 + i); }, ever));
+        add(b, 200 + i);
+        CHECK(a.sync_to(b.version(), ever));
+        CHECK(a.read([](const auto& s) { return s.size(); }, read_options{.answers = 1, .timeout = ever}).complete);
+        CHECK(a.request("echo", {{b.id(), encode(i)}}, ever)[0].answer == encode(i));
+    }
+    add(a, 5);
+    CHECK(a.drain({.timeout = ever}).complete);
+    a.resume();
+    add(a, 6);
+    CHECK(a.leave(ever));
+}
+
 TEST_CASE("session: who moves between leaders sees its own writes, and never less than before") {
     memory_network network;
     std::vector<std::unique_ptr<number_leader>> leaders;
@@ -401,6 +361,17 @@ TEST_CASE("session: a read that asks others counts what they had as seen") {
     CHECK_THROWS_AS(mine.read(
                         alone, [](const numbers& s) { return s.size(); }, read_options{}),
                     session_behind);
+}
+
+TEST_CASE("session: what a write has seen counts as seen, also if it wrote nothing") {
+    memory_network network;
+    number_leader a(options(network, "a", {})), alone(options(network, "b", {}));
+    add(a, 1);
+    session mine(100ms);
+    bool there = false;
+    CHECK_FALSE(mine.write(a, [&](const numbers& s, transaction&) { there = s.contains(1); }).dots);
+    CHECK(there);
+    CHECK_THROWS_AS(mine.read(alone, [](const numbers& s) { return s.contains(1); }), session_behind);
 }
 
 TEST_CASE("session: nothing is seen that its leader may yet lose") {

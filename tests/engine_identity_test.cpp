@@ -584,6 +584,47 @@ TEST_CASE("engine: nor is it if an answer that the dead process gave comes late"
     CHECK_FALSE(again.status().held);
 }
 
+// A process that is stopped for a while hears what a dead one said after what its successor says.
+TEST_CASE("engine: nor is it if what the dead process said comes after what the new one says") {
+    for (const bool question : {false, true}) {
+        CAPTURE(question);
+        router r;
+        auto &a = r.add("a"), &hub = r.add("hub"), &again = r.add("a again");
+        a.start();
+        hub.start();
+        a.add("milk");
+        std::vector<router::envelope> late;
+        r.lose = [&](const auto& e, const auto&) {
+            if (e.from == 0) late.push_back(e);
+            return e.from == 0 || e.to == 0;
+        };
+        r.link(0, 1); // the hub has the connection, and hears nothing on it
+        if (question) a.engine->ask();
+        r.flush();
+        r.run(200ms);
+        REQUIRE(!late.empty());
+        again.disk = a.disk.copy();
+        a.engine.reset(); // and nobody noticed
+        again.start();
+        again.add("bread");
+        r.link(1, 2);
+        r.run(30ms);
+        for (const auto& e : late) {
+            hub.engine->received(e.from, e.frame);
+            hub.engine->flush();
+        }
+        r.run(20s);
+        CHECK(again.engine->writable());
+        CHECK_FALSE(again.heard_of(event_kind::identity_conflict));
+        CHECK_FALSE(again.status().held);
+        CHECK(hub.has("bread"));
+        const auto dot = hub.add("butter");
+        r.run(5s);
+        CHECK(again.has("butter"));
+        CHECK(hub.engine->acknowledged_by(hub.number, dot).size() == 1);
+    }
+}
+
 TEST_CASE("engine: a copy that meets a peer which knows more takes a new id by itself") {
     router r;
     auto &a = r.add("a"), &hub = r.add("hub"), &copy = r.add("copy");

@@ -154,20 +154,44 @@ TEST_CASE("requests: nobody to send it to, an evicted target, and too much are t
 TEST_CASE("requests: what others can make a node hold is bounded") {
     router r;
     auto &a = r.add("a"), &b = r.add("b");
-    b.options.limits.requests = 3;
+    b.options.limits.requests = 8;
     start(r, {{0, 1}});
     for (int i = 0; i < 10; ++i) REQUIRE(ask(a, b));
     r.deliver();
-    CHECK(b.engine->take_requests().size() == 3);
-    CHECK(b.counters().requests_dropped == 7);
+    CHECK(b.engine->take_requests().size() == 8);
+    CHECK(b.counters().requests_dropped == 2);
     const auto said = channel_of(name_digest("set"), fingerprint<set_of_strings>());
-    for (std::uint64_t instance = 1; instance <= 10; ++instance) { // the first are forgotten, and nothing else
-        message_batch batch;
-        batch.add(request{said, replica_id{77}, b.engine->id(), instance, 1, "price", {}});
-        b.engine->received(0, batch.close(frame_kind::direct));
-    }
-    const auto asked = b.engine->take_requests();
-    CHECK(asked.size() == 3);
+    const auto instances = [&](std::uint64_t from, std::uint64_t to) {
+        for (auto instance = from; instance <= to; ++instance) {
+            message_batch batch;
+            batch.add(request{said, replica_id{77}, b.engine->id(), instance, 1, "price", {}});
+            b.engine->received(0, batch.close(frame_kind::direct));
+        }
+        return b.engine->take_requests();
+    };
+    CHECK(instances(1, 10).size() == 1); // a quarter of the instances are of one link, and one of these is a
+    CHECK(instances(1, 10).empty());
+    r.run(11s); // those that are silent make room
+    const auto asked = instances(11, 20);
+    CHECK(asked.size() == 2);
     for (const auto& q : asked) b.engine->reply(q, bytes_of("ten"));
     b.engine->flush();
+}
+
+TEST_CASE("requests: who is gone is not answered, whoever passes it on") {
+    router r;
+    auto &a = r.add("a"), &b = r.add("b");
+    start(r, {{0, 1}});
+    const replica_id gone{77};
+    const auto said = channel_of(name_digest("set"), fingerprint<set_of_strings>());
+    const auto ask_as_gone = [&](std::uint64_t number) {
+        message_batch batch;
+        batch.add(request{said, gone, b.engine->id(), 5, number, "price", {}});
+        b.engine->received(0, batch.close(frame_kind::direct));
+        return b.engine->take_requests().size();
+    };
+    CHECK(ask_as_gone(1) == 1);
+    a.engine->evict(gone);
+    r.run(3s);
+    CHECK(ask_as_gone(2) == 0);
 }

@@ -71,6 +71,7 @@ public:
     std::optional<joinery::engine> engine;
     joinery::collection_id number = 0;
     joinery::engine_options options;
+    std::optional<joinery::peer_key> key; ///< that its peers see
     std::vector<joinery::event> events;
     std::vector<std::string> trace; ///< what leaves: "broadcast", "send"
 
@@ -126,8 +127,8 @@ public:
     /// Links two nodes that run. The link's number is the other's place.
     void link(std::size_t a, std::size_t b) {
         links_.emplace_back(std::min(a, b), std::max(a, b));
-        nodes[a]->engine->connected(b);
-        nodes[b]->engine->connected(a);
+        if (nodes[a]->engine) nodes[a]->engine->connected(b, nodes[b]->key); // one may be played by the test
+        if (nodes[b]->engine) nodes[b]->engine->connected(a, nodes[a]->key);
         flush();
     }
     void cut(std::size_t a, std::size_t b) {

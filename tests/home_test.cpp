@@ -6,6 +6,8 @@
 #include <joinery/memory_storage.hpp>
 #include <joinery/memory_transport.hpp>
 
+#include "gated_storage.hpp"
+
 #include <doctest/doctest.h>
 
 #include <atomic>
@@ -126,7 +128,48 @@ TEST_CASE("request: who has no peer has not sent it, and the node's own thread d
     CHECK(refused > 0);
 }
 
+TEST_CASE("request: an answer that cannot be sent is none, and whoever gave it goes on") {
+    memory_network network;
+    leader<bounded_counter> a(options(network, "a", {}));
+    std::atomic<int> told{0};
+    auto o = options(network, "b", {"a"});
+    o.log = [&](const log_line& line) { told += line.event == "answer_too_great"; };
+    leader<bounded_counter> b(std::move(o));
+    auto great = b.serve("great", [](replica_id, auto) { return std::vector<std::byte>(65'537); });
+    auto echo = b.serve("greatest", [](replica_id, auto) { return std::vector<std::byte>(65'536); });
+    b.write([](auto& c, auto& tx) { c.increment(tx); });
+    REQUIRE(a.wait_until([](const bounded_counter& c) { return c.value() == 1; }, patience));
+    const auto r = a.request("great", {{b.id(), {}}}, soon);
+    CHECK(r[0].sent);
+    CHECK(r[0].again); // every 50 ms
+    CHECK_FALSE(r[0].answer);
+    CHECK(a.request("greatest", {{b.id(), {}}}, patience)[0].answer);
+    CHECK(told > 0);
+    b.write([](auto& c, auto& tx) { c.increment(tx); });
+}
+
 // ---- claims ----
+
+TEST_CASE("homes: the longest prefix counts, however many there are and however long the key is") {
+    for (const int n : {0, 3, 100'000}) {
+        replica<homes> r{replica_id{1}};
+        r.edit([&](homes& all, transaction& tx) {
+            all.appoint(tx, "b", replica_id{2}, "b");
+            all.appoint(tx, "bob", replica_id{3}, "bob");
+            for (int i = 0; i < n; ++i) all.appoint(tx, "c" + std::to_string(i), replica_id{4}, "c");
+        });
+        CHECK_FALSE(r->of(""));
+        CHECK_FALSE(r->of("a"));
+        CHECK(r->of("b")->name == "b");
+        CHECK(r->of("bo")->name == "b");
+        CHECK(r->of("bob")->name == "bob");
+        CHECK(r->of("bobby" + std::string(1000, 'y'))->name == "bob");
+        r.edit([](homes& all, transaction& tx) { all.appoint(tx, "", replica_id{5}, "all"); });
+        CHECK(r->of("")->name == "all");
+        CHECK(r->of("a")->name == "all");
+        CHECK(r->of("bo")->name == "b");
+    }
+}
 
 TEST_CASE("claims: one owner for a key, whoever asks, and the same answer to whom asks again") {
     memory_network network;
@@ -307,6 +350,118 @@ TEST_CASE("home: an operation that throws has changed nothing, and who asked is 
     CHECK(r.answer == bytes);
     CHECK(us.read([](const claims& c) { return c.owner("12A"); }) == "half");
     CHECK(at_us.run("13A", bytes, patience).status == home_status::no_home);
+}
+
+TEST_CASE("home: an answer that nobody could be sent is refused, and nothing has changed") {
+    memory_network network;
+    const auto homes_of = [](auto& all) -> auto& { return all.homes; };
+    const auto book = [](claims& all, transaction& tx, const std::string& key, std::span<const std::byte> what) {
+        all.claim_here(tx, key, "somebody");
+        if (what.empty()) throw std::runtime_error(std::string(100'000, 'x'));
+        return std::vector<std::byte>(100'000);
+    };
+    leader<claims> eu(options(network, "eu", {"us"})), us(options(network, "us", {"eu"}));
+    home_router at_eu(eu, "booking", homes_of, book), at_us(us, "booking", homes_of, book);
+    at_eu.take_over("", eu.id(), "eu");
+    REQUIRE(us.wait_until([](const claims& c) { return c.homes.of("").has_value(); }, patience));
+    for (auto* at : {&at_eu, &at_us}) {
+        CHECK(at->run("12A", encode(std::uint64_t{7}), patience).reason == "its answer is too great: 100000 bytes");
+        CHECK(at->run("12A", {}, patience).reason.find("xxx") == 0);
+    }
+    CHECK(eu.read([](const claims& c) { return c.of("12A").empty(); }));
+
+    // Owners are as long as whoever claims for them likes.
+    registrar desk_eu(eu), desk_us(us);
+    eu.write([](claims& c, transaction& tx) {
+        c.granted.at(tx, "12A")->set(tx, {std::string(40'000, 'a'), 1, tx.replica()});
+    });
+    eu.disconnect("us");
+    us.disconnect("eu");
+    us.write([](claims& c, transaction& tx) {
+        c.granted.at(tx, "12A")->set(tx, {std::string(40'000, 'b'), 1, tx.replica()});
+    });
+    eu.connect("us");
+    us.connect("eu");
+    REQUIRE(eu.wait_until([](const claims& c) { return c.of("12A").size() == 2; }, patience));
+    CHECK(desk_us.claim("12A", "c", patience).status == claim_status::unavailable);
+    CHECK(desk_us.claim("12B", "c", patience).granted()); // the home goes on
+}
+
+TEST_CASE("home: what was granted before is not told again before it is durable") {
+    struct quick : leader<claims> { // asks nobody for its id, as the node may be busy
+        replica_id own;
+        explicit quick(node_options o) : leader<claims>(std::move(o)), own(leader<claims>::id()) {}
+        replica_id id() const { return own; }
+    };
+    memory_network network;
+    memory_disk disk;
+    const auto slow = std::make_shared<gate>();
+    auto o = options(network, "eu", {});
+    o.storage = std::make_unique<gated_storage>(disk.open(), slow);
+    const quick eu(std::move(o));
+    registrar desk(eu);
+    desk.take_over("", eu.id(), "eu");
+    slow->close();
+    std::thread first([&] { CHECK(desk.claim("bob", "bob-1", patience).granted()); });
+    slow->await_visitor();
+    std::atomic<bool> told{false};
+    std::thread second([&] {
+        CHECK(desk.claim("bob", "bob-1", patience).granted());
+        told = true;
+    });
+    std::this_thread::sleep_for(soon);
+    CHECK_FALSE(told);
+    slow->open();
+    first.join();
+    second.join();
+}
+
+TEST_CASE("home: of several attempts an earlier one may have been carried out, whatever is said to the last") {
+    struct scripted : leader<claims> { // the answer to the first attempt was lost
+        using leader<claims>::leader;
+        bool again = false;
+        std::vector<request_result> request(const std::string&, const std::vector<outgoing_request>&,
+                                            std::chrono::milliseconds) const {
+            const detail::home_verdict v{
+                static_cast<std::uint8_t>(detail::home_verdict::kind::not_ready), {}, "no", {}};
+            return {{.answer = encode(v), .sent = true, .again = again}};
+        }
+    };
+    memory_network network;
+    scripted us(options(network, "us", {}));
+    us.write([](claims& c, transaction& tx) { c.homes.appoint(tx, "", replica_id{7}, "eu"); });
+    CHECK(registrar(us).claim("bob", "bob-1", 0ms).status == claim_status::unavailable);
+    us.again = true;
+    CHECK(registrar(us).claim("bob", "bob-1", 0ms).status == claim_status::unknown);
+}
+
+TEST_CASE("home: an order to hand over that may have been carried out does not take back a later one") {
+    struct scripted : leader<claims> { // the answer is lost, and others go on
+        using leader<claims>::leader;
+        std::uint64_t next = 0;
+        std::vector<request_result> request(const std::string&, const std::vector<outgoing_request>&,
+                                            std::chrono::milliseconds) {
+            write([&](claims& c, transaction& tx) {
+                c.homes.appoint(tx, "", replica_id{8}, "us");
+                if (next) c.homes.appoint(tx, "", replica_id{next}, "asia");
+            });
+            return {{.answer = {}, .sent = true}};
+        }
+    };
+    const auto homes_of = [](auto& all) -> auto& { return all.homes; };
+    const auto nothing = [](claims&, transaction&, const std::string&, std::span<const std::byte>) {
+        return std::vector<std::byte>();
+    };
+    for (const std::uint64_t later : {0, 9}) {
+        memory_network network;
+        scripted at(options(network, "here", {}));
+        at.next = later;
+        at.write([](claims& c, transaction& tx) { c.homes.appoint(tx, "", replica_id{7}, "eu"); });
+        home_router router(at, "booking", homes_of, nothing);
+        const auto r = router.hand_over("", replica_id{8}, "us", patience);
+        CHECK(r.status == (later ? home_status::unknown : home_status::done));
+        CHECK(at.read([](const claims& c) { return c.homes.of("")->name; }) == (later ? "asia" : "us"));
+    }
 }
 
 // ---- rights ----

@@ -11,8 +11,10 @@
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -186,6 +188,24 @@ TEST_CASE("leader: a subscriber may write, and may end itself") {
     add(a, "question");
     CHECK(arrives(a, "answer"));
     ended.wait(false);
+}
+
+TEST_CASE("leader: what is called may hold the leader, for as long as it is not cancelled") {
+    memory_network network;
+    const auto token = std::make_shared<int>();
+    {
+        set_leader a(options(network, "a", {}));
+        std::vector<subscription> all;
+        all.push_back(a.subscribe([a](const change&) {}));
+        all.push_back(a.serve("x", [a, token](replica_id, std::span<const std::byte>) {
+            return std::vector<std::byte>(); // never called
+        }));
+        add(a, "milk");
+        CHECK(token.use_count() == 2);
+        all.clear();
+        CHECK(token.use_count() == 1);
+    }
+    set_leader again(options(network, "a", {})); // the name is free: the node is gone
 }
 
 TEST_CASE("leader: a write that asks for acknowledgements returns when the peers have it") {
@@ -426,6 +446,35 @@ TEST_CASE("leader: nobody leaves with edits that no peer has") {
     CHECK_FALSE(a.leave(20ms));
     add(a, "bread"); // it goes on
     CHECK(a.read([](const auto& s) { return s.size(); }) == 2);
+}
+
+TEST_CASE("leader: what a node that leaves has accepted its peers have") {
+    for (int round = 0; round < 12; ++round) {
+        CAPTURE(round);
+        memory_network network;
+        set_leader a(options(network, "a", {"b"}));
+        set_leader b(options(network, "b", {"a"}));
+        std::vector<std::vector<std::string>> written(4);
+        std::vector<std::thread> writers;
+        for (std::size_t w = 0; w < written.size(); ++w)
+            writers.emplace_back([&, w] {
+                try {
+                    for (int i = 0;; ++i) {
+                        const auto element = std::to_string(w) + "." + std::to_string(i);
+                        add(a, element);
+                        written[w].push_back(element);
+                        std::this_thread::sleep_for(100us);
+                    }
+                } catch (const node_draining&) {
+                } catch (const node_closed&) {
+                }
+            });
+        REQUIRE(b.wait_until([](const auto& s) { return s.size() > 5; }, patience));
+        REQUIRE(a.leave(patience));
+        for (auto& w : writers) w.join();
+        for (const auto& all : written)
+            for (const auto& element : all) REQUIRE(arrives(b, element));
+    }
 }
 
 TEST_CASE("leader: closing is quick, whatever is under way") {

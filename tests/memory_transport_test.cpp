@@ -176,3 +176,35 @@ TEST_CASE("memory_transport: transports on threads of their own lose nothing") {
     }
     CHECK(left->stats().dropped + right->stats().dropped == 0);
 }
+
+TEST_CASE("memory_transport: peers are known by their keys, and let in by them") {
+    const auto key = [](unsigned n) {
+        joinery::peer_key k;
+        k.bytes.fill(static_cast<std::byte>(n));
+        return k;
+    };
+    joinery::memory_network network;
+    test_node a(network.make("a", {}, key(1))), b(network.make("b", {"a"}, key(2))), c(network.make("c", {"a"}));
+    a.net->admit({key(2)});
+    b.poll(0);
+    c.poll(0);
+    a.poll(0);
+    REQUIRE(a.seen.links.size() == 1); // the link of c has ended
+    CHECK(a.net->key_of(a.link()) == key(2));
+    CHECK(b.net->key_of(b.link()) == key(1));
+    CHECK(c.seen.links.empty());
+    CHECK_FALSE(a.net->key_of(99));
+    a.net->admit({key(3)});
+    test_node d(network.make("d", {"a"}, key(3)));
+    for (auto* n : {&a, &b, &c, &d}) n->poll(0);
+    REQUIRE(a.seen.links.size() == 1);
+    CHECK(a.net->key_of(a.link()) == key(3));
+    CHECK(b.seen.links.empty());
+    a.net->admit({key(2), key(3)}); // it is dialled again
+    for (auto* n : {&a, &b, &c, &d}) n->poll(0);
+    CHECK(a.seen.links.size() == 2);
+    CHECK(b.seen.links.size() == 1);
+    c.net->admit({}); // it proves nothing, so this has no effect
+    CHECK_FALSE(c.net->key_of(1));
+    CHECK(a.seen.violations + b.seen.violations + d.seen.violations == 0);
+}

@@ -139,6 +139,31 @@ TEST_CASE("sqlite_storage: a backup that does not come to its end leaves nothing
     CHECK(files_in(folder.path()).size() == 1);
 }
 
+TEST_CASE("sqlite_storage: of two backups under one name only one that is complete gets it") {
+    scratch_folder folder;
+    auto s = sqlite_storage(folder / "node"), other = sqlite_storage(folder / "other");
+    fill(*s, 1, 60, false);
+    const content others = fill(*other, 2, 60, false);
+    auto first = s->back_up(folder / "copy");
+    while (!first->copy(piece)) {
+    }
+    CHECK_THROWS_AS(s->back_up(folder / "copy"), storage_error); // it has no name yet
+    auto second = other->back_up(folder / "copy");
+    CHECK_FALSE(second->copy(piece));
+    CHECK_THROWS_AS(first->finish(), storage_error);
+    first.reset();
+    CHECK_FALSE(fs::exists(folder / "copy"));
+    while (!second->copy(piece)) {
+    }
+    second->finish();
+    second.reset();
+    auto copy = sqlite_storage(folder / "copy");
+    const auto node = copy->load();
+    CHECK(node.copy);
+    CHECK(content(node) == others);
+    CHECK_FALSE(fs::exists(folder / "copy.part"));
+}
+
 TEST_CASE("sqlite_storage: a backup for which there is no room is an error, and the storage goes on") {
     scratch_folder folder;
     CHECK(in_child([&] {

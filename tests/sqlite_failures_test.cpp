@@ -327,8 +327,9 @@ outcome open_damaged(const scratch_folder& folder, content& loaded) {
         auto s = sqlite_storage(folder / "node");
         loaded = content(s->load());
         return outcome::loaded;
-    } catch (const storage_error&) {
+    } catch (const storage_error& e) {
         CHECK(files_in(folder.path()) == before);
+        CHECK(std::strchr(e.what(), '\n') == nullptr);
         return outcome::refused;
     }
 }

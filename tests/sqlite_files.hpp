@@ -84,6 +84,7 @@ inline void check_refused(const scratch_folder& folder, const std::string& name,
         std::string what = e.what();
         CHECK_MESSAGE(what.find(reason) != std::string::npos, what);
         CHECK_MESSAGE(what.find(name) != std::string::npos, what);
+        CHECK_MESSAGE(what.find('\n') == std::string::npos, what);
     }
     CHECK(files_in(folder.path()) == before);
 }

@@ -44,7 +44,7 @@ outcome compact_collection(storage& disk, const file_collection& c, const known_
 } // namespace
 
 int compact(const std::string& path, const common_options& o) {
-    const auto file = read_stored(path, false);
+    const auto file = read_opened(path, false, o.key_file);
     if (!file.found.empty())
         throw tool_error(fmt::format("{}: damaged ({}: {}); it is left as it is", path, file.found.front().where,
                                      file.found.front().what));
@@ -56,7 +56,7 @@ int compact(const std::string& path, const common_options& o) {
                                      "first",
                                      path));
     std::vector<outcome> all;
-    const auto disk = sqlite_storage(path, durability::full);
+    const auto disk = behind(o.key_file, sqlite_storage(path, durability::full));
     disk->load();
     try {
         for (const auto& c : file.collections) all.push_back(compact_collection(*disk, c, *o.types));

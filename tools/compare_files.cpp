@@ -41,7 +41,7 @@ void need_sound(const std::string& path, const std::vector<damage>& found) {
 } // namespace
 
 int compare_files(const std::string& path_a, const std::string& path_b, const common_options& o) {
-    const auto a = read_stored(path_a, false), b = read_stored(path_b, false);
+    const auto a = read_opened(path_a, false, o.key_file), b = read_opened(path_b, false, o.key_file);
     need_sound(path_a, a.found);
     need_sound(path_b, b.found);
     std::set<std::string> names;

@@ -104,13 +104,15 @@ template <class F> void for_each_item(const file_collection& c, std::vector<dama
         read(c.records[i], frame_kind::record, fmt::format("record {}", i));
 }
 
-// Its head, which says what it covers and what follows.
-stored_delta read_delta(std::span<const std::byte> bytes, const std::string& where, version_vector* horizon = nullptr,
-                        bool is_record = false) {
+} // namespace
+
+// Its head says what it covers and what follows.
+stored_delta read_delta(std::span<const std::byte> bytes, const std::string& where, version_vector* horizon,
+                        bool is_record) {
     compact_input_archive in(bytes);
     auto head = detail::delta_head::read(in);
-    stored_delta d{where, bytes.size(), head.parts, std::move(head.covered), {}, {}};
-    if (head.parts & detail::delta_head::since) in.read_version_vector();
+    stored_delta d{where, bytes.size(), head.parts, std::move(head.covered), {}, {}, {}};
+    if (head.parts & detail::delta_head::since) d.since = in.read_version_vector();
     if (head.parts & detail::delta_head::horizon) {
         auto pruned = in.read_version_vector();
         if (horizon) horizon->join(pruned);
@@ -130,6 +132,8 @@ stored_delta read_delta(std::span<const std::byte> bytes, const std::string& whe
     }
     return d;
 }
+
+namespace {
 
 // The deltas of an answer, or the one delta that an item is.
 std::vector<std::span<const std::byte>> deltas_of(const stored_item& item, version_vector& horizon) {

@@ -39,10 +39,15 @@ struct stored_delta {
     std::size_t bytes = 0;
     std::uint8_t parts = 0; ///< which parts it has (detail::delta_head)
     causal_context covered;
+    version_vector since;            ///< it can be joined to states of at least this version
     std::span<const std::byte> rest; ///< what follows these, beginning with the fragment, if it has one
     /// Of a record: its fields by tag, and their bytes.
     std::vector<std::pair<std::uint64_t, std::size_t>> fields;
 };
+
+/// Reads the beginning of an encoded state or delta. Throws decode_failure.
+stored_delta read_delta(std::span<const std::byte> bytes, const std::string& where, version_vector* horizon = nullptr,
+                        bool is_record = false);
 
 /// Calls f for each delta in the collection's frames; they refer to its bytes. What cannot be read goes to `found`.
 void for_each_delta(const file_collection& c, std::vector<damage>& found,

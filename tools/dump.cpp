@@ -43,7 +43,7 @@ json_value structure(const file_collection& c, std::vector<damage>& found) {
 } // namespace
 
 int dump(const std::string& path, const std::optional<std::string>& collection, const common_options& o) {
-    const auto file = read_stored(path, false);
+    const auto file = read_opened(path, false, o.key_file);
     auto all = json_value::object();
     auto found = file.found;
     bool any = false;

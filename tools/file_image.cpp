@@ -95,11 +95,13 @@ file_image read_image(const std::string& given) {
     const std::string path = none ? given : real.string();
     const open_file main(path, given);
     file_image image;
+    image.path = path;
     for (int i = 0; i < attempts; ++i) {
         image.owner = owner_of(main);
         const auto before = moment_of(main, read_wal(path + "-wal", 32));
         image.main = main.bytes(static_cast<std::size_t>(main.status().st_size));
         image.wal = read_wal(path + "-wal", SIZE_MAX);
+        image.has_wal = std::filesystem::exists(path + "-wal", none);
         if (before != moment_of(main, image.wal) || before != moment_of(main, read_wal(path + "-wal", 32))) continue;
         const auto journal = std::filesystem::file_size(path + "-journal", none);
         image.journal = !none && journal > 0;

@@ -2,7 +2,8 @@
 
 // What the tool's test needs: leaders that are told in lines what to do, and files that no leader would write.
 //
-//     fixture leader NAME FILE    prints its address; then lines: add E, remove E, type TEXT, sell N, connect ADDRESS,
+//     fixture leader NAME FILE [KEY]
+//                                 prints its address; then lines: add E, remove E, type TEXT, sell N, connect ADDRESS,
 //                                 until N (elements of carts), close
 //     fixture forge FILE E...     a collection "carts" whose edits 00..01:1, 2, ... added these elements
 
@@ -13,13 +14,18 @@
 #include <joinery/rga_text.hpp>
 #include <joinery/zmq_transport.hpp>
 
+#ifdef JOINERY_SODIUM
+#include <joinery/encrypted_storage.hpp>
+#endif
+
 #include <iostream>
 #include <string>
 
 namespace {
 
 // With a file of keys, the rest are the keys that are admitted.
-int lead(const std::string& name, const std::string& file, const std::vector<std::string>& keys) {
+int lead(const std::string& name, const std::string& file, const std::string& key_file,
+         const std::vector<std::string>& keys) {
     joinery::node_options options;
     options.name = name;
     joinery::zmq_options net{.listen = "tcp://127.0.0.1:*"};
@@ -31,6 +37,13 @@ int lead(const std::string& name, const std::string& file, const std::vector<std
     }
     options.transport = joinery::zmq_transport(std::move(net));
     options.storage = joinery::sqlite_storage(file);
+#ifdef JOINERY_SODIUM
+    if (!key_file.empty())
+        options.storage =
+            joinery::encrypted_storage(std::move(options.storage), joinery::storage_key::from_file(key_file));
+#else
+    if (!key_file.empty()) return 77;
+#endif
     joinery::node node(std::move(options));
     auto carts = node.open<joinery::or_set<std::string>>("carts");
     auto notes = node.open<joinery::rga_text>("notes");
@@ -83,7 +96,9 @@ int forge(const std::string& file, const std::vector<std::string>& elements) {
 
 int main(int argc, char** argv) {
     const std::string what = argc > 1 ? argv[1] : "";
-    if (what == "leader" && argc >= 4) return lead(argv[2], argv[3], {argv + 4, argv + argc});
+    if (what == "leader" && argc == 4) return lead(argv[2], argv[3], "", {});
+    if (what == "leader" && argc == 5) return lead(argv[2], argv[3], argv[4], {});
+    if (what == "keyed" && argc > 4) return lead(argv[2], argv[3], "", {argv + 4, argv + argc});
     if (what == "forge" && argc > 2) return forge(argv[2], {argv + 3, argv + argc});
     std::cerr << "what?\n";
     return 2;

@@ -32,7 +32,7 @@ std::string now_utc() {
 
 // One leader, and what it was when it was last told of.
 struct followed {
-    followed(const std::string& endpoint, const live_options& live) : at(endpoint, live.insecure, live.key_file) {}
+    followed(const std::string& endpoint, const live_options& live) : at(endpoint, live.insecure, live.identity) {}
 
     observer at;
     bool up = false, was_up = false;

@@ -63,14 +63,14 @@ struct report {
     std::vector<damage> found;
 };
 
-report read(const std::string& path, bool thorough, const known_types& types) {
-    report r{read_stored(path, thorough), {}, {}, {}};
+report read(const std::string& path, bool thorough, const common_options& o) {
+    report r{read_opened(path, thorough, o.key_file, true), {}, {}, {}};
     r.members = read_members(r.file);
     r.found = r.file.found;
     r.found.insert(r.found.end(), r.members.found.begin(), r.members.found.end());
     for (const auto& c : r.file.collections) {
         if (c.name == members_name) continue;
-        r.collections.push_back(read_contents(c, types));
+        r.collections.push_back(read_contents(c, *o.types));
         const auto& more = r.collections.back().found;
         r.found.insert(r.found.end(), more.begin(), more.end());
     }
@@ -86,7 +86,7 @@ std::string lines(const std::vector<damage>& found) {
 } // namespace
 
 int inspect(const std::string& path, const common_options& o) {
-    const auto r = read(path, false, *o.types);
+    const auto r = read(path, false, o);
     const int code = r.found.empty() ? good : bad;
     if (o.json) {
         auto all = json_value::object();
@@ -95,6 +95,7 @@ int inspect(const std::string& path, const common_options& o) {
         all.add("id", r.file.id ? json_value(to_string(*r.file.id)) : json_value());
         all.add("state", state_of(r.file));
         all.add("owner", r.file.owner ? json_value(*r.file.owner) : json_value());
+        all.add("encrypted", r.file.encrypted);
         all.add("bytes", r.file.bytes);
         all.add("wal_bytes", r.file.wal_bytes);
         auto& collections = all.add("collections", json_value::array());
@@ -110,6 +111,7 @@ int inspect(const std::string& path, const common_options& o) {
         {"format", std::to_string(r.file.format)},
         {"node", r.file.id ? to_string(*r.file.id) : "has no id yet"},
         {"state", explained(r.file)},
+        {"encrypted", r.file.encrypted ? o.key_file.empty() ? "yes; --key-file shows what is in it" : "yes" : "no"},
         {"size", shown_bytes(r.file.bytes) +
                      (r.file.wal_bytes ? ", and " + shown_bytes(r.file.wal_bytes) + " of write-ahead log" : "")},
     };
@@ -150,13 +152,14 @@ int inspect(const std::string& path, const common_options& o) {
 }
 
 int verify(const std::string& path, const common_options& o) {
-    const auto r = read(path, true, *o.types);
+    const auto r = read(path, true, o);
     const bool sound = r.found.empty();
     if (o.json) {
         auto all = json_value::object();
         all.add("file", path);
         all.add("sound", sound);
         all.add("state", state_of(r.file));
+        all.add("encrypted", r.file.encrypted);
         auto& collections = all.add("collections", json_value::array());
         for (const auto& c : r.collections) {
             auto one = json_value::object();
@@ -176,6 +179,8 @@ int verify(const std::string& path, const common_options& o) {
         if (!c.type)
             out += fmt::format("'{}' is of a type that this program does not know{}: its values were not decoded\n",
                                printable(c.from->name), c.type_name.empty() ? "" : " (" + c.type_name + ")");
+    if (r.file.encrypted && o.key_file.empty())
+        out += "it is encrypted: without its key only the checksums of the file were compared\n";
     out += sound ? fmt::format("{}: sound; {}\n", printable(path), counted(r.collections.size(), "collection"))
                  : fmt::format("{}: damaged\n", printable(path)) + lines(r.found);
     print(out);

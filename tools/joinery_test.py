@@ -43,10 +43,13 @@ def as_json(*args, code=0, program=None):
 class Leader:
     """A leader in a process of its own; it is told in lines."""
 
-    def __init__(self, name, file, *keys):
-        self.process = subprocess.Popen([FIXTURE, "leader", name, str(file), *keys], stdin=subprocess.PIPE,
+    def __init__(self, name, file, *key, keys=()):
+        self.process = subprocess.Popen([FIXTURE, "keyed" if keys else "leader", name, str(file), *map(str, key), *keys],
+                                        stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, text=True)
         self.address = self.process.stdout.readline().strip()
+        if not self.address and self.process.wait(60) == 77:
+            raise unittest.SkipTest("built without libsodium")
         assert self.address.startswith("tcp://"), self.address
 
     def tell(self, *lines):
@@ -75,7 +78,7 @@ class Case(unittest.TestCase):
         self.addCleanup(shutil.rmtree, self.folder)
 
     def leader(self, name, file=None, keys=()):
-        one = Leader(name, self.folder / (file or f"{name}.db"), *keys)
+        one = Leader(name, self.folder / (file or f"{name}.db"), keys=keys)
         self.addCleanup(lambda: one.process.poll() is None and one.kill())
         return one
 
@@ -339,6 +342,294 @@ class Damage(Case):
         self.assertGreater(found, ROUNDS // 4)
 
 
+class Recover(Case):
+    def recovered(self, path, code=None):
+        """Recovers a copy of the folder's file; what it said, or None if there was nothing."""
+        new = self.folder / "recovered" / "new.db"
+        shutil.rmtree(new.parent, ignore_errors=True)
+        new.parent.mkdir()
+        before = snapshot_of(path.parent)
+        got, out, err = joinery("recover", "--json", path, new)
+        after = snapshot_of(path.parent)
+        self.assertEqual({n: b for n, b in after.items()}, before)
+        if code is not None:
+            self.assertEqual(got, code, err)
+        self.assertEqual([p.name for p in new.parent.iterdir()], [] if got == 2 else ["new.db"])
+        if got == 2:
+            return None
+        said = json.loads(out)
+        self.assertEqual(said["complete"], got == 0)
+        self.assertTrue(as_json("verify", "--json", new)["sound"])
+        self.assertEqual(as_json("inspect", "--json", new)["state"], "a backup")
+        return said
+
+    def damaged(self, content, wal=None):
+        folder = self.folder / "damaged"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        (folder / "eu.db").write_bytes(content)
+        if wal is not None:
+            (folder / "eu.db-wal").write_bytes(wal)
+        return folder / "eu.db"
+
+    def carts(self):
+        return as_json("dump", self.folder / "recovered" / "new.db")["carts"]["value"]
+
+    def test_a_sound_file(self):
+        path = self.damaged(self.file().read_bytes())
+        said = self.recovered(path, 0)
+        self.assertEqual([(c["name"], c["complete"], c["lost"]) for c in said["collections"]],
+                         [("carts", True, []), ("notes", True, []), ("shop", True, [])])
+        new = self.folder / "recovered" / "new.db"
+        self.assertEqual(as_json("dump", new), as_json("dump", path))
+        was, now = (as_json("inspect", "--json", p) for p in (path, new))
+        self.assertEqual([c["members"] for c in now["collections"]], [c["members"] for c in was["collections"]])
+        code, _, err = joinery("recover", path, new)
+        self.assertEqual((code, "a file of that name" in err), (2, True))
+        self.assertIn("complete", joinery("recover", path, self.folder / "other.db")[1])
+
+    def test_a_killed_leaders_file(self):
+        self.file("eu", "add milk")
+        self.leader("eu").tell("add tea").kill()
+        path = self.damaged((self.folder / "eu.db").read_bytes(), (self.folder / "eu.db-wal").read_bytes())
+        self.recovered(path, 0)
+        self.assertEqual(self.carts(), ["milk", "tea"])
+        (path.parent / "eu.db-wal").unlink()
+        said = self.recovered(path, 1)
+        self.assertIn("it is missing, and the file was not closed", [d["what"] for d in said["damage"]])
+        self.assertEqual(self.carts(), ["milk"])
+
+    def test_a_running_leaders_file(self):
+        self.leader("eu").tell("add milk")
+        self.assertIn("in use", joinery("recover", self.folder / "eu.db", self.folder / "new.db")[2])
+
+    def test_a_record_is_damaged(self):
+        path = self.file("eu", *[f"add {i}" for i in range(10)], "type some text", "sell 3")
+        content = path.read_bytes()
+        db = sqlite3.connect(path)
+        (data,) = db.execute("SELECT data FROM log WHERE key = 4").fetchone()
+        db.close()
+        at = content.index(data) + len(data) - 6
+        path = self.damaged(content[:at] + bytes([content[at] ^ 1]) + content[at + 1:])
+        said = self.recovered(path, 1)
+        carts, notes, shop = said["collections"]
+        # An edit behind the lost one would leave a hole that nobody fills.
+        self.assertEqual(self.carts(), [str(i) for i in range(4)])
+        node = as_json("inspect", "--json", path, code=1)["id"]
+        self.assertEqual((carts["edits"], carts["gaps"], carts["records_lost"]), (4, 1, 5))
+        self.assertEqual(carts["lost"], [{"replica": node, "first": 5, "last": 10}])
+        self.assertTrue(notes["complete"] and shop["complete"])
+        _, out, _ = joinery("recover", path, self.folder / "text.db")
+        self.assertIn(f"lost edits: {node}:5-10", out)
+        self.assertIn("in part", out)
+
+    def test_behind_a_gap_what_leaves_no_hole_is_kept(self):
+        a, b = self.leader("eu"), self.leader("us")
+        a.tell("add 1", "add 2")
+        b.tell(f"connect {a.address}", "until 2", "sync 3")
+        a.tell("until 3", "sync 4")
+        b.tell("until 4", "sync 5")
+        a.tell("until 5").close()
+        b.close()
+        content = (self.folder / "eu.db").read_bytes()
+        db = sqlite3.connect(self.folder / "eu.db")
+        (data,) = db.execute("SELECT data FROM log WHERE key = 1").fetchone()
+        db.close()
+        at = content.index(data) + len(data) - 6
+        said = self.recovered(self.damaged(content[:at] + bytes([content[at] ^ 1]) + content[at + 1:]), 1)
+        self.assertEqual(self.carts(), ["1", "3", "5"])  # of the other leader nothing is missing
+        self.assertEqual(said["collections"][0]["lost"][0]["last"], 3)
+
+    def test_nothing(self):
+        for content in (b"", b"Dear Sir or Madam" * 1000, os.urandom(50000), b"\0" * 20000):
+            self.recovered(self.damaged(content), 2)
+        path = self.folder / "theirs"
+        sqlite3.connect(path).executescript("CREATE TABLE t (x BLOB); INSERT INTO t VALUES (x'00'), (zeroblob(9999));")
+        self.recovered(self.damaged(path.read_bytes()), 2)
+        self.assertEqual(joinery("recover", self.folder / "none", self.folder / "new")[0], 2)
+        path = self.file()
+        db = sqlite3.connect(path)
+        db.execute("PRAGMA user_version = 2")
+        db.commit()
+        db.close()
+        self.assertIn("newer format", joinery("recover", path, self.folder / "new")[2])
+        path = self.file("us")
+        self.assertEqual(joinery("recover", path, self.folder / "no folder" / "new")[0], 2)
+
+    def test_damage_of_every_page(self):
+        words = [f"add {i}" + "." * (1000 if i == 40 else 20) for i in range(60)]
+        good = self.file("eu", *words, "type some text", "sell 1").read_bytes()
+        elements = {w[4:] for w in words}
+        outcomes = {0: 0, 1: 0, 2: 0}
+        whole = 0
+
+        def check(content, wal=None):
+            nonlocal whole
+            said = self.recovered(self.damaged(content, wal))
+            outcomes[2 if said is None else 0 if said["complete"] else 1] += 1
+            if said is None:
+                return
+            kept = {c["name"]: c for c in said["collections"]}
+            if "carts" in kept:
+                self.assertLessEqual(set(self.carts()), elements)
+                whole += set(self.carts()) == elements
+                if not kept["carts"]["complete"] and kept["carts"]["snapshot"] != "lost":
+                    self.assertTrue(kept["carts"]["lost"] or kept["carts"]["gaps"])
+            if said["complete"]:
+                self.assertEqual(set(self.carts()), elements)
+
+        for start in range(0, len(good), 4096):
+            for size in (8, 4096):  # the head of a page, all of it
+                check(good[:start] + bytes(b ^ 0xA5 for b in good[start:start + size]) + good[start + size:])
+            at = start + random.randrange(4096)
+            check(good[:at] + bytes([good[at] ^ 1 << random.randrange(8)]) + good[at + 1:])
+            check(good[:start + 2000])
+        self.assertGreater(outcomes[1], len(good) // 4096)
+        self.assertGreater(whole, len(good) // 4096)  # what is damaged is mostly not what is wanted
+
+    def test_damage_of_a_log(self):
+        self.leader("us").tell(*[f"add {i}" for i in range(30)]).kill()
+        content, wal = ((self.folder / f"us.db{end}").read_bytes() for end in ("", "-wal"))
+        most = 0
+        for at in range(0, len(wal), 1777):
+            said = self.recovered(self.damaged(content, wal[:at] + bytes([wal[at] ^ 255]) + wal[at + 1:]))
+            if said and "carts" in [c["name"] for c in said["collections"]]:
+                got = self.carts()
+                self.assertEqual(got, sorted(str(i) for i in range(len(got))))
+                most = max(most, len(got))
+                self.assertTrue(not said["complete"] or at + 30000 > len(wal) or len(got) == 30)
+        self.assertEqual(most, 30)
+        other = self.file("eu")
+        said = self.recovered(self.damaged(other.read_bytes(), wal), 1)
+        self.assertEqual(self.carts(), ["milk"])
+        self.assertTrue(said["damage"])
+
+    def test_its_node_gets_back_what_was_lost(self):
+        a, b = self.leader("eu"), self.leader("us")
+        b.tell(f"connect {a.address}", "sync from us")
+        a.tell("until 1", *[f"add {i}" for i in range(20)], "sync done")
+        b.tell("until 22")
+        was = as_json("inspect", "--json", self.folder / "eu.db")["id"]
+        a.close()
+        content = bytearray((self.folder / "eu.db").read_bytes())
+        db = sqlite3.connect(self.folder / "eu.db")
+        rows = db.execute("SELECT data FROM log WHERE key IN (3, 9)").fetchall()
+        db.close()
+        for (data,) in rows:
+            content[content.index(data) + len(data) - 6] ^= 1
+        content[100:400] = bytes(300)  # the names of the tables
+        path = self.damaged(bytes(content))
+        lost = self.recovered(path, 1)["collections"][0]["lost"]
+        self.assertGreater(sum(r["last"] - r["first"] + 1 for r in lost), 10)
+        shutil.copy(self.folder / "recovered" / "new.db", self.folder / "again.db")
+        again = self.leader("again").tell(f"connect {b.address}", "until 22", "sync and goes on")
+        b.tell("until 23")
+        again.close()
+        b.close()
+        one, other = self.folder / "again.db", self.folder / "us.db"
+        self.assertNotEqual(as_json("inspect", "--json", one)["id"], was)
+        said = as_json("compare", "--json", one, other)
+        self.assertTrue(said["equal"])
+
+
+class Encrypted(Case):
+    def key(self, name="key", mode=0o600):
+        path = self.folder / name
+        path.write_bytes(os.urandom(32))
+        path.chmod(mode)
+        return path
+
+    def leader(self, name, key):
+        one = Leader(name, self.folder / f"{name}.db", key)
+        self.addCleanup(lambda: one.process.poll() is None and one.kill())
+        return one
+
+    def written(self, key, count=8):
+        self.leader("eu", key).tell(*[f"add SECRET{i}" for i in range(count)], "type SECRET", "sell 3").close()
+        return self.folder / "eu.db"
+
+    def test_with_its_key(self):
+        key = self.key()
+        path = self.written(key)
+        self.assertNotIn(b"SECRET", path.read_bytes())
+        self.assertNotIn(b"carts", path.read_bytes())
+        said = as_json("dump", path, "--key-file", key)
+        self.assertEqual(said["carts"]["value"], [f"SECRET{i}" for i in range(8)])
+        said = as_json("inspect", "--json", path, "--key-file", key)
+        self.assertEqual(([c["edits"] for c in said["collections"]], said["encrypted"]), ([8, 6, 1], True))
+        self.assertTrue(as_json("verify", "--json", path, "--key-file", key)["sound"])
+        self.assertTrue(as_json("compare", "--json", path, path, "--key-file", key)["equal"])
+        before = as_json("dump", path, "carts", "--key-file", key)
+        self.assertEqual(as_json("compact", "--json", path, "--key-file", key)["collections"][2]["left"][:4], "this")
+        self.assertEqual(as_json("dump", path, "carts", "--key-file", key), before)
+        self.assertNotIn(b"SECRET", path.read_bytes())
+        self.leader("eu", key).tell("until 8", "add more").close()
+
+    def test_without_its_key(self):
+        key = self.key()
+        path = self.written(key)
+        before = snapshot_of(self.folder)
+        self.assertIn("yes; --key-file", joinery("inspect", path)[1])
+        self.assertTrue(as_json("verify", "--json", path)["sound"])
+        self.assertIn("only the checksums", joinery("verify", path)[1])
+        for command in (("dump", path), ("compact", path), ("compare", path, path), ("recover", path, self.folder / "new")):
+            code, _, err = joinery(*command)
+            self.assertEqual((code, "give its key with --key-file" in err), (2, True))
+        other = self.folder / "other"
+        other.write_bytes(os.urandom(32))
+        for mode, why in ((0o600, "the key is wrong"), (0o644, "others may read"), (0o660, "others may read")):
+            other.chmod(mode)
+            for command in (("inspect", path), ("dump", path), ("compact", path), ("recover", path, self.folder / "new")):
+                code, _, err = joinery(*command, "--key-file", other)
+                self.assertEqual((code, why in err), (2, True), err)
+        other.unlink()
+        self.assertEqual(snapshot_of(self.folder), before)
+        plain = self.folder / "plain.db"
+        subprocess.run([FIXTURE, "forge", plain, "x"], check=True)
+        self.assertIn("not encrypted", joinery("dump", plain, "--key-file", key)[2])
+
+    def test_damage_and_recovery(self):
+        key, new_key = self.key(), self.key("new key")
+        path = self.written(key, 20)
+        new = self.folder / "new.db"
+        good = path.read_bytes()
+        db = sqlite3.connect(path)
+        (data,) = db.execute("SELECT data FROM log WHERE key >> 40 = 1 LIMIT 1 OFFSET 5").fetchone()
+        db.close()
+        at = good.index(data) + 50
+        path.write_bytes(good[:at] + bytes([good[at] ^ 1]) + good[at + 1:])
+        self.assertTrue(as_json("verify", "--json", path, "--key-file", key, code=1)["damage"])
+        self.assertEqual(joinery("verify", path)[0], 1)
+        said = as_json("recover", "--json", path, new, "--key-file", key, code=1)
+        self.assertEqual([c["complete"] for c in said["collections"]], [False, True, True])
+        kept = as_json("dump", new, "--key-file", key)["carts"]["value"]
+        self.assertEqual(kept, sorted(f"SECRET{i}" for i in range(5)))
+        self.assertNotIn(b"SECRET", new.read_bytes())
+        for start in range(0, len(good), 4096):  # whatever is damaged, nothing else is read than what was written
+            path.write_bytes(good[:start] + os.urandom(4096) + good[start + 4096:])
+            new.unlink(missing_ok=True)
+            code, out, _ = joinery("recover", "--json", path, new, "--key-file", key)
+            if code == 2:
+                continue
+            self.assertEqual(json.loads(out)["complete"], code == 0)
+            got = as_json("dump", new, "--key-file", key)
+            if "carts" in got:
+                self.assertLessEqual(set(got["carts"]["value"]), {f"SECRET{i}" for i in range(20)})
+        # All of it with another key, from a sound file.
+        path.write_bytes(good)
+        new.unlink(missing_ok=True)
+        self.assertTrue(as_json("recover", "--json", path, new, "--key-file", key, "--new-key-file", new_key)["complete"])
+        self.assertEqual(joinery("dump", new, "--key-file", key)[0], 2)
+        self.assertEqual(as_json("dump", new, "--key-file", new_key), as_json("dump", path, "--key-file", key))
+        self.assertEqual(as_json("inspect", "--json", new)["state"], "a backup")
+        # And a plain file becomes an encrypted one.
+        plain, sealed = self.folder / "plain.db", self.folder / "sealed.db"
+        subprocess.run([FIXTURE, "forge", plain, "SECRET"], check=True)
+        as_json("recover", "--json", plain, sealed, "--new-key-file", key)
+        self.assertEqual(as_json("dump", sealed, "--key-file", key), as_json("dump", plain))
+        self.assertNotIn(b"SECRET", sealed.read_bytes())
+
+
 class Live(Case):
     def pair(self):
         a, b = self.leader("eu"), self.leader("us")
@@ -470,23 +761,23 @@ class Keys(Case):
         b.tell(f"connect {a.address}")
         a.tell("sync milk")
         b.tell("until 1")
-        said = as_json("follow", a.address, b.address, "-c", "carts", "--key", mine, "--json", "--count", 1)
+        said = as_json("follow", a.address, b.address, "-c", "carts", "--identity", mine, "--json", "--count", 1)
         self.assertEqual([(x["name"], x["up"]) for x in said["leaders"]], [("eu", True), ("us", True)])
-        as_json("compare", a.address, b.address, "-c", "carts", "--key", mine, "--json")
+        as_json("compare", a.address, b.address, "-c", "carts", "--identity", mine, "--json")
         for key, endpoint in ((stranger, a.address), (mine, a.address[:-64] + public[us])):
-            code, _, err = joinery("compare", endpoint, endpoint, "--key", key, "--timeout", "0.5")
+            code, _, err = joinery("compare", endpoint, endpoint, "--identity", key, "--timeout", "0.5")
             self.assertEqual(code, 2)
             self.assertIn("no answer within 0.5 s", err)
         plain = a.address.split("#")[0]
         self.assertIn("zmq_options::keys", joinery("follow", a.address, "--count", 1)[2])
-        self.assertIn("has no key", joinery("follow", plain, "--key", mine, "--count", 1)[2])
+        self.assertIn("has no key", joinery("follow", plain, "--identity", mine, "--count", 1)[2])
         self.assertEqual(joinery("compare", plain, plain, "--timeout", "0.5")[0], 2)
-        self.assertEqual(joinery("follow", a.address, "--key", self.folder / "none", "--count", 1)[0], 2)
+        self.assertEqual(joinery("follow", a.address, "--identity", self.folder / "none", "--count", 1)[0], 2)
 
 
 class Usage(Case):
     def test_help(self):
-        for command in ("inspect", "verify", "dump", "compact", "follow", "compare", "keygen"):
+        for command in ("inspect", "verify", "dump", "compact", "recover", "follow", "compare", "keygen"):
             code, out, _ = joinery(command, "--help")
             self.assertEqual(code, 0)
             self.assertIn(f"joinery {command}", out.split("Example:")[1])

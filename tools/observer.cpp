@@ -12,7 +12,7 @@ namespace joinery::tool {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-observer::observer(const std::string& endpoint, bool insecure, const std::string& key_file) {
+observer::observer(const std::string& endpoint, bool insecure, const std::string& identity) {
     seen_.endpoint = endpoint;
     mine_.replica = replica_id::random();
     mine_.nonce = replica_id::random().value();
@@ -23,7 +23,7 @@ observer::observer(const std::string& endpoint, bool insecure, const std::string
     options.peers = {endpoint};
     options.linger = milliseconds(0);
     try {
-        if (!key_file.empty()) options.keys = load_keys(key_file);
+        if (!identity.empty()) options.keys = load_keys(identity);
         if (const auto mark = endpoint.find('#'); options.keys && mark != endpoint.npos) {
             if (const auto key = peer_key::parse(endpoint.substr(mark + 1))) options.admitted = {*key};
         }

@@ -43,7 +43,7 @@ struct observed_leader {
 class observer final : private transport_events {
 public:
     /// Starts to dial, with the keys of a file if there is one. Throws tool_error for a bad endpoint or file.
-    observer(const std::string& endpoint, bool insecure, const std::string& key_file);
+    observer(const std::string& endpoint, bool insecure, const std::string& identity);
     ~observer();
 
     const observed_leader& seen() const { return seen_; }

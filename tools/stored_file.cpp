@@ -44,6 +44,7 @@ private:
         void operator()(sqlite3* db) const { sqlite3_close_v2(db); }
     };
     std::unique_ptr<sqlite3, closing> db_;
+    std::uint32_t mark_ = 0;
 
     [[noreturn]] void fail(std::string_view why) const { throw tool_error(fmt::format("{}: {}", path_, why)); }
     void found(std::string where, std::string what) { file_.found.push_back({std::move(where), std::move(what)}); }
@@ -59,9 +60,12 @@ private:
             fail(fmt::format("an SQLite file, but not of joinery (application_id {:#x})", big_endian(&m[68])));
         if (image_.journal) found("file", "a rollback journal lies beside it: its creation was cut short");
         if (image_.wal.empty()) return;
+        const auto before = big_endian(&m[60]);
         const auto most = 4 * (image_.main.size() + image_.wal.size()) + (std::size_t{64} << 20);
         if (!replay_wal(image_.wal, image_.main, most))
             found("write-ahead log", "it does not belong to this file, and was left out");
+        else if (before != 0 && mark_of(before) != mark_of(big_endian(&image_.main[60])))
+            fail("its write-ahead log belongs to another file");
     }
 
     void open() {
@@ -80,9 +84,12 @@ private:
         sqlite3_exec(db_.get(), "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON", nullptr, nullptr, nullptr);
         statement version(db_.get(), "PRAGMA user_version");
         if (version.step() != step_result::row) fail(fmt::format("damaged: SQLite: {}", sqlite3_errmsg(db_.get())));
-        file_.format = version.integer(0);
-        if (file_.format > format_version || file_.format < 0)
-            fail(fmt::format("of a newer format ({}; this program reads format {})", file_.format, format_version));
+        const auto whole = static_cast<std::uint32_t>(version.integer(0));
+        file_.format = format_of(whole);
+        mark_ = mark_of(whole);
+        if (file_.format > format_version)
+            throw newer_format(fmt::format("{}: of a newer format ({}; this program reads format {})", path_,
+                                           file_.format, format_version));
     }
 
     void check(bool thorough) {
@@ -113,19 +120,21 @@ private:
 
     void read_tables() {
         std::uint64_t count = 0;
+        bool known = false; // what its state is
         statement node(db_.get(), "SELECT id, state, collections, checksum FROM node");
         if (next(node, "node")) {
             if (!node.is_null(0)) file_.id = replica_id(unstored(node.integer(0)));
             file_.state = node.integer(1);
             count = unstored(node.integer(2));
-            const auto first = chain(unstored(file_.state), count, {});
-            const auto own =
-                chain(first, file_.id ? file_.id->value() : 0, std::as_bytes(std::span("id", file_.id ? 2 : 0)));
-            if (unstored(node.integer(3)) != own) found("table node", "its checksum is wrong");
+            known = unstored(node.integer(3)) == node_checksum(file_.id, file_.state, count, mark_);
+            if (!known) found("table node", "its checksum is wrong");
         } else {
             found("table node", "it has no row");
         }
-        if (file_.state == unclean_full && !file_.owner && !verify_wal(path_ + "-wal"))
+        const bool unclean = file_.state == unclean_full || file_.state == unclean_relaxed;
+        if (known && unclean && !file_.owner && !image_.has_wal)
+            found("write-ahead log", "it is missing, and the file was not closed");
+        if (file_.state == unclean_full && !file_.owner && !verify_wal(image_.path + "-wal"))
             found("write-ahead log", "it is damaged: transactions that had been synced are lost");
 
         statement rows(db_.get(),
@@ -148,7 +157,7 @@ private:
             if (c.number > max_collections) return;
         }
         auto sum = chain(c.fingerprint, name.size(), name);
-        const auto size = unstored(row.integer(2));
+        const auto size = unstored(row.integer(2)), stored_sum = unstored(row.integer(3)) ^ mark_sum(mark_);
         if (size > 0) sum = chain(sum, size, {});
 
         statement snapshot(db_.get(), "SELECT key, data FROM snapshot WHERE key >= ?1 AND key < ?2 ORDER BY key");
@@ -164,9 +173,9 @@ private:
         }
         if (c.snapshot.size() != size)
             found(fmt::format("snapshot of '{}'", c.name), fmt::format("{} bytes of {}", c.snapshot.size(), size));
-        else if (sum != unstored(row.integer(3)))
+        else if (sum != stored_sum)
             found(fmt::format("snapshot of '{}'", c.name), "its checksum is wrong");
-        read_log(c, unstored(row.integer(3)));
+        read_log(c, stored_sum);
         file_.collections.push_back(std::move(c));
     }
 
@@ -179,7 +188,7 @@ private:
         bool readable = true;
         for (std::uint64_t part = 0; next(log, "log"); ++part) {
             const auto data = log.blob(1);
-            const auto own = unstored(log.integer(2));
+            const auto own = unstored(log.integer(2)) ^ mark_sum(mark_);
             const auto at = unstored(log.integer(0)) & ((std::uint64_t{1} << position_bits) - 1);
             if (at != part) {
                 found(where, fmt::format("part {} is missing", part));

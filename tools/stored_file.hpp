@@ -22,6 +22,11 @@ struct tool_error : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
+/// The file is of a format that this program does not know.
+struct newer_format : tool_error {
+    using tool_error::tool_error;
+};
+
 /// Something that is not as it was written.
 struct damage {
     std::string where, what;
@@ -43,6 +48,7 @@ struct stored_file {
     std::optional<replica_id> id;
     std::int64_t state = 0;            ///< 0: closed cleanly; else sqlite::unclean_relaxed, unclean_full or copied
     std::optional<std::int64_t> owner; ///< the process that has it open; 0 if that cannot be told
+    bool encrypted = false;            ///< set by read_opened
     std::vector<file_collection> collections;
     std::vector<damage> found;
 

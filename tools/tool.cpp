@@ -45,14 +45,14 @@ void add_live(CLI::App& c, live_options& live) {
         ->type_name("NAME")
         ->allow_extra_args(false);
     c.add_flag("--insecure", live.insecure, "Allow plaintext to other machines");
-    c.add_option("--key", live.key_file, "This program's keys: see keygen")->type_name("FILE");
+    c.add_option("--identity", live.identity, "This program's keys: see keygen")->type_name("FILE");
 }
 
 int run(int argc, char** argv, std::vector<tool_type> also) {
     const known_types types(std::move(also));
-    common_options common{false, &types};
+    common_options common{false, &types, {}, {}};
     live_options live;
-    std::string file, collection, a, b;
+    std::string file, collection, recovered, a, b;
     std::vector<std::string> endpoints;
     double interval = 1, timeout = 10;
     bool existing = false;
@@ -69,6 +69,8 @@ int run(int argc, char** argv, std::vector<tool_type> also) {
     auto* dump_c = add(app, "dump", "Print a state as JSON", "joinery dump eu.db carts", common.json);
     auto* compact_c =
         add(app, "compact", "Replace logs by snapshots; no leader may run", "joinery compact eu.db", common.json);
+    auto* recover_c = add(app, "recover", "Copy what is good of a damaged file",
+                          "joinery recover eu.db eu-recovered.db", common.json);
     auto* follow_c = add(app, "follow", "Watch what leaders have, without joining them",
                          "joinery follow tcp://127.0.0.1:7001 tcp://127.0.0.1:7002 -c carts", common.json);
     auto* compare_c =
@@ -76,11 +78,15 @@ int run(int argc, char** argv, std::vector<tool_type> also) {
             "joinery compare eu.db us.db\n  joinery compare tcp://127.0.0.1:7001 tcp://127.0.0.1:7002", common.json);
     auto* keygen_c =
         add(app, "keygen", "Make the keys that a leader proves itself with", "joinery keygen eu.key", common.json);
-    keygen_c->add_option("FILE", file, "A new file, which only its owner may read")->required();
+    keygen_c->add_option("FILE", file, "A new file, which only its owner may read")->type_name("")->required();
     keygen_c->add_flag("--public", existing, "Print the public half of an existing file");
-    for (auto* c : {inspect_c, verify_c, dump_c, compact_c})
+    for (auto* c : {inspect_c, verify_c, dump_c, compact_c, recover_c})
         c->add_option("FILE", file, "The file of a joinery::sqlite_storage")->type_name("")->required();
+    for (auto* c : {inspect_c, verify_c, dump_c, compact_c, recover_c, compare_c})
+        c->add_option("--key-file", common.key_file, "The key of encrypted storages: 32 bytes")->type_name("KEY");
+    recover_c->add_option("--new-key-file", common.new_key_file, "That of the new file, if another")->type_name("KEY");
     auto* only = dump_c->add_option("COLLECTION", collection, "Only this one")->type_name("");
+    recover_c->add_option("NEW", recovered, "The new file")->type_name("")->required();
     follow_c->add_option("ENDPOINT", endpoints, "Where leaders listen: tcp://... or ipc://...")
         ->type_name("")
         ->required();
@@ -123,6 +129,7 @@ int run(int argc, char** argv, std::vector<tool_type> also) {
     if (*verify_c) return verify(file, common);
     if (*dump_c) return dump(file, *only ? std::optional(collection) : std::nullopt, common);
     if (*compact_c) return compact(file, common);
+    if (*recover_c) return recover(file, recovered, common);
     if (*keygen_c) return keygen(file, existing, common);
     if (*follow_c) return follow(endpoints, live, common);
     if (is_endpoint(a) != is_endpoint(b))

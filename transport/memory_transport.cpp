@@ -37,8 +37,9 @@ public:
 
 class memory_node final : public transport {
 public:
-    memory_node(std::shared_ptr<memory_network::state> network, std::string name, const std::vector<std::string>& peers)
-        : network_(std::move(network)), name_(std::move(name)) {
+    memory_node(std::shared_ptr<memory_network::state> network, std::string name, const std::vector<std::string>& peers,
+                std::optional<peer_key> key)
+        : network_(std::move(network)), name_(std::move(name)), key_(key) {
         std::lock_guard lock(network_->mutex);
         if (!name_.empty() && !network_->listening.emplace(name_, this).second) {
             throw std::runtime_error("memory_network: make \"" + name_ + "\": the name is in use");
@@ -140,6 +141,26 @@ public:
         dialled_.erase(at);
     }
 
+    std::optional<peer_key> key_of(link_id link) const override {
+        std::lock_guard lock(network_->mutex);
+        const auto at = links_.find(link);
+        return at == links_.end() ? std::nullopt : at->second.peer->key_;
+    }
+
+    void admit(const std::vector<peer_key>& keys) override {
+        std::lock_guard lock(network_->mutex);
+        if (!key_) return;
+        admitted_.emplace(keys.begin(), keys.end());
+        std::vector<link_id> ended;
+        for (const auto& [id, l] : links_)
+            if (!lets_in(*l.peer)) ended.push_back(id);
+        for (const auto id : ended) part(*this, id);
+        for (memory_node* node : network_->nodes)
+            for (const auto& [address, link] : node->dialled_)
+                if (const auto at = network_->listening.find(address); at != network_->listening.end())
+                    join(*node, link, *at->second);
+    }
+
     std::size_t max_frame() const override { return network_->options.max_frame; }
     std::string address() const override { return name_; }
     statistics stats() const override {
@@ -165,6 +186,7 @@ private:
 
     const std::shared_ptr<memory_network::state> network_;
     const std::string name_;
+    const std::optional<peer_key> key_;
     std::condition_variable arrived_;
 
     // Guarded by network_->mutex.
@@ -172,6 +194,7 @@ private:
     std::set<link_id> once_connected_;       // of these
     std::unordered_map<link_id, end> links_;
     link_id next_link_ = 1;
+    std::optional<std::set<peer_key>> admitted_; // none: everybody
     std::deque<event> inbox_;
     std::size_t queued_frames_ = 0, queued_bytes_ = 0;
     bool woken_ = false;
@@ -182,6 +205,10 @@ private:
     }
 
     // What follows requires the mutex.
+
+    bool lets_in(const memory_node& other) const {
+        return !admitted_ || (other.key_ && admitted_->contains(*other.key_));
+    }
 
     bool has_room(std::size_t bytes) const {
         return queued_frames_ < network_->options.queue_frames &&
@@ -207,6 +234,7 @@ private:
 
     static void join(memory_node& dialler, link_id link, memory_node& listener) {
         if (&dialler == &listener || dialler.links_.contains(link)) return;
+        if (!dialler.lets_in(listener) || !listener.lets_in(dialler)) return;
         const link_id theirs = listener.next_link_++;
         dialler.links_.emplace(link, end{&listener, theirs, false});
         listener.links_.emplace(theirs, end{&dialler, link, true});
@@ -226,8 +254,9 @@ private:
 
 memory_network::memory_network(memory_network_options options) : state_(std::make_shared<state>(options)) {}
 
-std::unique_ptr<transport> memory_network::make(std::string name, const std::vector<std::string>& peers) {
-    return std::make_unique<memory_node>(state_, std::move(name), peers);
+std::unique_ptr<transport> memory_network::make(std::string name, const std::vector<std::string>& peers,
+                                                std::optional<peer_key> key) {
+    return std::make_unique<memory_node>(state_, std::move(name), peers, key);
 }
 
 } // namespace joinery

@@ -46,8 +46,9 @@ struct rights_account {
 } // namespace detail
 
 /// The rights of an id that is given up (a node that left for good, was evicted, or took a new id) are given up with
-/// it; what can be should be passed on first. All is linear in the number of pairs of replicas between which rights
-/// were passed on. Removing an enclosing key does nothing to it, as somebody may be using a right at the same time.
+/// it, with those that it had passed on in edits that nobody has got; what can be should be passed on first. All is
+/// linear in the number of pairs of replicas between which rights were passed on. Removing an enclosing key does
+/// nothing to it, as somebody may be using a right at the same time.
 class bounded_counter : public composed<or_map<detail::rights_account, pn_counter>> {
 public:
     /// Counts up by n, and gives the editing replica the rights. std::overflow_error if its own total would exceed

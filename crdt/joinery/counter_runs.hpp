@@ -57,6 +57,8 @@ public:
     void count(transaction& tx, std::uint64_t increments, std::uint64_t decrements);
     /// The sum over all runs, modulo 2^64.
     std::uint64_t total() const;
+    /// Of those that one replica has counted.
+    std::uint64_t total(replica_id r) const;
     bool empty() const { return runs_.empty(); }
 
     void extract(const causal_context& wanted, fragment& out) const;

@@ -24,6 +24,8 @@ public:
     void decrement(transaction& tx) { decrement(tx, 1u); }
 
     std::int64_t value() const { return static_cast<std::int64_t>(runs_.total()); }
+    /// What one replica has counted of it. Linear in the number of replicas.
+    std::int64_t value(replica_id r) const { return static_cast<std::int64_t>(runs_.total(r)); }
 
     // The CRDT interface (crdt.hpp).
     void extract(const causal_context& wanted, fragment& out) const { runs_.extract(wanted, out); }

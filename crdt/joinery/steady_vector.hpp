@@ -2,7 +2,8 @@
 #pragma once
 
 // Values by number that stay where they are while others are added. The first are allocated one by one, so that few
-// take no more than they need; the others in pages.
+// take no more than they need; the others in pages that begin with a cache line, so that a value of a line's size is
+// not in two.
 
 #include <cstddef>
 #include <memory>
@@ -23,7 +24,7 @@ public:
     }
     ~steady_vector() {
         for (std::size_t i = 0; i < size_; ++i) std::destroy_at(&(*this)[i]);
-        for (std::size_t p = 0; p < pages_.size(); ++p) std::allocator<T>().deallocate(pages_[p], room(p));
+        for (std::size_t p = 0; p < pages_.size(); ++p) deallocate(p);
     }
 
     std::size_t size() const { return size_; }
@@ -34,7 +35,7 @@ public:
     void push_back(T x) {
         if (size_ < alone || size_ % page == 0) {
             pages_.reserve(pages_.size() == pages_.capacity() ? 2 * pages_.size() + 1 : 0);
-            pages_.push_back(std::allocator<T>().allocate(room(pages_.size())));
+            pages_.push_back(allocate(pages_.size()));
         }
         ::new (static_cast<void*>(at(size_))) T(std::move(x));
         ++size_;
@@ -46,7 +47,17 @@ private:
     std::vector<T*> pages_;
     std::size_t size_ = 0;
 
-    static std::size_t room(std::size_t p) { return p < alone ? 1 : page; }
+    static constexpr std::align_val_t line{64};
+    static_assert(alignof(T) <= 64);
+    static T* allocate(std::size_t p) {
+        return p < alone ? std::allocator<T>().allocate(1) : static_cast<T*>(::operator new(page * sizeof(T), line));
+    }
+    void deallocate(std::size_t p) {
+        if (p < alone)
+            std::allocator<T>().deallocate(pages_[p], 1);
+        else
+            ::operator delete(pages_[p], line);
+    }
     T* at(std::size_t i) const { return i < alone ? pages_[i] : pages_[i / page + alone - alone / page] + i % page; }
     void swap(steady_vector& other) noexcept {
         pages_.swap(other.pages_);

@@ -86,6 +86,11 @@ public:
     /// The event `d`, a dot of this edit, kills these. Nothing is recorded if there are none.
     void record(dot d, kills killed);
 
+    /// So many bytes of text were inserted.
+    void inserted(std::size_t bytes) { inserted_ += bytes; }
+    /// In the edit so far.
+    std::size_t inserted() const { return inserted_; }
+
     /// This many values of one register were replaced or removed: all but one were siblings.
     void superseded(std::size_t values) {
         if (values > 1) siblings_resolved_ += values - 1;
@@ -196,6 +201,7 @@ private:
     timestamp clock_before_;
     std::optional<timestamp> now_;
     std::uint64_t siblings_resolved_ = 0;
+    std::size_t inserted_ = 0;
     std::vector<removal> removals_;
     step* last_step_ = nullptr;
     open_child* open_ = nullptr; // the innermost one

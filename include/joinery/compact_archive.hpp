@@ -45,8 +45,17 @@ inline constexpr std::uint64_t max_sequence = std::uint64_t{1} << 62;
 
 namespace detail {
 
-/// A hash of a number, or of a hash, that is different in every process.
-std::uint64_t mixed_hash(std::uint64_t x);
+std::uint64_t new_hash_seed();
+
+/// A hash of a number, or of a hash, that is different in every process: the finalizer of splitmix64, over a number
+/// that nobody outside knows.
+inline std::uint64_t mixed_hash(std::uint64_t x) {
+    static const std::uint64_t seed = new_hash_seed();
+    x += seed;
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+    return x ^ (x >> 31);
+}
 
 /// An immutable value that its copies share.
 template <class T> class shared {

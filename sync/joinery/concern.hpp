@@ -6,6 +6,7 @@
 #include <joinery/dot.hpp>
 #include <joinery/version_vector.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -15,6 +16,14 @@
 #include <vector>
 
 namespace joinery {
+
+namespace detail {
+/// A time to wait that can be added to the present: whoever says `milliseconds::max()` waits for a century.
+inline std::chrono::milliseconds waiting_time(std::chrono::milliseconds asked) {
+    constexpr std::chrono::milliseconds none{0}, longest = std::chrono::hours(24 * 36'525);
+    return std::clamp(asked, none, longest);
+}
+} // namespace detail
 
 /// How sure it is that a peer has an edit when it says so.
 enum class assurance : std::uint8_t {
@@ -82,7 +91,8 @@ struct outgoing_request {
 
 struct request_result {
     std::optional<std::vector<std::byte>> answer; ///< none: it did not come in time
-    bool sent = false; ///< it has left: without an answer it is not known whether it was carried out
+    bool sent = false;  ///< it has left: without an answer it is not known whether it was carried out
+    bool again = false; ///< more than once: an earlier one may have been carried out too, and a later one yet be
 };
 
 struct write_result {

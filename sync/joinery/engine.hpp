@@ -27,6 +27,7 @@
 // Nothing that a peer sends makes it throw. What throws is the storage (storage_error), out of any input or
 // flush; the engine must then be destroyed. Not thread-safe, except against edits made under a state's mutex.
 
+#include <joinery/access.hpp>
 #include <joinery/messages.hpp>
 #include <joinery/replicated.hpp>
 #include <joinery/storage.hpp>
@@ -68,11 +69,18 @@ struct engine_timings {
 };
 
 struct engine_limits {
-    std::size_t batch = 64 * 1024;                     ///< bytes of edits in one frame
-    std::size_t max_frame = std::size_t{1} << 20;      ///< bytes: the transport's
-    std::size_t chunk = 64 * 1024;                     ///< bytes of an answer in one frame
-    std::size_t window = 512 * 1024;                   ///< bytes of an answer under way
-    std::size_t buffer = std::size_t{16} << 20;        ///< bytes of updates that wait, per collection
+    std::size_t batch = 64 * 1024;                      ///< bytes of edits in one frame
+    std::size_t max_frame = std::size_t{1} << 20;       ///< bytes: the transport's
+    std::size_t chunk = 64 * 1024;                      ///< bytes of an answer in one frame
+    std::size_t window = 512 * 1024;                    ///< bytes of an answer under way
+    std::size_t buffer = std::size_t{16} << 20;         ///< bytes of updates that wait, per collection
+    std::size_t buffer_per_link = std::size_t{4} << 20; ///< of these, that came on one link
+    std::size_t update = std::size_t{1} << 20;         ///< bytes of an edit that comes as such; greater ones are pulled
+    std::size_t text = std::size_t{64} << 20;          ///< bytes of text that one edit made here inserts
+    std::size_t version_entries = 65'536;              ///< replicas in a version, in anything that a peer says
+    std::size_t peer_ids = 64;                         ///< that one key has at a time, of those that are not gone
+    std::uint64_t rate_messages = 0;                   ///< of one link in a second, and at once; 0: any number
+    std::uint64_t rate_bytes = 0;                      ///< the same of frames
     std::size_t staging = std::size_t{1} << 30;        ///< bytes of an incoming answer
     std::size_t answers = 64;                          ///< outgoing answers held at once
     std::size_t answer_bytes = std::size_t{256} << 20; ///< of all of them, and one more, however great
@@ -94,6 +102,7 @@ struct engine_options {
     engine_timings timings;
     engine_limits limits;
     std::function<std::uint64_t()> random; ///< 64 random bits; none: the system's
+    std::optional<access_policy> access{}; ///< none: everybody may do everything
 };
 
 enum class event_kind : std::uint8_t {
@@ -112,6 +121,8 @@ enum class event_kind : std::uint8_t {
     member_gone,       ///< `peer` has left or was evicted
     evicted,           ///< this node was: it comes back under a new id
     repaired,          ///< after a divergence: what `peer` had took the place of what was here
+    denied,            ///< `peer` sent, or asked for, what it may not
+    forbidden,         ///< `peer` does not take this node's edits, or does not let it in
 };
 
 /// The kind's name, which is stable.
@@ -153,6 +164,7 @@ struct engine_counters {
     std::uint64_t presence_duplicate = 0, presence_refused = 0, presence_expired = 0;
     std::uint64_t requests_sent = 0, requests_received = 0, requests_relayed = 0, requests_dropped = 0;
     std::uint64_t replies_sent = 0, replies_received = 0;
+    std::uint64_t denials = 0, frames_over_rate = 0;
     std::uint64_t frames_rejected = 0, divergences = 0, compactions = 0, prunings = 0;
     std::uint64_t comparisons_sent = 0, comparisons_answered = 0, repairs = 0, dots_repaired = 0;
 
@@ -167,11 +179,13 @@ struct peer_status {
     std::string zone;
     std::uint64_t nonce = 0;
     bool up = false;
-    bool renamed = false;       ///< it goes on under another id, and counts under that one
-    std::size_t links = 0;      ///< connected
-    engine_time silence{};      ///< since it was last heard of
-    std::uint64_t rejected = 0; ///< frames that could not be read
-    std::uint64_t bytes_in = 0; ///< frames from it
+    bool renamed = false;        ///< it goes on under another id, and counts under that one
+    std::size_t links = 0;       ///< connected
+    engine_time silence{};       ///< since it was last heard of
+    std::uint64_t rejected = 0;  ///< frames that could not be read
+    std::uint64_t denied = 0;    ///< messages that it may not send
+    std::optional<peer_key> key; ///< that it has proved to hold
+    std::uint64_t bytes_in = 0;  ///< frames from it
     std::uint64_t bytes_out =
         0; ///< frames to it since it said who it is, and what was broadcast while that arrived there
     durability level = durability::none;
@@ -181,6 +195,9 @@ struct peer_status {
     /// By collection: how long the oldest of these has been here, but no longer than this instance of the peer has
     /// been known; 0 if there is none. Within a third, and 10 ms.
     std::vector<engine_time> lag;
+    std::vector<access_right> rights; ///< by collection: what it may do here
+    std::vector<bool> quarantined;    ///< by collection: it has edits of its own that are not taken here
+    std::vector<bool> refuses;        ///< by collection: it does not take the edits of this node
 };
 
 struct collection_status {
@@ -192,6 +209,8 @@ struct collection_status {
     version_vector stable;           ///< what they all have, as far as is known
     std::size_t buffered_updates = 0, buffered_bytes = 0;
     std::size_t log_bytes = 0, snapshot_bytes = 0;
+    bool writable = true;                ///< false: the access policy, or that of peers, forbids writing here
+    std::vector<replica_id> quarantined; ///< peers whose own edits are not taken, and that have some
     std::size_t present = 0;             ///< other replicas that say something of themselves
     std::uint64_t siblings_seen = 0;     ///< values that came to stand beside a concurrent one in a register
     std::uint64_t siblings_resolved = 0; ///< how many of them a later write or removal has superseded
@@ -212,6 +231,7 @@ struct asked_request {
     std::uint64_t nonce = 0, number = 0;
     std::string service;
     std::vector<std::byte> bytes;
+    access_right right = access_right::admin; ///< of who asks; where its key is not known, of who passed it on
 };
 
 class engine {
@@ -231,7 +251,8 @@ public:
 
     // ---- inputs ----
 
-    void connected(link_id link);
+    /// `key`: what the peer behind the link has proved to hold (transport::key_of).
+    void connected(link_id link, const std::optional<peer_key>& key = std::nullopt);
     void disconnected(link_id link);
     void received(link_id link, std::span<const std::byte> frame);
     /// Takes the edits that wait in the state (`flush` does so for every collection).
@@ -258,6 +279,11 @@ public:
     std::vector<asked_request> take_requests();
     /// Answers, with the next flush: after all edits made until then are durable. As `request` throws.
     void reply(const asked_request& to, std::span<const std::byte> bytes);
+    /// From now on this is what peers may do. Who may write again, and has edits that were not taken, is asked to go on
+    /// under a new id, with these made anew: what they rest on may be forgotten. Throws as access_policy::check.
+    void set_access(access_policy policy);
+    /// Counts a request that was not carried out because of who asks.
+    void deny(const asked_request& r);
     /// Time goes on; call at least at every `next_deadline`. Earlier times than before are ignored.
     void tick(engine_time now);
     /// Asks every peer what it has: an answer takes one round trip, and a pull follows if it has more. The number of
@@ -289,6 +315,9 @@ public:
     std::uint64_t nonce() const;
     /// False while another instance is known to live under this id: `replicated<T>::edit` is forbidden then.
     bool writable() const;
+    /// False if the policy does not let this node write there; or if some peer has said that it does not take this
+    /// node's edits and no peer is up that takes them.
+    bool may_write(collection_id c) const;
     const version_vector& version(collection_id c) const;
     collection_status status(collection_id c) const;
     std::vector<peer_status> peers() const;
@@ -298,7 +327,7 @@ public:
     /// The peers that are up and have said what they have since that round of questions, and nothing that is not here
     /// by now.
     std::vector<replica_id> answered(collection_id c, std::uint64_t round, peer_scope scope = peer_scope::all);
-    /// The known peers that share the collection and are not among these.
+    /// The known peers that share the collection, take this node's edits and are not among these.
     std::vector<awaited_peer> others(collection_id c, const std::vector<replica_id>& who, peer_scope scope) const;
     /// What became of an own dot when this node took a new id; `d` itself otherwise.
     dot renamed(collection_id c, dot d) const;
@@ -347,6 +376,8 @@ template <class F> void engine_counters::for_each(F&& f) const {
         {"requests_dropped", requests_dropped},
         {"replies_sent", replies_sent},
         {"replies_received", replies_received},
+        {"denials", denials},
+        {"frames_over_rate", frames_over_rate},
         {"frames_rejected", frames_rejected},
         {"divergences", divergences},
         {"compactions", compactions},

@@ -15,7 +15,7 @@
 //
 // Handed over by the home itself, nothing can conflict. If it is away, an operator can order that another one takes
 // over; what the old home grants before it hears of that does conflict, and stays visible in the types that it is kept
-// in. Uniqueness is ready made: claims.hpp.
+// in, unless it is lost with the home before anybody has got it. Uniqueness is ready made: claims.hpp.
 
 #include <joinery/composed.hpp>
 #include <joinery/concern.hpp>
@@ -53,7 +53,8 @@ struct home {
 /// equal ones that to the greater id.
 class homes : public composed<or_map<std::string, max_register<home>>> {
 public:
-    /// By the longest prefix of the key that has one. O(length of the key).
+    /// By the longest prefix of the key that has one. O(m) comparisons, m the lesser of the length of the key and the
+    /// number of prefixes.
     std::optional<home> of(std::string_view key) const;
     std::map<std::string, home> all() const;
     /// From now on it is this node. Longer prefixes keep theirs. Nothing changes if it is already.
@@ -129,21 +130,22 @@ template <class Leader, class Select> class home_router {
 public:
     using value_type = typename Leader::value_type;
     /// operation(T&, transaction&, key, argument) is carried out as an edit at the home and gives an answer. What it
-    /// throws (a std::exception) undoes it, and who asked is told. If an answer was lost it is run again with the same
-    /// arguments: it has to tell from the value that it was done already, and give the same answer.
+    /// throws (a std::exception) undoes it, and who asked is told; so does an answer of more than 63 KiB. If an answer
+    /// was lost it is run again with the same arguments: it has to tell from the value that it was done already, and
+    /// give the same answer.
     using operation = std::function<std::vector<std::byte>(value_type&, transaction&, const std::string& key,
                                                            std::span<const std::byte> argument)>;
 
-    /// `service` is the same at all leaders, and of one router at each.
+    /// `service` is the same at all leaders, and of one router at each; at most 54 bytes.
     home_router(Leader at, std::string service, Select select, operation run)
         : at_(std::move(at)),
           service_(std::move(service)),
           select_(std::move(select)),
           run_(std::move(run)),
-          serving_(at_.serve(service_, [this](replica_id, std::span<const std::byte> bytes) {
-              const auto order = decode<detail::home_order>(bytes);
-              return order ? encode(answer(*order)) : std::vector<std::byte>();
-          })) {}
+          serving_(at_.serve(service_, [this](replica_id, std::span<const std::byte> b) { return answer(b, run_it); })),
+          handing_(at_.serve(
+              service_of(give_it), [this](replica_id, std::span<const std::byte> b) { return answer(b, give_it); },
+              access_right::admin)) {}
     home_router(const home_router&) = delete;
     home_router& operator=(const home_router&) = delete;
 
@@ -160,7 +162,7 @@ public:
     }
 
     /// The home hands the keys with this prefix, which were in its hands, over to another node: nothing conflicts.
-    /// Fails if it is away.
+    /// Fails if it is away, and if this leader is no admin there (access_policy).
     home_result hand_over(const std::string& prefix, replica_id node, std::string name,
                           std::chrono::milliseconds timeout) {
         return carry_out({give_it, prefix, encode(detail::new_home{node, std::move(name)}), 0}, timeout);
@@ -179,6 +181,7 @@ private:
     using verdict = detail::home_verdict;
     static constexpr auto run_it = static_cast<std::uint8_t>(detail::home_order::kind::run);
     static constexpr auto give_it = static_cast<std::uint8_t>(detail::home_order::kind::hand_over);
+    static constexpr std::size_t greatest_answer = joinery::request::max_bytes - 1024, longest_reason = 512; // bytes
     static constexpr std::chrono::milliseconds longest_question{1000}; // then it may be another one
     static constexpr std::chrono::milliseconds pause{50};              // before one that did not know is asked again
 
@@ -186,10 +189,13 @@ private:
     std::string service_;
     Select select_;
     operation run_;
-    subscription serving_;
+    subscription serving_, handing_;
+
+    // What operators order has a service of its own, so that not everybody may.
+    std::string service_of(std::uint8_t what) const { return what == give_it ? service_ + "/hand_over" : service_; }
 
     home_result carry_out(detail::home_order order, std::chrono::milliseconds timeout) {
-        const auto deadline = at_.now() + timeout;
+        const auto deadline = at_.now() + detail::waiting_time(timeout);
         const auto left = [&] { return std::max(deadline - at_.now(), std::chrono::milliseconds(0)); };
         home_result result;
         for (bool asked = false;;) {
@@ -199,15 +205,21 @@ private:
                 result.status = home_status::no_home;
                 return result;
             }
+            if (asked && order.what == give_it &&
+                order.epoch != result.at->epoch) { // this order, or a later one of others
+                const auto to = decode<detail::new_home>(order.argument);
+                result.status = to && to->node == result.at->node ? home_status::done : home_status::unknown;
+                return result;
+            }
             order.epoch = result.at->epoch;
             if (result.at->node == at_.id()) {
                 said = here(order);
             } else {
-                const auto r =
-                    at_.request(service_, {{result.at->node, encode(order)}}, std::min(left(), longest_question));
+                const auto r = at_.request(service_of(order.what), {{result.at->node, encode(order)}},
+                                           std::min(left(), longest_question));
                 if (r[0].answer)
                     if (auto v = decode<verdict>(*r[0].answer)) said = std::move(*v);
-                asked |= r[0].sent && !said;
+                asked |= r[0].sent && (!said || r[0].again); // of several one may have been carried out
             }
             if (said) {
                 result.reason = std::move(said->reason);
@@ -240,9 +252,11 @@ private:
         } catch (const detail::refused_at_home& e) {
             v = {static_cast<std::uint8_t>(verdict::kind::refused), {}, e.what(), {}};
         }
-        // Nothing was written if it had been done before: but that may have to be waited for.
-        if (v.is() == verdict::kind::done && v.token.empty())
-            if (const auto own = at_.version()[at_.id()]; own > 0) v.token.raise(at_.id(), own);
+        // Nothing was written if it had been done before: but that may have to be waited for, also to be durable here.
+        if (v.is() == verdict::kind::done && v.token.empty()) {
+            const auto seen = at_.read([](const value_type&) { return true; }, read_options{}).token;
+            if (const auto own = seen[at_.id()]; own > 0) v.token.raise(at_.id(), own);
+        }
         return v;
     }
 
@@ -266,21 +280,22 @@ private:
         try {
             v.answer = run_(value, tx, order.key, order.argument);
         } catch (const std::exception& e) {
-            throw detail::refused_at_home(e.what());
+            throw detail::refused_at_home(std::string(e.what()).substr(0, longest_reason));
         }
+        if (v.answer.size() > greatest_answer)
+            throw detail::refused_at_home("its answer is too great: " + std::to_string(v.answer.size()) + " bytes");
         return v;
     }
 
     // For another leader, on the node's thread.
-    verdict answer(const detail::home_order& order) {
-        verdict v;
+    std::vector<std::byte> answer(std::span<const std::byte> bytes, std::uint8_t what) {
+        const auto order = decode<detail::home_order>(bytes);
+        if (!order || order->what != what) return {};
         try {
-            return here(order);
+            return encode(here(*order));
         } catch (const std::exception& e) { // no leader, or no id of its own
-            v.what = static_cast<std::uint8_t>(verdict::kind::not_ready);
-            v.reason = e.what();
+            return encode(verdict{static_cast<std::uint8_t>(verdict::kind::not_ready), {}, e.what(), {}});
         }
-        return v;
     }
 };
 

@@ -11,9 +11,9 @@
 //
 // Thread safety: everything may be called from any thread. Writes, reads and the arrival of changes exclude
 // each other for as long as the callable runs, so copy out what takes long. A callable must not call back
-// into the same leader. Subscribers run on the node's thread, where everything arrives: what would wait there for
-// something to arrive throws std::logic_error (`wait_until`, `sync_to`, `read` with answers, `leave`, `drain`); `write`
-// does not wait.
+// into the same node, of whichever of its collections. Subscribers run on the node's thread, where everything arrives:
+// what would wait there for something to arrive throws std::logic_error (`wait_until`, `sync_to`, `read` with answers,
+// `leave`, `drain`); `write` does not wait.
 
 #include <joinery/node.hpp>
 
@@ -30,8 +30,8 @@
 
 namespace joinery {
 
-/// Ends with its destruction. When that returns the subscriber is not running, and will not run again,
-/// unless it is the subscriber itself that destroys it.
+/// Ends with its destruction. When that returns the subscriber is not running, will not run again and is destroyed,
+/// with what it had captured, unless it is the subscriber itself that ends it.
 class subscription {
 public:
     subscription() = default;
@@ -45,9 +45,7 @@ public:
     }
     void cancel() {
         const auto s = std::move(subscriber_);
-        if (!s) return;
-        std::lock_guard lock(s->mutex);
-        s->active = false;
+        if (s) s->cancel();
     }
 
 private:
@@ -78,8 +76,8 @@ public:
     /// Runs f(T&, transaction&) as one edit: if f throws, nothing has changed and the exception goes on to the
     /// caller. Returns once the edit is as durable as the storage's level says; at once without a durable
     /// storage, and on the node's own thread (in a subscriber). With `acknowledgements`, waits for these too.
-    /// Throws identity_conflict, not_a_leader, node_draining and node_closed; and std::invalid_argument for
-    /// acknowledgements that are assurance::none.
+    /// Throws identity_conflict, not_a_leader, node_draining, permission_denied, edit_too_large and node_closed; and
+    /// std::invalid_argument for acknowledgements that are assurance::none.
     template <class F> write_result write(F&& f, const write_options& options = {}) {
         const assurance wanted = options.wanted();
         std::optional<dot_range> dots;
@@ -190,14 +188,18 @@ public:
         return core_->request(*served_, service, to, timeout);
     }
     /// Answers what others ask under this name: calls f(replica_id, std::span<const std::byte>) on the node's thread,
-    /// and sends the bytes that it returns once all that it has written is durable. f must not throw, nor wait. Of
-    /// several under one name the last answers.
+    /// and sends the bytes that it returns, at most 64 KiB or there is no answer, once all that it has written is
+    /// durable. f must not throw, nor wait. Of several under one name the last answers. Who has less than this right in
+    /// the collection gets no answer.
     [[nodiscard]] subscription serve(std::string service,
-                                     std::function<std::vector<std::byte>(replica_id, std::span<const std::byte>)> f) {
+                                     std::function<std::vector<std::byte>(replica_id, std::span<const std::byte>)> f,
+                                     access_right least = access_right::write) {
         auto s = std::make_shared<detail::service>();
         s->name = std::move(service);
+        s->least = least;
         s->call = std::move(f);
         std::lock_guard lock(served_->subscribers_mutex);
+        std::erase_if(served_->services, [](const auto& other) { return !other->active; });
         served_->services.push_back(s);
         return subscription(std::move(s));
     }
@@ -236,7 +238,7 @@ private:
     }
 
     template <class Here> bool wait(Here&& here, std::chrono::milliseconds timeout) const {
-        const auto deadline = std::chrono::steady_clock::now() + timeout;
+        const auto deadline = std::chrono::steady_clock::now() + detail::waiting_time(timeout);
         std::unique_lock lock(state_->mutex());
         while (!here()) {
             if (!core_->running()) return false;

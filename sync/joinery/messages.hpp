@@ -62,6 +62,7 @@ struct hello {
         bool group = false;       ///< there are members besides you: take what I have before you publish
         bool fallen_back = false; ///< you once had more of it than you say now
         bool withholds = false;   ///< I have edits that I do not publish yet
+        bool refuses = false;     ///< I do not take your edits
         friend bool operator==(const collection&, const collection&) = default;
     };
     std::uint32_t protocol = protocol_version;
@@ -144,13 +145,14 @@ enum class refusal : std::uint8_t {
     identity_in_use = 5, ///< another instance, with this nonce, lives under your id
     identity_free = 6,   ///< the instance with this nonce has taken another id
     evicted = 7,         ///< your id is not a member any more: come back under a new one
+    forbidden = 8,       ///< you may not pull this; without a request: I do not let you in
 };
 std::string_view to_string(refusal r);
 
 struct refuse {
     refusal reason = refusal::busy;
     std::uint64_t name = 0;    ///< type: the name_digest of the collection; identity: the id
-    std::uint64_t request = 0; ///< unknown, busy: the pull that is refused
+    std::uint64_t request = 0; ///< unknown, busy, forbidden: the pull that is refused
     std::uint64_t nonce = 0;   ///< identity
     friend bool operator==(const refuse&, const refuse&) = default;
 };

@@ -56,6 +56,10 @@ struct node_options {
     std::function<engine_time()> clock;    ///< monotonic; none: std::chrono::steady_clock
     std::function<std::uint64_t()> random; ///< 64 random bits; none: the system's
 
+    /// What peers may do here, and this node; none: everything. The transport is told whom to let in. See
+    /// node::set_access.
+    std::optional<access_policy> access{};
+
     /// Told of everything that happens, on the node's thread. Must not throw.
     std::function<void(const event&)> on_event;
     /// A line for each of these but `changed`, and for the start, the end and the failure of the node's thread;
@@ -73,6 +77,11 @@ struct not_a_leader : std::runtime_error {
 };
 /// A write was refused: the node is about to stop (node::drain). The message names another leader, if one is connected.
 struct node_draining : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+/// A write was refused: the access policy does not let this node write there, or its peers have said that they do not
+/// take its edits (engine::may_write).
+struct permission_denied : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 /// The node is closed, or its storage has failed, as the message says.
@@ -114,16 +123,46 @@ namespace detail {
 struct callback {
     std::recursive_mutex mutex; // held during a call
     std::atomic<bool> active{true};
+    bool running = false; // guarded by the mutex
+
+    virtual ~callback() = default;
+    /// Lets go of the function, too, since it may hold a leader and so the node that holds this; but not if it is the
+    /// function that cancels itself.
+    void cancel() {
+        std::unique_lock lock(mutex);
+        active = false;
+        const auto function = running ? nullptr : take();
+        lock.unlock(); // before it ends, and with it perhaps the node
+    }
+
+protected:
+    virtual std::shared_ptr<void> take() = 0;
 };
 
-struct subscriber : callback {
+template <class F> struct callback_of : callback {
+    std::function<F> call;
+
+    /// Requires: the mutex is held, and it is active.
+    template <class... With> auto operator()(With&&... with) {
+        struct ending {
+            bool& running;
+            ~ending() { running = false; }
+        } const at_the_end{running};
+        running = true;
+        return call(std::forward<With>(with)...);
+    }
+
+protected:
+    std::shared_ptr<void> take() override { return std::make_shared<std::function<F>>(std::exchange(call, nullptr)); }
+};
+
+struct subscriber final : callback_of<void(const change&)> {
     bool details = false; // what joins change
-    std::function<void(const change&)> call;
 };
 
-struct service : callback {
+struct service final : callback_of<std::vector<std::byte>(replica_id, std::span<const std::byte>)> {
     std::string name;
-    std::function<std::vector<std::byte>(replica_id, std::span<const std::byte>)> call;
+    access_right least = access_right::none; // of who asks
 };
 
 /// Requests of one caller, which are sent again until they are answered.
@@ -163,9 +202,10 @@ struct served_collection {
     collection_id number = 0;
     std::string name;
     std::shared_ptr<replicated_state> state;
-    std::condition_variable changed; // with the state's mutex
-    std::condition_variable room;    // with the state's mutex: pending edits were taken
-    dot durable;                     // own dots up to this one; guarded by the engine's mutex
+    std::condition_variable changed;  // with the state's mutex
+    std::condition_variable room;     // with the state's mutex: pending edits were taken
+    std::atomic<bool> writable{true}; // by the access policy, and that of peers
+    dot durable;                      // own dots up to this one; guarded by the engine's mutex
 
     std::mutex subscribers_mutex;
     std::vector<std::shared_ptr<subscriber>> subscribers;
@@ -215,6 +255,7 @@ public:
     std::string address() const { return address_; }
     replica_id id() const;
     replica_id take_new_id();
+    void set_access(access_policy policy);
     void evict(replica_id who);
     bool leave(std::chrono::milliseconds timeout);
     drain_result drain(const drain_options& o);
@@ -227,6 +268,7 @@ public:
     const node_options& options() const { return options_; }
 
 private:
+    void admit_keys();
     [[noreturn]] void refuse_write(const served_collection& c) const;
 
     node_options options_;
@@ -288,7 +330,8 @@ private:
 class node {
 public:
     /// Loads the storage; the thread starts with the first `open`. Throws storage_error, and
-    /// std::invalid_argument without a transport, or if the zone's name is longer than 64 bytes.
+    /// std::invalid_argument without a transport, if the zone's name is longer than 64 bytes, and as
+    /// access_policy::check.
     explicit node(node_options options) : core_(std::make_shared<detail::node_core>(std::move(options))) {}
     /// Closes.
     ~node() {
@@ -315,13 +358,17 @@ public:
     std::string address() const { return core_->address(); }
 
     replica_id id() const { return core_->id(); }
+    /// From now on this is what peers may do; the transport lets in those that are listed, unless `others` may do
+    /// anything. Who may write again, and has edits that were not taken, goes on under a new id with these made anew.
+    /// Throws node_closed, and std::invalid_argument as access_policy::check.
+    void set_access(access_policy policy) { core_->set_access(std::move(policy)); }
     /// Gives up a node that will not come back under this id: nobody waits for it any more before what it may not have
     /// seen is forgotten. If it does come back, it goes on under a new id, with those of its edits that nobody has.
     /// For nodes that are lost, or away for too long. Throws std::invalid_argument for this node's own id.
     void evict(replica_id who) { core_->evict(who); }
     /// Says goodbye, and closes: nobody waits for this node. False, and nothing has happened, if within the time no
-    /// peer had all of its edits durably. Opened again, its storage goes on under a new id. Not on the node's own
-    /// thread (std::logic_error).
+    /// peer had all of its edits durably; once one has, writes throw node_draining. Opened again, its storage goes on
+    /// under a new id. Not on the node's own thread (std::logic_error).
     bool leave(std::chrono::milliseconds timeout) { return core_->leave(timeout); }
     /// Before the node is stopped: from now on writes throw node_draining, while reads go on and edits come and go; and
     /// waits until peers have durably all that was here when it was called, edits of others included. If the time runs

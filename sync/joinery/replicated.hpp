@@ -27,6 +27,7 @@
 #include <mutex>
 #include <optional>
 #include <span>
+#include <stdexcept>
 #include <utility>
 #include <vector>
 
@@ -74,6 +75,11 @@ private:
     std::vector<entry> entries_;
     std::vector<std::byte> bytes_;
     unsigned quiet_ = 0; // how often in a row there was nothing
+};
+
+/// An edit inserts more text than engine_limits::text: nothing has changed.
+struct edit_too_large : std::length_error {
+    using std::length_error::length_error;
 };
 
 class replicated_state {
@@ -153,6 +159,9 @@ public:
     edit_batch& pending() { return pending_; }
     const edit_batch& pending() const { return pending_; }
 
+    /// The most bytes of text that one edit inserts.
+    void limit_text(std::size_t bytes) { most_text_ = bytes; }
+
 protected:
     /// What the newest edit depends on, apart from what the edit before it did.
     version_vector take_dependencies();
@@ -163,6 +172,10 @@ protected:
         grown_ = true;
         if (noted_) noted_->note_everything();
     }
+    /// Throws edit_too_large.
+    void check_text(std::size_t bytes) const {
+        if (bytes > most_text_) throw_too_large(bytes);
+    }
     /// For joins; null if nobody wants to know.
     change_list* noted() { return noted_ ? &*noted_ : nullptr; }
 
@@ -172,6 +185,9 @@ private:
     version_vector depended_; // what the edits so far depend on
     bool grown_ = true;
     std::optional<change_list> noted_;
+    std::size_t most_text_ = SIZE_MAX;
+
+    [[noreturn]] void throw_too_large(std::size_t bytes) const;
 };
 
 template <class T> class replicated final : public replicated_state {
@@ -190,7 +206,7 @@ public:
     }
 
     /// Runs f(T&, transaction&) as replica<T>::edit does, and leaves the edit to the engine. Its dots; none if
-    /// f changed nothing. Requires: attached to an engine that accepts writes.
+    /// f changed nothing. Throws edit_too_large. Requires: attached to an engine that accepts writes.
     template <class F> std::optional<dot_range> edit(F&& f, assurance wanted = assurance::none);
 
     const replica<T>& get() const { return replica_; }
@@ -255,7 +271,11 @@ private:
 // ---- implementation ----
 
 template <class T> template <class F> std::optional<dot_range> replicated<T>::edit(F&& f, assurance wanted) {
-    return take(replica_.edit(std::forward<F>(f)), wanted);
+    return take(replica_.edit([&](T& value, transaction& tx) {
+        std::invoke(std::forward<F>(f), value, tx);
+        check_text(tx.inserted());
+    }),
+                wanted);
 }
 
 template <class T> std::optional<dot_range> replicated<T>::take(const delta<T>& d, assurance wanted) {

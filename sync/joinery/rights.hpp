@@ -120,7 +120,7 @@ private:
     subscription serving_;
 
     template <class F> rights_result gather(const std::string& key, std::uint64_t n, milliseconds timeout, F&& use) {
-        const auto start = at_.now(), deadline = start + timeout;
+        const auto start = at_.now(), deadline = start + detail::waiting_time(timeout);
         const auto left = [&] { return std::max(deadline - at_.now(), milliseconds(0)); };
         entered_list in(*this, {key, 0, start});
         rights_result result;

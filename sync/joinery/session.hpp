@@ -39,7 +39,10 @@ public:
     template <class Leader, class F> write_result write(Leader& at, F&& f, const write_options& options = {}) {
         arrive(at);
         auto result = at.write(std::forward<F>(f), options);
-        tokens_[at.name()].join(result.token());
+        // What f has seen comes before what it wrote; if that was nothing, it has read.
+        const auto seen =
+            result.dots ? result.token() : at.read([](const auto&) { return true; }, read_options()).token;
+        tokens_[at.name()].join(seen);
         return result;
     }
     /// As leader::read. Throws session_behind too.

@@ -119,7 +119,16 @@ public:
         std::uint64_t appends = 0, syncs = 0, compactions = 0, bytes_written = 0;
     };
     virtual statistics stats() const = 0;
+
+    /// What `load` will give, before it is called, and without marking anything. Null if that is not known before.
+    virtual const stored_node* found() const { return nullptr; }
+
+    /// What it is, in messages.
+    virtual std::string name() const { return "storage"; }
 };
+
+/// A collection of this name says that all others are encrypted (encrypted_storage.hpp).
+inline constexpr std::string_view encrypted_name = "joinery.encrypted";
 
 /// Keeps everything in memory, at level none. The contents that tests crash, copy and open again are a
 /// memory_disk (memory_storage.hpp).

@@ -134,9 +134,11 @@ public:
     }
     /// f must not throw, and cannot wait.
     [[nodiscard]] subscription serve(std::string service,
-                                     std::function<std::vector<std::byte>(replica_id, std::span<const std::byte>)> f) {
+                                     std::function<std::vector<std::byte>(replica_id, std::span<const std::byte>)> f,
+                                     access_right least = access_right::write) {
         auto s = std::make_shared<joinery::detail::service>();
         s->name = std::move(service);
+        s->least = least;
         s->call = std::move(f);
         host_->serve(s);
         return subscription(std::move(s));

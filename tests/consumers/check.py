@@ -17,7 +17,7 @@ import shutil
 import subprocess
 import sys
 
-COMPONENTS = ("sqlite", "zmq", "zstd")  # as far as the build that is installed has them
+COMPONENTS = ("sqlite", "zmq", "zstd", "sodium")  # as far as the build that is installed has them
 
 
 def run(*command, **environment):

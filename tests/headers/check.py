@@ -33,6 +33,7 @@ HEADER_LIBRARIES = re.compile(r"cereal/|tl/expected\.hpp$|joinery/")
 SOURCE_LIBRARIES = [  # library, the sources that may include it
     (re.compile(r"sqlite3"), re.compile(r"sync/sqlite_\w+\.[ch]pp$|tools/stored_file\.cpp$")),
     (re.compile(r"zmq\.h"), re.compile(r"transport/zmq_\w+\.cpp$")),
+    (re.compile(r"sodium"), re.compile(r"sync/encrypted_storage\.cpp$")),
     (re.compile(r"rapidjson/"), re.compile(r"crdt/document_json\.cpp$|tools/json_value\.cpp$")),
 ]
 INCLUDE = re.compile(r"^\s*#\s*include\s*[<\"]([^>\"]+)[>\"]", re.M)

@@ -18,6 +18,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -36,8 +37,10 @@ public:
     explicit memory_network(memory_network_options options = {});
 
     /// A transport that can be dialled as `name` and dials `peers`. An empty name cannot be dialled.
-    /// Throws std::runtime_error if the name is in use. Dialling its own name never connects.
-    std::unique_ptr<transport> make(std::string name, const std::vector<std::string>& peers = {});
+    /// With a key its peers know it by that, and it can be told whom to `admit`. Throws std::runtime_error if the name
+    /// is in use. Dialling its own name never connects.
+    std::unique_ptr<transport> make(std::string name, const std::vector<std::string>& peers = {},
+                                    std::optional<peer_key> key = std::nullopt);
 
     class state;
 

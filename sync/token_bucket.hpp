@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// How much may come in a second: what was not used is saved up, for one second at most.
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+
+namespace joinery {
+
+class token_bucket {
+public:
+    /// True if there is room for so much at `rate` a second. What is more than a second's worth needs a full bucket.
+    bool take(std::chrono::milliseconds now, std::uint64_t rate, std::uint64_t amount) {
+        const std::uint64_t passed = static_cast<std::uint64_t>(std::max<std::int64_t>((now - at_).count(), 0));
+        if (passed >= 1000 || !started_) {
+            left_ = rate * 1000;
+        } else {
+            left_ = std::min(left_ + passed * rate, rate * 1000);
+        }
+        started_ = true;
+        at_ = std::max(at_, now);
+        const auto cost = std::min(amount, rate) * 1000;
+        if (cost > left_) return false;
+        left_ -= cost;
+        return true;
+    }
+
+private:
+    std::chrono::milliseconds at_{0};
+    std::uint64_t left_ = 0; // thousandths
+    bool started_ = false;
+};
+
+} // namespace joinery

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Every limit of engine_limits on what peers say: at the limit, below, and above.
+
+#include "engine_access.hpp"
+
+#include <joinery/rga_text.hpp>
+
+using namespace joinery;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr link_id played = 77; // a link to a peer that the test plays
+constexpr replica_id self{0x77};
+
+test_engine& begin(router& r, const std::function<void(engine_limits&)>& set = {}) {
+    auto& a = r.add("a");
+    if (set) set(a.options.limits);
+    a.start();
+    a.engine->connected(played);
+    say(a, played, hello_of(self, 1));
+    return a;
+}
+
+version_vector of_replicas(std::size_t n) {
+    version_vector v;
+    for (std::size_t i = 1; i <= n; ++i) v.raise(replica_id{1000 + i}, 1);
+    return v;
+}
+
+} // namespace
+
+TEST_CASE("limits: bytes of an update") {
+    replica<set_of_strings> own(self);
+    const auto edit = edit_of(own, std::string(100, 'x'));
+    for (const int above : {-1, 0, 1}) {
+        CAPTURE(above);
+        router r;
+        auto& a = begin(r, [&](auto& l) { l.update = edit.size() - static_cast<std::size_t>(above); });
+        say(a, played, update{set_channel(), assurance::none, {}, edit});
+        CHECK((a.version()[self] == 1) == (above <= 0));
+        CHECK(a.counters().frames_rejected == (above > 0 ? 1u : 0u));
+    }
+    // A greater one that is made here is fetched with an answer.
+    router r;
+    auto &a = r.add("a"), &b = r.add("b");
+    a.options.limits.update = b.options.limits.update = 50;
+    r.start_all();
+    a.add(std::string(100, 'x'));
+    a.add("short");
+    r.run(5s);
+    CHECK(b.counters().pulls_completed > 0);
+    CHECK(a.counters().edits_published == 1);
+    CHECK(b.counters().frames_rejected == 0);
+    check_converged(r);
+}
+
+TEST_CASE("limits: bytes of text that one edit inserts") {
+    router r;
+    auto& a = r.add("a");
+    a.options.limits.text = 10;
+    a.start();
+    replicated<rga_text> text;
+    a.engine->attach("text", text);
+    const auto type = [&](std::initializer_list<const char*> parts) {
+        edit(r, text, [&](auto& t, auto& tx) {
+            for (const auto* part : parts) t.insert(tx, t.size(), part);
+        });
+    };
+    type({"123456789"});
+    type({"12345", "67890"});
+    type({"1", "2", "3", "4", "5", "6", "7", "8", "9", "0"}); // as it is typed
+    const auto before = text->str();
+    CHECK(before.size() == 29);
+    const auto version = text.version();
+    CHECK_THROWS_AS(type({"12345678901"}), edit_too_large);
+    CHECK_THROWS_AS(type({"12345", "678901"}), edit_too_large);
+    CHECK_THROWS_AS(type({"1", "2", "3", "4", "5", "6", "7", "8", "9", "0", "1"}), edit_too_large);
+    CHECK(text->str() == before); // whole or not at all
+    CHECK(text.version() == version);
+    type({"go on"});
+    CHECK(text->str() == before + "go on");
+}
+
+TEST_CASE("limits: replicas in a version") {
+    constexpr std::size_t most = 100;
+    for (const std::size_t n : {most - 1, most, most + 1}) {
+        CAPTURE(n);
+        const auto rejected = [&](auto&&... m) {
+            router r;
+            auto& a = begin(r, [&](auto& l) { l.version_entries = most; });
+            say(a, played, m...);
+            return a.counters().frames_rejected == 1;
+        };
+        const auto v = of_replicas(n);
+        const bool above = n > most;
+        replica<set_of_strings> own(self);
+        const auto edit = edit_of(own, "own");
+        CHECK(rejected(hello_of(self, 1, v)) == above);
+        CHECK(rejected(beacon{self, 1, {{set_channel(), v, 1, std::nullopt}}}) == above);
+        CHECK(rejected(pull{set_channel(), 1, v, 0, 1000}) == above);
+        CHECK(rejected(receipt{set_channel(), v}) == above);
+        CHECK(rejected(acknowledgements{set_channel(), {{self, 1, v}}}) == above);
+        CHECK(rejected(update{set_channel(), assurance::none, v, edit}) == above);
+    }
+}
+
+TEST_CASE("limits: members") {
+    for (const std::size_t n : {3, 4, 5}) {
+        CAPTURE(n);
+        router r;
+        auto& a = begin(r, [](auto& l) { l.members = 6; }); // a, the one that says it, and four more
+        membership m{set_channel(), {}, {}};
+        for (std::size_t i = 1; i <= n; ++i) m.joined.push_back(replica_id{i});
+        say(a, played, m);
+        CHECK(a.status().members.size() == (n <= 4 ? n + 2 : 2));
+        CHECK(a.counters().frames_rejected == (n <= 4 ? 0u : 1u));
+    }
+}
+
+TEST_CASE("limits: updates of one link that wait, and those of others stay") {
+    replica<set_of_strings> one(self), other(replica_id{0x88});
+    edit_of(one, "lost");
+    edit_of(other, "lost");
+    std::vector<std::vector<std::byte>> edits;
+    for (int i = 0; i < 10; ++i) edits.push_back(edit_of(one, std::string(100, 'x')));
+    const auto theirs = edit_of(other, "of the other");
+    const auto give = [&](test_engine& a, std::size_t n) {
+        a.engine->connected(played + 1);
+        say(a, played + 1, hello_of(replica_id{0x88}, 2));
+        say(a, played + 1, update{set_channel(), assurance::none, {}, theirs});
+        for (std::size_t i = 0; i < n; ++i) say(a, played, update{set_channel(), assurance::none, {}, edits[i]});
+    };
+    std::size_t of_five = 0;
+    {
+        router r;
+        auto& a = begin(r);
+        give(a, 0);
+        const auto before = a.status().buffered_bytes;
+        for (int i = 0; i < 5; ++i)
+            say(a, played, update{set_channel(), assurance::none, {}, edits[static_cast<std::size_t>(i)]});
+        of_five = a.status().buffered_bytes - before;
+    }
+    for (const std::size_t n : {4, 5, 6}) {
+        CAPTURE(n);
+        router r;
+        auto& a = begin(r, [&](auto& l) { l.buffer_per_link = of_five; });
+        give(a, n);
+        CHECK(a.status().buffered_updates == (n <= 5 ? n + 1 : 1));
+        CHECK(a.counters().updates_dropped == (n <= 5 ? 0 : 6));
+        CHECK(a.counters().buffers_dropped == 0);
+    }
+}
+
+TEST_CASE("limits: messages and bytes of a link in a second") {
+    router r;
+    auto& a = r.add("a");
+    a.options.limits.rate_messages = 10;
+    a.start();
+    a.engine->connected(played);
+    say(a, played, hello_of(self, 1));
+    a.engine->connected(played + 1);
+    say(a, played + 1, hello_of(replica_id{0x88}, 2));
+    const auto beacons = [&](int n, link_id link = played) {
+        const auto before = a.counters().beacons_received;
+        for (int i = 0; i < n; ++i) say(a, link, beacon{self, 1, {}});
+        return a.counters().beacons_received - before;
+    };
+    CHECK(beacons(8) == 8);
+    CHECK(beacons(1) == 1);
+    CHECK(beacons(1) == 0); // the tenth is there, the eleventh is not: the hello was the first
+    CHECK(a.counters().frames_over_rate == 1);
+    CHECK(beacons(5, played + 1) == 5); // others go on
+    r.now += 500ms;
+    a.engine->tick(r.now);
+    CHECK(beacons(9) == 5);
+    r.now += 10s; // no more than a second's worth is saved up
+    a.engine->tick(r.now);
+    CHECK(beacons(20) == 10);
+    CHECK(a.count(event_kind::rejected) > 0);
+    CHECK(a.count(event_kind::rejected) < 8);
+
+    for (const int above : {-1, 0, 1}) {
+        CAPTURE(above);
+        router two;
+        auto& b = two.add("b");
+        message_batch frame;
+        frame.add(beacon{self, 1, {}});
+        const auto size = frame.close(frame_kind::direct).size();
+        b.options.limits.rate_bytes = 4 * size - static_cast<std::size_t>(above);
+        b.start();
+        b.engine->connected(played);
+        for (int i = 0; i < 4; ++i) say(b, played, beacon{self, 1, {}});
+        CHECK(b.counters().beacons_received == (above <= 0 ? 4u : 3u));
+        two.now += 2s;
+        b.engine->tick(two.now);
+        say(b, played, hello_of(self, 1, of_replicas(100))); // more than a second's worth, but nothing before it
+        CHECK(b.counters().hellos_received == 1);
+    }
+}
+
+TEST_CASE("limits: what exceeds a rate is repaired, and others do not wait") {
+    router r;
+    auto &a = r.add("a"), &b = r.add("b");
+    auto& c = r.add("c");
+    a.options.limits.rate_messages = 20;
+    r.start_all();
+    for (int i = 0; i < 500; ++i) b.add("b " + std::to_string(i));
+    c.add("c");
+    r.run(100ms);
+    CHECK(a.has("c"));
+    CHECK(a.counters().frames_over_rate > 0);
+    r.run(1min);
+    check_converged(r);
+}
+
+TEST_CASE("limits: an edit is joined whole or not at all, whatever became of its bytes") {
+    replica<set_of_strings> own(self);
+    own.edit([](auto& s, auto& tx) {
+        for (const char* e : {"one", "two", "three"}) s.add(tx, e);
+    });
+    const auto whole = encode(own.edit([](auto& s, auto& tx) {
+        s.add(tx, "four");
+        s.remove(tx, "two");
+        s.add(tx, "five");
+        s.remove(tx, "one");
+    }));
+    replica<set_of_strings> fresh(self);
+    const auto first = encode(fresh.edit([](auto& s, auto& tx) {
+        for (const char* e : {"one", "two", "three"}) s.add(tx, e);
+    }));
+    std::optional<router> r;
+    test_engine* a = nullptr;
+    std::vector<std::byte> state;
+    std::size_t joined = 0, refused = 0;
+    const auto give = [&](std::span<const std::byte> bytes) {
+        if (!a) {
+            a = &begin(r.emplace());
+            say(*a, played, update{set_channel(), assurance::none, {}, first});
+            state = encode(a->set->get().state());
+        }
+        say(*a, played, update{set_channel(), assurance::none, {}, bytes});
+        if (a->version()[self] == 3) {
+            CHECK(encode(a->set->get().state()) == state);
+            ++refused;
+        } else {
+            CHECK(a->version()[self] > 3);
+            CHECK(a->version() == a->engine->version(a->number));
+            a = nullptr;
+            ++joined;
+        }
+    };
+    give(whole);
+    CHECK(joined == 1);
+    for (std::size_t n = 0; n < whole.size(); ++n) give(std::span(whole).first(n));
+    CHECK(joined == 1);
+    for (std::size_t bit = 0; bit < 8 * whole.size(); ++bit) {
+        auto flipped = whole;
+        flipped[bit / 8] ^= static_cast<std::byte>(1u << bit % 8);
+        give(flipped);
+    }
+    CHECK(refused > whole.size());
+}
