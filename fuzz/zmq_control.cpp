@@ -52,6 +52,10 @@ void check_address(const std::string& text) {
         const auto a = zmq_address::parse(text, zmq_address::use::dial, "");
         const auto again = zmq_address::parse(a.str(), zmq_address::use::dial, "");
         require(again.str() == a.str() && again.local() == a.local());
+        if (a.key) {
+            const auto keyed = zmq_address::parse(a.str() + "#" + to_string(*a.key), zmq_address::use::dial, "");
+            require(keyed.key == a.key && keyed.str() == a.str());
+        }
         require(a.ipc || text.find(';') == std::string::npos);
     } catch (const std::invalid_argument&) {
     } // how a bad address of the owner's is refused

@@ -68,6 +68,8 @@ constexpr counter_description counters[] = {
     {"transport_frames_in", "transport_received_frames", "Frames received."},
     {"transport_frames_out", "transport_sent_frames", "Frames sent."},
     {"transport_reconnects", "transport_reconnects", "Connections that were made again."},
+    {"transport_refused_handshakes", "transport_refused_handshakes",
+     "Connections that ended before both sides had proved what they have to."},
     {"updates_applied", "updates_applied", "Updates joined."},
     {"updates_buffered", "updates_buffered", "Updates that had to wait for a gap or a dependency."},
     {"updates_dropped", "updates_dropped", "Waiting updates dropped, to be pulled."},
@@ -132,6 +134,8 @@ void write_node(exposition& out, const node_status& s) {
     out.sample({}, std::uint64_t{s.identity_conflict});
     out.family("node_draining", "gauge", "1 while writes are refused because the node is about to stop.");
     out.sample({}, std::uint64_t{s.draining});
+    out.family("node_insecure", "gauge", "1 if frames may leave the machine in plaintext.");
+    out.sample({}, std::uint64_t{s.security == link_security::insecure});
     out.family("clock_rejections_total", "counter", "Timestamps too far in the future to be adopted.");
     out.sample({}, s.clock_rejections);
     out.family("clock_greatest_skew_seconds", "gauge", "How far the furthest of them was ahead of this clock.");

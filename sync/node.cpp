@@ -290,6 +290,12 @@ void node_core::dial(const std::string& address, bool on) {
     }
 }
 
+void node_core::let_in(const std::vector<peer_key>& keys) {
+    std::lock_guard lock(mutex_);
+    if (!running_) throw_closed();
+    options_.transport->admit(keys);
+}
+
 replica_id node_core::id() const {
     std::lock_guard lock(mutex_);
     return engine_->id();
@@ -452,6 +458,7 @@ node_status node_core::status() const {
     s.id = engine_->id();
     s.name = options_.name;
     s.address = address_;
+    s.security = options_.transport->security();
     s.level = level_;
     s.identity_conflict = !engine_->writable();
     s.draining = draining_;
@@ -471,6 +478,7 @@ node_status node_core::status() const {
     s.counters["transport_bytes_in"] = t.bytes_in;
     s.counters["transport_dropped"] = t.dropped;
     s.counters["transport_reconnects"] = t.reconnects;
+    s.counters["transport_refused_handshakes"] = t.refused_handshakes;
     const auto d = options_.storage->stats();
     s.counters["storage_appends"] = d.appends;
     s.counters["storage_syncs"] = d.syncs;
@@ -504,6 +512,12 @@ void node_core::run() {
          "node_started",
          "the node has started",
          {{"id", to_string(id())}, {"address", address_}, {"durability", std::string(to_string(level_))}}});
+    if (options_.transport->security() == link_security::insecure)
+        log({0,
+             log_level::warning,
+             "transport_insecure",
+             "frames may leave the machine in plaintext: whoever is on the way can read and forge them",
+             {{"address", address_}}});
     std::string failure;
     try {
         loop();

@@ -7,6 +7,7 @@
 #include "transport_recorder.hpp"
 #include "zmq_control.hpp"
 
+#include <joinery/keys.hpp>
 #include <joinery/zmq_transport.hpp>
 
 #include <doctest/doctest.h>
@@ -54,6 +55,31 @@ inline zmq_options quick(std::string listen = {}, std::vector<std::string> peers
     o.handshake = milliseconds(2000);
     return o;
 }
+
+/// A key pair, and options with it and the keys that are admitted.
+struct party {
+    joinery::key_pair keys = joinery::key_pair::generate();
+
+    const joinery::peer_key& key() const { return keys.public_half(); }
+    zmq_options options(const std::vector<joinery::peer_key>& admitted, std::string listen = {},
+                        std::vector<std::string> peers = {}) const {
+        auto o = quick(std::move(listen), std::move(peers));
+        o.keys = keys;
+        o.admitted = admitted;
+        return o;
+    }
+    /// Has a raw socket dial with these keys; an address of ours, key included.
+    void dial(zmq::socket_t& s, const std::string& address) const {
+        const auto to = zmq_address::parse(address, zmq_address::use::dial, "test");
+        const auto set = [&](int option, const void* bytes) {
+            REQUIRE(zmq_setsockopt(s.handle(), option, bytes, 32) == 0);
+        };
+        set(ZMQ_CURVE_SERVERKEY, to.key.value().bytes.data());
+        set(ZMQ_CURVE_PUBLICKEY, key().bytes.data());
+        set(ZMQ_CURVE_SECRETKEY, keys.secret_half().data());
+        s.connect(to.str());
+    }
+};
 
 inline test_node node(zmq_options o) { return test_node(zmq_transport(std::move(o))); }
 inline test_node node(std::string listen = {}, std::vector<std::string> peers = {}) {

@@ -28,9 +28,13 @@ int compact(const std::string& file, const common_options& o);
 int recover(const std::string& file, const std::string& to, const common_options& o);
 int compare_files(const std::string& a, const std::string& b, const common_options& o);
 
+/// Writes a new file of keys, or reads an existing one, and prints the public half.
+int keygen(const std::string& file, bool existing, const common_options& o);
+
 struct live_options {
     std::vector<std::string> collections; ///< their names, which leaders do not send
     bool insecure = false;
+    std::string identity; ///< the file with the keys of this program; empty: plaintext
     std::chrono::milliseconds timeout{10'000};
     std::chrono::milliseconds interval{1'000};
     std::uint64_t count = 0; ///< 0: until it is interrupted

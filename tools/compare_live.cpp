@@ -145,7 +145,7 @@ std::vector<collection_comparison> compare_once(sides& s, const live_options& li
 } // namespace
 
 int compare_live(const std::string& a, const std::string& b, const live_options& live, const common_options& o) {
-    observer first(a, live.insecure), second(b, live.insecure);
+    observer first(a, live.insecure, live.identity), second(b, live.insecure, live.identity);
     sides s{first, second, live.timeout};
     std::vector<collection_comparison> all;
     bool moved = true;

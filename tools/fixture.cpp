@@ -23,10 +23,19 @@
 
 namespace {
 
-int lead(const std::string& name, const std::string& file, const std::string& key_file) {
+// With a file of keys, the rest are the keys that are admitted.
+int lead(const std::string& name, const std::string& file, const std::string& key_file,
+         const std::vector<std::string>& keys) {
     joinery::node_options options;
     options.name = name;
-    options.transport = joinery::zmq_transport({.listen = "tcp://127.0.0.1:*"});
+    joinery::zmq_options net{.listen = "tcp://127.0.0.1:*"};
+    for (const auto& key : keys) {
+        if (!net.keys)
+            net.keys = joinery::load_keys(key);
+        else
+            net.admitted.push_back(joinery::peer_key::parse(key).value());
+    }
+    options.transport = joinery::zmq_transport(std::move(net));
     options.storage = joinery::sqlite_storage(file);
 #ifdef JOINERY_SODIUM
     if (!key_file.empty())
@@ -87,8 +96,9 @@ int forge(const std::string& file, const std::vector<std::string>& elements) {
 
 int main(int argc, char** argv) {
     const std::string what = argc > 1 ? argv[1] : "";
-    if (what == "leader" && argc == 4) return lead(argv[2], argv[3], "");
-    if (what == "leader" && argc == 5) return lead(argv[2], argv[3], argv[4]);
+    if (what == "leader" && argc == 4) return lead(argv[2], argv[3], "", {});
+    if (what == "leader" && argc == 5) return lead(argv[2], argv[3], argv[4], {});
+    if (what == "keyed" && argc > 4) return lead(argv[2], argv[3], "", {argv + 4, argv + argc});
     if (what == "forge" && argc > 2) return forge(argv[2], {argv + 3, argv + argc});
     std::cerr << "what?\n";
     return 2;

@@ -32,7 +32,7 @@ std::string now_utc() {
 
 // One leader, and what it was when it was last told of.
 struct followed {
-    followed(const std::string& endpoint, bool insecure) : at(endpoint, insecure) {}
+    followed(const std::string& endpoint, const live_options& live) : at(endpoint, live.insecure, live.identity) {}
 
     observer at;
     bool up = false, was_up = false;
@@ -49,7 +49,7 @@ class follower {
 public:
     follower(const std::vector<std::string>& endpoints, const live_options& live, const common_options& o)
         : live_(live), options_(o) {
-        for (const auto& e : endpoints) leaders_.emplace_back(e, live.insecure);
+        for (const auto& e : endpoints) leaders_.emplace_back(e, live);
     }
 
     // Sees to what comes for that long; at most until all have answered, for the first time.

@@ -5,7 +5,7 @@ _joinery() {
     local file=${before//[\\\'\"]/} # as it is typed, it may be quoted
     COMPREPLY=()
     if ((COMP_CWORD == 1)); then
-        mapfile -t COMPREPLY < <(compgen -W 'inspect verify dump compact recover follow compare --help --version' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W 'inspect verify dump compact recover follow compare keygen --help --version' -- "$current")
         return
     fi
     case $before in
@@ -14,8 +14,9 @@ _joinery() {
     case $command in
         inspect | verify | dump | compact) options+=' --json --key-file' ;;
         recover) options+=' --json --key-file --new-key-file' ;;
-        follow) options+=' --json --interval --count --collection --insecure' ;;
-        compare) options+=' --json --key-file --timeout --collection --insecure' ;;
+        follow) options+=' --json --interval --count --collection --insecure --identity' ;;
+        compare) options+=' --json --key-file --timeout --collection --insecure --identity' ;;
+        keygen) options+=' --json --public' ;;
         *) return ;;
     esac
     if [[ $current == -* ]]; then
@@ -27,7 +28,7 @@ _joinery() {
             python3 -c 'import json, shlex, sys
 print(*(shlex.quote(c["name"]) for c in json.load(sys.stdin)["collections"]), sep="\n")' 2>/dev/null)" -- "$current")
     else
-        [[ $command == follow ]] || mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        [[ $command == follow && $before != --identity ]] || mapfile -t COMPREPLY < <(compgen -f -- "$current")
         if ((${#COMPREPLY[@]})); then
             compopt -o filenames 2>/dev/null
         elif [[ $command == follow || $command == compare ]]; then

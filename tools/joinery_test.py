@@ -43,8 +43,9 @@ def as_json(*args, code=0, program=None):
 class Leader:
     """A leader in a process of its own; it is told in lines."""
 
-    def __init__(self, name, file, *key):
-        self.process = subprocess.Popen([FIXTURE, "leader", name, str(file), *map(str, key)], stdin=subprocess.PIPE,
+    def __init__(self, name, file, *key, keys=()):
+        self.process = subprocess.Popen([FIXTURE, "keyed" if keys else "leader", name, str(file), *map(str, key), *keys],
+                                        stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, text=True)
         self.address = self.process.stdout.readline().strip()
         if not self.address and self.process.wait(60) == 77:
@@ -76,8 +77,8 @@ class Case(unittest.TestCase):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="joinery-tool-"))
         self.addCleanup(shutil.rmtree, self.folder)
 
-    def leader(self, name, file=None):
-        one = Leader(name, self.folder / (file or f"{name}.db"))
+    def leader(self, name, file=None, keys=()):
+        one = Leader(name, self.folder / (file or f"{name}.db"), keys=keys)
         self.addCleanup(lambda: one.process.poll() is None and one.kill())
         return one
 
@@ -727,9 +728,56 @@ class Live(Case):
         self.assertEqual(said["gone"], [])
 
 
+class Keys(Case):
+    def test_keygen(self):
+        path = self.folder / "eu.key"
+        old = os.umask(0)
+        self.addCleanup(os.umask, old)
+        code, public, err = joinery("keygen", path)
+        self.assertEqual((code, err), (0, ""))
+        self.assertRegex(public, r"^[0-9a-f]{64}\n$")
+        self.assertEqual(path.stat().st_mode & 0o777, 0o600)
+        self.assertEqual(joinery("keygen", "--public", path)[1], public)
+        self.assertEqual(as_json("keygen", "--json", "--public", path), {"file": str(path), "public": public.strip()})
+        other = as_json("keygen", "--json", self.folder / "us.key")
+        self.assertNotEqual(other["public"], public.strip())
+
+        before = snapshot_of(self.folder)
+        code, _, err = joinery("keygen", path)
+        self.assertEqual(code, 2)
+        self.assertIn("File exists", err)
+        self.assertEqual(snapshot_of(self.folder), before)
+        path.chmod(0o640)
+        self.assertIn("others than its owner", joinery("keygen", "--public", path)[2])
+        self.assertEqual(joinery("keygen", "--public", self.folder / "none")[0], 2)
+        self.assertEqual(joinery("keygen", self.folder / "no" / "eu.key")[0], 2)
+
+    def test_live(self):
+        eu, us, mine, stranger = (str(self.folder / f"{name}.key") for name in ("eu", "us", "mine", "stranger"))
+        public = {path: joinery("keygen", path)[1].strip() for path in (eu, us, mine, stranger)}
+        a = self.leader("eu", keys=[eu, public[us], public[mine]])
+        b = self.leader("us", keys=[us, public[eu], public[mine]])
+        self.assertTrue(a.address.endswith("#" + public[eu]))
+        b.tell(f"connect {a.address}")
+        a.tell("sync milk")
+        b.tell("until 1")
+        said = as_json("follow", a.address, b.address, "-c", "carts", "--identity", mine, "--json", "--count", 1)
+        self.assertEqual([(x["name"], x["up"]) for x in said["leaders"]], [("eu", True), ("us", True)])
+        as_json("compare", a.address, b.address, "-c", "carts", "--identity", mine, "--json")
+        for key, endpoint in ((stranger, a.address), (mine, a.address[:-64] + public[us])):
+            code, _, err = joinery("compare", endpoint, endpoint, "--identity", key, "--timeout", "0.5")
+            self.assertEqual(code, 2)
+            self.assertIn("no answer within 0.5 s", err)
+        plain = a.address.split("#")[0]
+        self.assertIn("zmq_options::keys", joinery("follow", a.address, "--count", 1)[2])
+        self.assertIn("has no key", joinery("follow", plain, "--identity", mine, "--count", 1)[2])
+        self.assertEqual(joinery("compare", plain, plain, "--timeout", "0.5")[0], 2)
+        self.assertEqual(joinery("follow", a.address, "--identity", self.folder / "none", "--count", 1)[0], 2)
+
+
 class Usage(Case):
     def test_help(self):
-        for command in ("inspect", "verify", "dump", "compact", "recover", "follow", "compare"):
+        for command in ("inspect", "verify", "dump", "compact", "recover", "follow", "compare", "keygen"):
             code, out, _ = joinery(command, "--help")
             self.assertEqual(code, 0)
             self.assertIn(f"joinery {command}", out.split("Example:")[1])

@@ -2,6 +2,7 @@
 #include "observer.hpp"
 
 #include <joinery/digest.hpp>
+#include <joinery/keys.hpp>
 #include <joinery/zmq_transport.hpp>
 
 #include <string_view>
@@ -11,7 +12,7 @@ namespace joinery::tool {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-observer::observer(const std::string& endpoint, bool insecure) {
+observer::observer(const std::string& endpoint, bool insecure, const std::string& identity) {
     seen_.endpoint = endpoint;
     mine_.replica = replica_id::random();
     mine_.nonce = replica_id::random().value();
@@ -22,6 +23,10 @@ observer::observer(const std::string& endpoint, bool insecure) {
     options.peers = {endpoint};
     options.linger = milliseconds(0);
     try {
+        if (!identity.empty()) options.keys = load_keys(identity);
+        if (const auto mark = endpoint.find('#'); options.keys && mark != endpoint.npos) {
+            if (const auto key = peer_key::parse(endpoint.substr(mark + 1))) options.admitted = {*key};
+        }
         wire_ = zmq_transport(std::move(options));
     } catch (const std::exception& e) {
         std::string_view what = e.what(); // in the words of who writes a program

@@ -42,8 +42,8 @@ struct observed_leader {
 /// One connection to one leader. Not thread-safe.
 class observer final : private transport_events {
 public:
-    /// Starts to dial. Throws tool_error for a bad endpoint.
-    observer(const std::string& endpoint, bool insecure);
+    /// Starts to dial, with the keys of a file if there is one. Throws tool_error for a bad endpoint or file.
+    observer(const std::string& endpoint, bool insecure, const std::string& identity);
     ~observer();
 
     const observed_leader& seen() const { return seen_; }

@@ -45,6 +45,7 @@ void add_live(CLI::App& c, live_options& live) {
         ->type_name("NAME")
         ->allow_extra_args(false);
     c.add_flag("--insecure", live.insecure, "Allow plaintext to other machines");
+    c.add_option("--identity", live.identity, "This program's keys: see keygen")->type_name("FILE");
 }
 
 int run(int argc, char** argv, std::vector<tool_type> also) {
@@ -54,6 +55,7 @@ int run(int argc, char** argv, std::vector<tool_type> also) {
     std::string file, collection, recovered, a, b;
     std::vector<std::string> endpoints;
     double interval = 1, timeout = 10;
+    bool existing = false;
 
     CLI::App app("Looks into joinery's storages and at its leaders.", "joinery");
     app.set_version_flag("--version", std::string("joinery ") + version);
@@ -74,6 +76,10 @@ int run(int argc, char** argv, std::vector<tool_type> also) {
     auto* compare_c =
         add(app, "compare", "Compare two files, or two leaders",
             "joinery compare eu.db us.db\n  joinery compare tcp://127.0.0.1:7001 tcp://127.0.0.1:7002", common.json);
+    auto* keygen_c =
+        add(app, "keygen", "Make the keys that a leader proves itself with", "joinery keygen eu.key", common.json);
+    keygen_c->add_option("FILE", file, "A new file, which only its owner may read")->type_name("")->required();
+    keygen_c->add_flag("--public", existing, "Print the public half of an existing file");
     for (auto* c : {inspect_c, verify_c, dump_c, compact_c, recover_c})
         c->add_option("FILE", file, "The file of a joinery::sqlite_storage")->type_name("")->required();
     for (auto* c : {inspect_c, verify_c, dump_c, compact_c, recover_c, compare_c})
@@ -124,6 +130,7 @@ int run(int argc, char** argv, std::vector<tool_type> also) {
     if (*dump_c) return dump(file, *only ? std::optional(collection) : std::nullopt, common);
     if (*compact_c) return compact(file, common);
     if (*recover_c) return recover(file, recovered, common);
+    if (*keygen_c) return keygen(file, existing, common);
     if (*follow_c) return follow(endpoints, live, common);
     if (is_endpoint(a) != is_endpoint(b))
         throw tool_error("compare: two files, or two endpoints (tcp://..., ipc://...)");

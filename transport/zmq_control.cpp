@@ -157,11 +157,18 @@ result<std::uint64_t, decode_error> decode_broadcast(std::span<const std::byte> 
 
 // Nothing is handed to ZeroMQ that was not understood here: it reads more into an address than a host and
 // a port ("tcp://127.0.0.1:0;10.0.0.1:7001" dials 10.0.0.1), which would slip past `local`.
-zmq_address zmq_address::parse(const std::string& text, use u, std::string_view what) {
+zmq_address zmq_address::parse(const std::string& whole, use u, std::string_view what) {
     auto refuse = [&](const std::string& reason) -> std::invalid_argument {
-        return std::invalid_argument(std::string(what) + ": \"" + text + "\" " + reason);
+        return std::invalid_argument(std::string(what) + ": \"" + whole + "\" " + reason);
     };
     zmq_address a;
+    const std::size_t mark = std::min(whole.find('#'), whole.size());
+    const std::string text = whole.substr(0, mark);
+    if (mark < whole.size()) {
+        if (u == use::bind) throw refuse("has a '#', after which a key stands where it is dialled");
+        a.key = peer_key::parse(std::string_view(whole).substr(mark + 1));
+        if (!a.key) throw refuse("has no key of 64 hexadecimal digits after the '#'");
+    }
     if (text.starts_with("ipc://")) {
         a.ipc = true;
         a.host = text.substr(6);

@@ -27,10 +27,12 @@
 // neither side what it drops for a subscriber with a full queue; the gaps tell the subscriber.
 
 #include <joinery/decode_error.hpp>
+#include <joinery/peer_key.hpp>
 #include <joinery/result.hpp>
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -80,17 +82,19 @@ void encode_broadcast(std::byte* to, std::uint64_t sequence);
 /// The sequence number of a broadcast, mark included.
 result<std::uint64_t, decode_error> decode_broadcast(std::span<const std::byte> message);
 
-/// A ZeroMQ address that was checked: "tcp://HOST:PORT" or "ipc://PATH".
+/// A ZeroMQ address that was checked: "tcp://HOST:PORT" or "ipc://PATH", if it is dialled also with "#KEY" after it.
 struct zmq_address {
     enum class use : std::uint8_t { dial, bind };
 
     bool ipc = false;
-    std::string host; ///< IPv4 address, "[IPv6 address]", host name or "*"; for ipc the path
-    std::string port; ///< 1 to 65535 or "*"; empty for ipc
+    std::string host;            ///< IPv4 address, "[IPv6 address]", host name or "*"; for ipc the path
+    std::string port;            ///< 1 to 65535 or "*"; empty for ipc
+    std::optional<peer_key> key; ///< that whoever listens there has to prove
 
     /// Throws std::invalid_argument; `what` names the option in the message. Wildcards are for `bind`.
-    static zmq_address parse(const std::string& text, use u, std::string_view what);
+    static zmq_address parse(const std::string& whole, use u, std::string_view what);
 
+    /// Without the key.
     std::string str() const;
     bool numeric_ipv6() const { return !ipc && host.front() == '['; }
     /// Neither an IP address nor a wildcard: it has to be looked up.

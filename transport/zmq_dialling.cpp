@@ -4,7 +4,6 @@
 #include "zmq_node.ipp"
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 namespace joinery::detail {
@@ -23,7 +22,13 @@ constexpr milliseconds longest_farewell{3000}; // it may say so only because it 
 
 void zmq_node::dial(const std::string& address, const char* what) {
     auto where = zmq_address::parse(address, zmq_address::use::dial, what);
-    require_local(where, options_.insecure, what);
+    const auto refuse = [&](const char* reason) {
+        return std::invalid_argument(std::string(what) + ": \"" + address + "\" " + reason);
+    };
+    if (options_.keys && !where.key)
+        throw refuse("has no key: with zmq_options::keys, '#' and the peer's public key stand after it");
+    if (!options_.keys && where.key) throw refuse("has a key, and there are no zmq_options::keys to prove ours with");
+    require_safe(where, options_, what);
     for (const auto& p : dialled_) {
         if (!p->forgotten && p->address == address) return;
     }
@@ -43,8 +48,9 @@ void zmq_node::set_family(zmq::socket_t& s, const dialled_peer& p) const {
 void zmq_node::start(dialled_peer& p, steady::time_point now) {
     ++p.attempts;
     try {
-        p.dealer.emplace(context_, zmq::socket_type::dealer, next_monitor_++);
+        p.dealer.emplace(context_, zmq::socket_type::dealer, next_monitor_++, monitored_socket::of_dialler);
         configure(p.dealer->data.socket);
+        prove(p.dealer->data.socket, p.where);
         p.dealer->data.socket.set(zmq::sockopt::immediate, true); // nothing is queued for nobody
         set_family(p.dealer->data.socket, p);
         p.dealer->data.socket.connect(p.where.str());
@@ -65,8 +71,9 @@ void zmq_node::subscribe(dialled_peer& p, const welcome& w, steady::time_point n
         return fail(p, now);
     }
     try {
-        p.subscriber.emplace(context_, zmq::socket_type::sub, next_monitor_++);
+        p.subscriber.emplace(context_, zmq::socket_type::sub, next_monitor_++, monitored_socket::of_dialler);
         configure(p.subscriber->data.socket);
+        prove(p.subscriber->data.socket, p.where);
         set_family(p.subscriber->data.socket, p);
         p.subscriber->data.socket.set(zmq::sockopt::subscribe, "");
         p.subscriber->data.socket.connect(endpoint);
@@ -101,26 +108,35 @@ void zmq_node::say_goodbye(dialled_peer& p) {
     p.dealer->data.socket.set(zmq::sockopt::linger, static_cast<int>(options_.linger.count()));
 }
 
+void zmq_node::hang_up(dialled_peer& p) {
+    p.dealer.reset();
+    p.subscriber.reset();
+    p.subscribed = p.backlog = p.leaving = p.ended = p.cut = false;
+    p.now = dialled_peer::state::idle;
+}
+
 // Ends the attempt or the connection and sets the time of the next attempt.
 void zmq_node::fail(dialled_peer& p, steady::time_point now) {
     if (p.now == dialled_peer::state::connected) {
-        if (!p.forgotten) notices_.push_back({p.link, false});
+        if (p.open()) notices_.push_back({p.link, false});
         // One that held counts as a success; a peer that ends them at once is kept at a distance.
         if (now - p.connected_at >= options_.heartbeat) p.backoff = options_.reconnect_min;
     }
-    p.dealer.reset();
-    p.subscriber.reset();
-    p.subscribed = p.backlog = p.leaving = p.ended = false;
-    p.now = dialled_peer::state::idle;
+    hang_up(p);
     std::uniform_real_distribution<double> spread(0.75, 1.25);
     p.due = now + std::chrono::duration_cast<steady::duration>(p.backoff * spread(random_));
     p.backoff = std::min(p.backoff * 2, options_.reconnect_max);
 }
 
-// Only called when nothing iterates over `dialled_`, which is at the start and the end of a poll.
+// Closes what was given up since. Only called when nothing iterates over peers, which is at the start and the end of a
+// poll.
 void zmq_node::sweep() {
+    if (renew_) renew_listening_sockets();
+    for (auto& p : dialled_) {
+        if (p->cut && !p->forgotten) hang_up(*p);
+    }
     std::erase_if(dialled_, [&](const std::unique_ptr<dialled_peer>& p) {
-        if (p->forgotten && p->now == dialled_peer::state::connected) say_goodbye(*p);
+        if (p->forgotten && !p->cut && p->now == dialled_peer::state::connected) say_goodbye(*p);
         return p->forgotten;
     });
 }
@@ -129,12 +145,12 @@ void zmq_node::sweep() {
 
 // These read one slice and return true if there may be more.
 bool zmq_node::read_peer(dialled_peer& p, transport_events& events, std::size_t& budget, steady::time_point now) {
-    for (std::size_t left = slice; p.dealer && !p.forgotten && try_receive(p.dealer->data, message_);) {
+    for (std::size_t left = slice; p.dealer && p.open() && try_receive(p.dealer->data, message_);) {
         from_dealer(p, events, now);
         flush_notices(events);
         if (!pay(budget, left, message_.size())) return true;
     }
-    for (std::size_t left = slice; p.subscriber && !p.forgotten && try_receive(p.subscriber->data, message_);) {
+    for (std::size_t left = slice; p.subscriber && p.open() && try_receive(p.subscriber->data, message_);) {
         from_publisher(p, events, now);
         flush_notices(events);
         if (!pay(budget, left, message_.size())) return true;
@@ -208,6 +224,9 @@ void zmq_node::note_sequence(dialled_peer& p, std::uint64_t sequence) {
 // Returns false if there is more to be done at once.
 bool zmq_node::read_monitors(steady::time_point now) {
     bool settled = true;
+    for (auto* s : {&router_, &publisher_}) {
+        while (const auto e = *s ? (*s)->reported() : std::nullopt) count_refused(*e);
+    }
     for (auto& p : dialled_) {
         if (p->ended && !p->backlog) fail(*p, now);
         if (p->dealer) read_monitor(*p, *p->dealer, false, now);
@@ -218,13 +237,10 @@ bool zmq_node::read_monitors(steady::time_point now) {
 }
 
 // A connection that ended is only noted: what came before it did may have come since we last read.
-void zmq_node::read_monitor(dialled_peer& p, dialling_socket& s, bool subscriber, steady::time_point now) {
-    while (try_receive(s.monitor, message_)) {
-        std::uint16_t event = 0;
-        if (message_.size() >= sizeof event) std::memcpy(&event, message_.data(), sizeof event);
-        while (message_.more() && try_receive(s.monitor, message_)) {
-        }
-        if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
+void zmq_node::read_monitor(dialled_peer& p, monitored_socket& s, bool subscriber, steady::time_point now) {
+    while (const auto e = s.reported()) {
+        count_refused(*e);
+        if (e->kind == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
             if (subscriber) p.subscribed = true;
             p.due = now;
         } else if (subscriber || !p.leaving) {
@@ -238,6 +254,7 @@ void zmq_node::read_monitor(dialled_peer& p, dialling_socket& s, bool subscriber
 steady::time_point zmq_node::run_timer(dialled_peer& p, steady::time_point now) {
     using state = dialled_peer::state;
     if (p.now == state::idle) {
+        if (!admits(p)) return steady::time_point::max();
         if (now < p.due) return p.due;
         start(p, now);
         return p.due;

@@ -37,24 +37,68 @@ bool somebody_listens(const std::string& path) {
 
 // ---- binding ----
 
-std::string zmq_node::bind(zmq::socket_t& s, const zmq_address& a, const char* what) {
-    s.set(zmq::sockopt::ipv6, a.numeric_ipv6());
+// With keys the socket may have to be made anew, at the same place: `descriptor` is kept so that it never is free.
+std::string zmq_node::bind(monitored_socket& s, const zmq_address& a, const char* what, owned_descriptor& descriptor) {
+    auto& socket = s.data.socket;
+    socket.set(zmq::sockopt::ipv6, a.numeric_ipv6());
     const auto refuse = [&](const std::string& reason) {
         return std::runtime_error("zmq_transport: bind " + std::string(what) + " to " + a.str() + ": " + reason);
     };
     if (a.ipc && somebody_listens(a.host)) throw refuse(std::generic_category().message(EADDRINUSE));
     try {
-        s.bind(a.str());
+        socket.bind(a.str());
     } catch (const zmq::error_t& e) {
         throw refuse(e.what());
     }
-    return s.get(zmq::sockopt::last_endpoint);
+    while (const auto e = s.reported()) {
+        if (options_.keys && e->kind == ZMQ_EVENT_LISTENING)
+            descriptor = owned_descriptor::duplicate(static_cast<int>(e->value));
+    }
+    return socket.get(zmq::sockopt::last_endpoint);
+}
+
+void zmq_node::make_listening_sockets() {
+    router_.emplace(context_, zmq::socket_type::router, next_monitor_++, monitored_socket::of_listener);
+    configure(router_->data.socket);
+    demand_proof(router_->data.socket);
+    router_->data.socket.set(zmq::sockopt::router_mandatory, true);
+
+    publisher_.emplace(context_, zmq::socket_type::pub, next_monitor_++, monitored_socket::of_listener);
+    configure(publisher_->data.socket);
+    demand_proof(publisher_->data.socket);
+    publisher_->data.socket.set(zmq::sockopt::xpub_nodrop, true); // so that a full queue shows: see `publish`
+}
+
+// Called by `sweep` only. Without descriptors it is tried again.
+void zmq_node::renew_listening_sockets() {
+    while (!inbound_.empty()) drop_inbound(inbound_.begin()->second);
+    router_.reset();
+    publisher_.reset();
+    let_in_.clear();
+    try {
+        make_listening_sockets();
+        const auto listen_again = [](zmq::socket_t& s, const std::string& endpoint, const owned_descriptor& on) {
+            auto copy = owned_descriptor::duplicate(on.get());
+            s.set(zmq::sockopt::ipv6, endpoint.starts_with("tcp://["));
+            s.set(zmq::sockopt::use_fd, copy.get());
+            s.bind(endpoint);
+            copy.release(); // it is libzmq's
+        };
+        listen_again(router_->data.socket, router_endpoint_, router_descriptor_);
+        listen_again(publisher_->data.socket, publisher_endpoint_, publisher_descriptor_);
+        renew_ = false;
+    } catch (const std::exception&) {
+        router_.reset();
+        publisher_.reset();
+    }
 }
 
 void zmq_node::listen() {
     using use = zmq_address::use;
     const auto at = zmq_address::parse(options_.listen, use::bind, "zmq_options::listen");
-    require_local(at, options_.insecure, "zmq_options::listen");
+    require_safe(at, options_, "zmq_options::listen");
+    if (options_.keys && at.ipc && at.host == "*")
+        throw bad_option("listen: \"ipc://*\" does not go with zmq_options::keys; give a path");
     zmq_address out = at;
     if (options_.publish.empty()) {
         out.port = "*";
@@ -67,26 +111,24 @@ void zmq_node::listen() {
                              "or for ipc a path that begins with its path");
         }
     }
-    router_ = watched_socket(context_, zmq::socket_type::router);
-    configure(router_.socket);
-    router_.socket.set(zmq::sockopt::router_mandatory, true);
-    address_ = bind(router_.socket, at, "zmq_options::listen");
-
-    publisher_ = zmq::socket_t(context_, zmq::socket_type::pub);
-    configure(publisher_);
-    publisher_.set(zmq::sockopt::xpub_nodrop, true); // so that a full queue shows: see `publish`
+    make_listening_sockets();
+    router_endpoint_ = bind(*router_, at, "zmq_options::listen", router_descriptor_);
+    address_ = router_endpoint_ + (options_.keys ? "#" + to_string(options_.keys->public_half()) : "");
+    const auto bind_publisher = [&] {
+        return publisher_endpoint_ = bind(*publisher_, out, "zmq_options::publish", publisher_descriptor_);
+    };
     if (!at.ipc) {
-        const std::string endpoint = bind(publisher_, out, "zmq_options::publish");
+        const std::string endpoint = bind_publisher();
         place_ = static_cast<std::uint16_t>(std::stoul(endpoint.substr(endpoint.rfind(':') + 1)));
     } else {
-        const std::string path = address_.substr(std::strlen("ipc://")); // "*" is resolved
+        const std::string path = router_endpoint_.substr(std::strlen("ipc://")); // "*" is resolved
         if (options_.publish.empty()) out.host = path + ".pub";
         place_ = out.host.substr(path.size());
         if (at.publish_endpoint(place_).empty()) {
             throw bad_option("publish: after the path of zmq_options::listen only 1 to " +
                              std::to_string(max_place_suffix) + " of [A-Za-z0-9._-] may follow");
         }
-        bind(publisher_, out, "zmq_options::publish");
+        bind_publisher();
     }
 }
 
@@ -95,17 +137,20 @@ void zmq_node::listen() {
 // False if a subscriber's queue has become full: then ZeroMQ drops the message for that one and delivers
 // it to the rest. Until there is room again it drops further ones without a word; see `note_sequence`.
 bool zmq_node::publish(zmq::message_t& m) {
-    if (try_send(publisher_, m) == sent::yes) return true;
-    publisher_.set(zmq::sockopt::xpub_nodrop, false);
-    try_send(publisher_, m);
-    publisher_.set(zmq::sockopt::xpub_nodrop, true);
+    if (renew_ || !publisher_) return false; // somebody may listen who is admitted no more
+    auto& socket = publisher_->data.socket;
+    if (try_send(socket, m) == sent::yes) return true;
+    socket.set(zmq::sockopt::xpub_nodrop, false);
+    try_send(socket, m);
+    socket.set(zmq::sockopt::xpub_nodrop, true);
     return false;
 }
 
 sent zmq_node::route_message(std::string_view route, zmq::message_t& m) {
+    if (!router_) return sent::gone;
     zmq::message_t head(route.data(), route.size());
-    const sent done = try_send(router_, head, ZMQ_SNDMORE);
-    return done == sent::yes ? try_send(router_, m) : done;
+    const sent done = try_send(router_->data, head, ZMQ_SNDMORE);
+    return done == sent::yes ? try_send(router_->data, m) : done;
 }
 
 sent zmq_node::route_control(std::string_view route, const control& c) {
@@ -117,8 +162,8 @@ sent zmq_node::route_control(std::string_view route, const control& c) {
 
 bool zmq_node::read_router(transport_events& events, std::size_t& budget) {
     if (!router_) return false;
-    for (std::size_t left = slice; try_receive(router_, route_message_);) {
-        if (!route_message_.more() || !try_receive(router_, message_)) continue;
+    for (std::size_t left = slice; try_receive(router_->data, route_message_);) {
+        if (!route_message_.more() || !try_receive(router_->data, message_)) continue;
         from_router(route_message_.to_string_view(), events);
         flush_notices(events);
         if (!pay(budget, left, message_.size())) return true;
@@ -127,8 +172,18 @@ bool zmq_node::read_router(transport_events& events, std::size_t& budget) {
 }
 
 void zmq_node::from_router(std::string_view route, transport_events& events) {
-    if (!single_part(router_)) return;
-    const auto at = inbound_.find(route);
+    if (!single_part(router_->data)) return;
+    auto at = inbound_.find(route);
+    if (const auto user = user_of(message_); options_.keys && (at == inbound_.end() || at->second.user != user)) {
+        // A routing id is the peer's choice; whoever has it now need not be who had it before.
+        if (at != inbound_.end()) drop_inbound(at->second);
+        at = inbound_.end();
+        const auto key = peer_key::parse(user);
+        if (!key || !admits(*key)) {
+            ++stats_.dropped;
+            return;
+        }
+    }
     if (at != inbound_.end()) at->second.silent = 0;
     if (is_frame()) {
         if (at != inbound_.end()) return hand_over(events, at->second.link, bytes_of(message_).subspan(1));
@@ -153,7 +208,8 @@ void zmq_node::answer(std::string_view route, routes::iterator at, dial_stage st
     }
     if (stage == dial_stage::subscribed) pulse_wanted_ = true;
     if (stage == dial_stage::ready && at == inbound_.end()) {
-        at = inbound_.emplace(route, inbound_peer{next_link_++, std::string(route)}).first;
+        at = inbound_.emplace(route, inbound_peer{next_link_++, std::string(route), std::string(user_of(message_))})
+                 .first;
         by_link_.emplace(at->second.link, &at->second);
         notices_.push_back({at->second.link, true});
     }
@@ -169,12 +225,13 @@ void zmq_node::drop_inbound(const inbound_peer& peer) {
 // ---- timers ----
 
 steady::time_point zmq_node::run_listener_timers(steady::time_point now, bool drained) {
+    if (renew_) return now + options_.reconnect_min;
     if (!router_) return steady::time_point::max();
     if (pulse_wanted_ || now >= next_pulse_) {
         pulse_wanted_ = false;
         next_pulse_ = now + options_.heartbeat;
         // Takes in new subscriptions first, which sending itself does only once in a while.
-        static_cast<void>(publisher_.get(zmq::sockopt::events));
+        static_cast<void>(publisher_->data.socket.get(zmq::sockopt::events));
         zmq::message_t m = message_of(pulse{incarnation_, next_broadcast_});
         publish(m);
     }

@@ -41,16 +41,21 @@ zmq::message_t message_of(const control& c) {
 
 std::invalid_argument bad_option(const std::string& what) { return std::invalid_argument("zmq_options::" + what); }
 
-void require_local(const zmq_address& a, bool insecure, std::string_view what) {
-    if (insecure || a.local()) return;
+void require_safe(const zmq_address& a, const zmq_options& o, std::string_view what) {
+    if (o.keys || o.insecure || a.local()) return;
     throw std::invalid_argument(std::string(what) + ": \"" + a.str() +
-                                "\" is not on this machine, and the connection is not encrypted; set "
-                                "zmq_options::insecure to allow that");
+                                "\" is not on this machine, and the connection is not encrypted; give "
+                                "zmq_options::keys, or set zmq_options::insecure to allow that");
 }
 
 // Calls f(watched_socket&) for every socket that is read.
 template <class F> void zmq_node::for_each_socket(F&& f) {
-    if (router_) f(router_);
+    if (admissions_) f(admissions_);
+    if (router_) {
+        f(router_->data);
+        f(router_->monitor);
+    }
+    if (publisher_) f(publisher_->monitor); // it is only sent to
     for (auto& p : dialled_) {
         for (auto* s : {&p->dealer, &p->subscriber}) {
             if (!*s) continue;
@@ -65,6 +70,7 @@ zmq_node::zmq_node(zmq_options options) : options_(std::move(options)) {
     random_.seed((std::uint64_t{entropy()} << 32) ^ entropy());
     incarnation_ = random_();
     context_.set(zmq::ctxopt::max_sockets, std::min(most_sockets, context_.get(zmq::ctxopt::socket_limit)));
+    guard();
     if (!options_.listen.empty()) {
         listen();
     } else if (!options_.publish.empty()) {
@@ -76,15 +82,15 @@ zmq_node::zmq_node(zmq_options options) : options_(std::move(options)) {
 zmq_node::~zmq_node() {
     const int linger = static_cast<int>(options_.linger.count());
     for (auto& p : dialled_) {
-        if (p->now == dialled_peer::state::connected) say_goodbye(*p);
+        if (p->open() && p->now == dialled_peer::state::connected) say_goodbye(*p);
     }
     for (auto& [route, peer] : inbound_) route_control(route, bye{});
-    if (router_) router_.socket.set(zmq::sockopt::linger, linger);
-    if (publisher_) publisher_.set(zmq::sockopt::linger, linger);
+    if (router_) router_->data.socket.set(zmq::sockopt::linger, linger);
+    if (publisher_ && !renew_) publisher_->data.socket.set(zmq::sockopt::linger, linger);
 }
 
 void zmq_node::broadcast(std::span<const std::byte> frame) {
-    if (!publisher_) return;
+    if (options_.listen.empty()) return;
     if (frame.size() > options_.max_frame) {
         ++stats_.dropped;
         return;
@@ -104,7 +110,7 @@ bool zmq_node::send(link_id link, std::span<const std::byte> frame) {
         if (done != sent::yes) return false;
     } else {
         auto at = std::find_if(dialled_.begin(), dialled_.end(), [&](const auto& p) { return p->link == link; });
-        if (at == dialled_.end() || (*at)->forgotten || (*at)->now != dialled_peer::state::connected) return false;
+        if (at == dialled_.end() || !(*at)->open() || (*at)->now != dialled_peer::state::connected) return false;
         zmq::message_t m = frame_message(frame);
         if (try_send((*at)->dealer->data, m) != sent::yes) return false;
     }
@@ -177,7 +183,7 @@ void zmq_node::connect(const std::string& address) {
 void zmq_node::disconnect(const std::string& address) {
     for (auto& p : dialled_) {
         if (p->forgotten || p->address != address) continue;
-        if (p->now == dialled_peer::state::connected) notices_.push_back({p->link, false});
+        if (p->open() && p->now == dialled_peer::state::connected) notices_.push_back({p->link, false});
         p->forgotten = true; // `sweep` closes its sockets: this may be a call from within poll
     }
     end_wait();
@@ -234,6 +240,7 @@ bool zmq_node::receive(transport_events& events) {
         for (std::size_t i = 0; i < sources; ++i) {
             const std::size_t source = (turn_ + i) % sources;
             if (source + 1 == sources) {
+                more |= answer_admissions(budget);
                 more |= read_router(events, budget);
             } else {
                 dialled_peer& p = *dialled_[source];
@@ -263,7 +270,7 @@ bool zmq_node::single_part(watched_socket& socket) {
 steady::time_point zmq_node::run_timers(steady::time_point now, bool drained) {
     auto next = run_listener_timers(now, drained);
     for (auto& p : dialled_) {
-        if (!p->forgotten) next = std::min(next, run_timer(*p, now));
+        if (p->open()) next = std::min(next, run_timer(*p, now));
     }
     return next;
 }

@@ -2,7 +2,8 @@
 #pragma once
 
 // The transport over ZeroMQ from within: a listener's two sockets (zmq_listening.cpp), the peers that this
-// node dials (zmq_dialling.cpp), and what takes turns between them (zmq_node.cpp). To be included after <zmq.hpp>.
+// node dials (zmq_dialling.cpp), who may connect (zmq_admission.cpp), and what takes turns between them (zmq_node.cpp).
+// To be included after <zmq.hpp>.
 
 #include <joinery/zmq_transport.hpp>
 
@@ -39,12 +40,13 @@ struct dialled_peer {
     zmq_address where;
     state now = state::idle;
     bool forgotten = false; // by disconnect(); swept when nothing iterates
+    bool cut = false;       // its key is admitted no more; its sockets are swept likewise
     bool was_connected = false;
     bool subscribed = false; // the SUB's handshake is done
     bool backlog = false;    // its sockets were not read to the end
     bool leaving = false;    // it said goodbye; what it broadcast before may still come
     bool ended = false;      // its connection has; what came before is read once more
-    std::optional<dialling_socket> dealer, subscriber;
+    std::optional<monitored_socket> dealer, subscriber;
     std::uint64_t incarnation = 0;    // of the process that answers
     std::uint64_t next_broadcast = 0; // its sequence number
     steady::time_point due{};         // the next attempt, question or sign of life
@@ -55,13 +57,16 @@ struct dialled_peer {
     int unanswered = 0;                // hellos since the last welcome
     int unheard = 0;                   // hellos since the last message of the publisher
     unsigned attempts = 0;
+
+    bool open() const { return !forgotten && !cut; }
 };
 
 /// A peer that dialled in and is ready.
 struct inbound_peer {
     link_id link = 0;
     std::string route;
-    int silent = 0; // checks since it was last heard: counted, since our own pause is no silence of the peer
+    std::string user; // the key that it has proved, as ZeroMQ hands it over with each message; empty in plaintext
+    int silent = 0;   // checks since it was last heard: counted, since our own pause is no silence of the peer
 };
 
 class zmq_node final : public transport {
@@ -77,6 +82,9 @@ public:
     void wake() override { wake_.raise(); }
     void connect(const std::string& address) override;
     void disconnect(const std::string& address) override;
+    std::optional<peer_key> key_of(link_id link) const override;
+    void admit(const std::vector<peer_key>& keys) override;
+    link_security security() const override;
     std::size_t max_frame() const override { return options_.max_frame; }
     std::string address() const override { return address_; }
     statistics stats() const override { return stats_; }
@@ -94,10 +102,11 @@ private:
 
     zmq_options options_;
     wake_pipe wake_;
-    zmq::context_t context_; // before the sockets: it can only end after them
-    watched_socket router_;
-    zmq::socket_t publisher_;
-    std::string address_;
+    zmq::context_t context_;    // before the sockets: it can only end after them
+    watched_socket admissions_; // where libzmq asks whether a key is admitted
+    std::optional<monitored_socket> router_, publisher_;
+    owned_descriptor router_descriptor_, publisher_descriptor_; // with keys: what the sockets listen on
+    std::string router_endpoint_, publisher_endpoint_, address_;
     publish_place place_;
     std::uint64_t incarnation_ = 0;
     std::mt19937_64 random_;
@@ -105,6 +114,8 @@ private:
     std::vector<std::unique_ptr<dialled_peer>> dialled_;
     routes inbound_;
     std::unordered_map<link_id, inbound_peer*> by_link_;
+    std::vector<peer_key> admitted_, let_in_; // sorted; let in: since the listening sockets were made
+    bool renew_ = false;                      // the listening sockets have to be made anew
     link_id next_link_ = 1;
     std::uint64_t next_monitor_ = 1;
 
@@ -137,11 +148,27 @@ private:
     void look(std::chrono::milliseconds time);
     void note_arrivals();
     void end_wait();
+    void count_refused(const monitored_socket::event& e) {
+        if ((e.kind & monitored_socket::handshake_failed) != 0) ++stats_.refused_handshakes;
+    }
+
+    // ---- zmq_admission.cpp: who may connect ----
+
+    void guard();
+    void prove(zmq::socket_t& s, const zmq_address& to) const;
+    void demand_proof(zmq::socket_t& s) const;
+    bool admits(const peer_key& k) const;
+    bool admits(const dialled_peer& p) const { return !p.where.key || admits(*p.where.key); }
+    std::string_view user_of(const zmq::message_t& m) const;
+    bool answer_admissions(std::size_t& budget);
+    void admit_or_refuse(std::vector<zmq::message_t>& request);
 
     // ---- zmq_listening.cpp: the sockets that peers dial ----
 
-    std::string bind(zmq::socket_t& s, const zmq_address& a, const char* what);
+    std::string bind(monitored_socket& s, const zmq_address& a, const char* what, owned_descriptor& descriptor);
     void listen();
+    void make_listening_sockets();
+    void renew_listening_sockets();
     bool publish(zmq::message_t& m);
     sent route_message(std::string_view route, zmq::message_t& m);
     sent route_control(std::string_view route, const control& c);
@@ -162,6 +189,7 @@ private:
     void become_connected(dialled_peer& p, steady::time_point now);
     bool greet(dialled_peer& p, dial_stage stage);
     void say_goodbye(dialled_peer& p);
+    void hang_up(dialled_peer& p);
     void fail(dialled_peer& p, steady::time_point now);
     void sweep();
     bool read_peer(dialled_peer& p, transport_events& events, std::size_t& budget, steady::time_point now);
@@ -169,7 +197,7 @@ private:
     void from_publisher(dialled_peer& p, transport_events& events, steady::time_point now);
     void note_sequence(dialled_peer& p, std::uint64_t sequence);
     bool read_monitors(steady::time_point now);
-    void read_monitor(dialled_peer& p, dialling_socket& s, bool subscriber, steady::time_point now);
+    void read_monitor(dialled_peer& p, monitored_socket& s, bool subscriber, steady::time_point now);
     steady::time_point run_timer(dialled_peer& p, steady::time_point now);
 };
 
@@ -191,7 +219,7 @@ inline constexpr int missing_signs = 10; // signs of life in succession
 
 zmq::message_t message_of(const control& c);
 std::invalid_argument bad_option(const std::string& what);
-/// Throws std::invalid_argument for an address off this machine unless `insecure`; `what` names the option.
-void require_local(const zmq_address& a, bool insecure, std::string_view what);
+/// Throws std::invalid_argument for an address off this machine unless that is allowed; `what` names the option.
+void require_safe(const zmq_address& a, const zmq_options& o, std::string_view what);
 
 } // namespace joinery::detail

@@ -7,19 +7,12 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
 #include <stdexcept>
 #include <string>
 #include <system_error>
 
 namespace joinery::detail {
-
-namespace {
-
-constexpr int watched_events = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
-                               ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH |
-                               ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CLOSED;
-
-} // namespace
 
 wake_pipe::wake_pipe() {
     if (::pipe(ends_.data()) != 0) fail();
@@ -53,12 +46,37 @@ void wake_pipe::fail() {
     throw std::runtime_error("zmq_transport: pipe: " + std::generic_category().message(error));
 }
 
-dialling_socket::dialling_socket(zmq::context_t& context, zmq::socket_type type, std::uint64_t number)
+monitored_socket::monitored_socket(zmq::context_t& context, zmq::socket_type type, std::uint64_t number, int events)
     : monitor(context, zmq::socket_type::pair), data(context, type) {
     const std::string name = "inproc://monitor-" + std::to_string(number);
-    if (zmq_socket_monitor(data.socket.handle(), name.c_str(), watched_events) != 0) throw zmq::error_t();
+    if (zmq_socket_monitor(data.socket.handle(), name.c_str(), events) != 0) throw zmq::error_t();
     monitor.socket.set(zmq::sockopt::linger, 0);
+    monitor.socket.set(zmq::sockopt::rcvhwm, 0);
     monitor.socket.connect(name);
+}
+
+std::optional<monitored_socket::event> monitored_socket::reported() {
+    zmq::message_t m;
+    if (!try_receive(monitor, m)) return std::nullopt;
+    event e;
+    if (m.size() == sizeof e.kind + sizeof e.value) {
+        std::memcpy(&e.kind, m.data(), sizeof e.kind);
+        std::memcpy(&e.value, m.data<std::byte>() + sizeof e.kind, sizeof e.value);
+    }
+    while (m.more() && try_receive(monitor, m)) { // the endpoint
+    }
+    return e;
+}
+
+owned_descriptor::~owned_descriptor() {
+    if (fd_ >= 0) ::close(fd_);
+}
+
+owned_descriptor owned_descriptor::duplicate(int fd) {
+    owned_descriptor copy(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
+    if (copy.get() < 0)
+        throw std::runtime_error("zmq_transport: duplicate a descriptor: " + std::generic_category().message(errno));
+    return copy;
 }
 
 sent try_send(zmq::socket_t& socket, zmq::message_t& message, int flags) {

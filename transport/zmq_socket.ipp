@@ -2,14 +2,16 @@
 #pragma once
 
 // What the ZeroMQ transport makes of libzmq's sockets: reading without needless looks, sending without
-// waiting, a dialling socket whose connection is watched, and a way to end a wait from another thread. To be included
+// waiting, sockets whose connections are watched, and a way to end a wait from another thread. To be included
 // after <zmq.hpp>, which stands in sources only.
 
 #include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
+#include <utility>
 
 namespace joinery::detail {
 
@@ -56,19 +58,53 @@ struct watched_socket {
     explicit operator bool() const { return socket.handle() != nullptr; }
 };
 
-/// A socket that dials, and the pair socket on which libzmq reports what becomes of the connection. Each
-/// makes one attempt: ZeroMQ does not reconnect (an own state machine does), so there are a handful of
-/// events at most and libzmq's thread never waits for us to read them. Reconnecting would also let libzmq
-/// 4.3.4 abort if the queue was full when the connection ended ("Assertion failed: _input_stopped").
-struct dialling_socket {
+/// A socket, and the pair socket on which libzmq reports what becomes of its connections. Reports queue without a
+/// limit: libzmq's thread would wait for us to read them. One that dials makes one attempt: ZeroMQ does not reconnect
+/// (an own state machine does), which would let libzmq 4.3.4 abort if the queue was full when the connection ended
+/// ("Assertion failed: _input_stopped").
+struct monitored_socket {
+    struct event {
+        std::uint16_t kind = 0;
+        std::uint32_t value = 0;
+    };
+    static constexpr int handshake_failed =
+        ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH;
+    static constexpr int of_dialler =
+        handshake_failed | ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CLOSED;
+    static constexpr int of_listener = handshake_failed | ZMQ_EVENT_LISTENING;
+
     watched_socket monitor, data;
 
-    /// `number` is of this socket alone in the whole context.
-    dialling_socket(zmq::context_t& context, zmq::socket_type type, std::uint64_t number);
-    dialling_socket(const dialling_socket&) = delete;
-    dialling_socket& operator=(const dialling_socket&) = delete;
+    /// `number` is of this socket alone in the whole context; `events` are reported.
+    monitored_socket(zmq::context_t& context, zmq::socket_type type, std::uint64_t number, int events);
+    monitored_socket(const monitored_socket&) = delete;
+    monitored_socket& operator=(const monitored_socket&) = delete;
     /// A report to a pair socket that has gone would block libzmq's thread, so reports end first.
-    ~dialling_socket() { zmq_socket_monitor(data.socket.handle(), nullptr, 0); }
+    ~monitored_socket() { zmq_socket_monitor(data.socket.handle(), nullptr, 0); }
+
+    /// The next report; never waits.
+    std::optional<event> reported();
+};
+
+/// A descriptor of our own.
+class owned_descriptor {
+public:
+    owned_descriptor() = default;
+    explicit owned_descriptor(int fd) : fd_(fd) {}
+    owned_descriptor(owned_descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+    owned_descriptor& operator=(owned_descriptor&& other) noexcept {
+        std::swap(fd_, other.fd_);
+        return *this;
+    }
+    ~owned_descriptor();
+
+    int get() const { return fd_; }
+    int release() { return std::exchange(fd_, -1); }
+    /// Another one for the same. Throws std::runtime_error without descriptors.
+    static owned_descriptor duplicate(int fd);
+
+private:
+    int fd_ = -1;
 };
 
 enum class sent : std::uint8_t { yes, full, gone };

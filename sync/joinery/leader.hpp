@@ -212,6 +212,7 @@ public:
     std::string address() const { return core_->address(); }
     void connect(const std::string& address) { core_->connect(address); }
     void disconnect(const std::string& address) { core_->disconnect(address); }
+    void admit(const std::vector<peer_key>& keys) { core_->let_in(keys); }
     replica_id take_new_id() { return core_->take_new_id(); }
     void evict(replica_id who) { core_->evict(who); }
     bool leave(std::chrono::milliseconds timeout) { return core_->leave(timeout); }

@@ -104,6 +104,7 @@ struct node_status {
     node_role role = node_role::leader;
     std::string zone;
     std::string address;
+    link_security security = link_security::local; ///< of the transport
     durability level = durability::none;
     bool identity_conflict = false;
     bool draining = false; ///< writes are refused: see node::drain
@@ -250,6 +251,7 @@ public:
 
     void connect(const std::string& address) { dial(address, true); }
     void disconnect(const std::string& address) { dial(address, false); }
+    void let_in(const std::vector<peer_key>& keys);
     std::string address() const { return address_; }
     replica_id id() const;
     replica_id take_new_id();
@@ -350,6 +352,8 @@ public:
     /// Dials a peer, or stops doing so. Throws what the transport throws.
     void connect(const std::string& address) { core_->connect(address); }
     void disconnect(const std::string& address) { core_->disconnect(address); }
+    /// From now on only peers with these keys are let in and dialled, as transport::admit says. Throws node_closed.
+    void admit(const std::vector<peer_key>& keys) { core_->let_in(keys); }
     /// Where peers can dial this node; empty if nowhere.
     std::string address() const { return core_->address(); }
 

@@ -23,6 +23,13 @@ namespace joinery {
 
 using link_id = std::uint64_t;
 
+/// What those who can read or change a network can do to the frames of a transport.
+enum class link_security : std::uint8_t {
+    local,     ///< nothing: frames do not leave the machine
+    insecure,  ///< read and forge them: they may leave the machine in plaintext
+    encrypted, ///< nothing but hold them back: they are encrypted, and peers prove who they are
+};
+
 /// What a transport hands over, in order of arrival. Called only from within `poll`.
 class transport_events {
 public:
@@ -64,6 +71,8 @@ public:
     /// Has no effect where peers prove nothing.
     virtual void admit(const std::vector<peer_key>&) {}
 
+    virtual link_security security() const { return link_security::local; }
+
     /// Frames above this size must not be sent.
     virtual std::size_t max_frame() const = 0;
     /// Where peers can dial this node, with wildcard ports resolved; empty if nowhere.
@@ -72,6 +81,8 @@ public:
     struct statistics {
         std::uint64_t frames_out = 0, bytes_out = 0, frames_in = 0, bytes_in = 0;
         std::uint64_t dropped = 0, reconnects = 0;
+        /// Connections, dialled or let in, that ended before both sides had proved what they have to.
+        std::uint64_t refused_handshakes = 0;
     };
     virtual statistics stats() const = 0;
 };

@@ -32,16 +32,34 @@
 // There is no thread here but ZeroMQ's: everything happens in the calls of the owner, which therefore
 // has to wait and poll a few times per `heartbeat`.
 //
-// A connection is not encrypted and a peer is not authenticated, so addresses off this machine are refused
-// unless `insecure` is set. A peer can use memory up to its queue, `receive_high_water` frames of twice
-// `max_frame` bytes each, and libzmq limits neither the number of connections nor the parts of a message:
-// listen only where everybody who can connect is trusted not to exhaust the memory.
+// With `keys` all connections are encrypted, and both sides prove their keys (CURVE, which is Curve25519, Salsa20 and
+// Poly1305 with new keys for each connection). A peer is let in if its key is among `admitted`; the address of one that
+// is dialled ends in '#' and the key that it has to prove, as `address()` does:
+//
+//     options.keys = joinery::load_keys("eu.key");
+//     options.admitted = {us, asia};
+//     options.peers = {"tcp://192.0.2.2:7001#" + joinery::to_string(us)};
+//
+// `transport::admit` replaces `admitted` while running. Who is admitted no more loses its links in that call, and what
+// it says is dropped from then on. Who is let in no more loses its connections by the next poll: the listening sockets
+// are made anew, since ZeroMQ cannot end a single connection of theirs. So all peers that had dialled in lose theirs,
+// and dial again; broadcasts until then are dropped and counted.
+//
+// Without `keys` a connection is not encrypted and a peer is not authenticated, so addresses off this machine are
+// refused unless `insecure` is set.
+//
+// A peer can use memory up to its queue, `receive_high_water` frames of twice `max_frame` bytes each, and libzmq limits
+// neither the number of connections nor the parts of a message: let in only who is trusted not to exhaust the memory.
+// A stranger at a listener with keys has no queue. It can hold connections for as long as `handshake`, each of which
+// takes a descriptor and up to twice `max_frame` bytes.
 
+#include <joinery/keys.hpp>
 #include <joinery/transport.hpp>
 
 #include <chrono>
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -49,16 +67,21 @@ namespace joinery {
 
 struct zmq_options {
     /// Where peers dial: "tcp://127.0.0.1:7001", "tcp://[::1]:7001", "tcp://127.0.0.1:*" for any free port,
-    /// or "ipc:///run/leader"; with `insecure`, also "tcp://*:7001" (IPv4) and "tcp://[::]:7001" (both).
+    /// or "ipc:///run/leader"; with `keys` or `insecure`, also "tcp://*:7001" (IPv4) and "tcp://[::]:7001" (both).
     /// Empty: nobody can dial this node, and what it broadcasts reaches nobody.
     std::string listen{};
     /// Where to publish. Empty: any free port of the same host, or for ipc the path with ".pub" after it. If
     /// given, it must have the host of `listen`, or for ipc a path that begins with that of `listen`.
     std::string publish{};
-    /// Addresses to dial, as by `transport::connect`.
+    /// Addresses to dial, as by `transport::connect`; with `keys`, each ends in '#' and the peer's public key.
     std::vector<std::string> peers{};
 
-    /// Allows plaintext to and from other machines. Without it only ipc, 127.0.0.0/8, [::1] and
+    /// What this node proves itself with; none: nobody proves anything.
+    std::optional<key_pair> keys{};
+    /// The keys of the peers that may dial this node, and that it dials: an address with another key waits until its
+    /// key is admitted. Only with `keys`.
+    std::vector<peer_key> admitted{};
+    /// Allows plaintext to and from other machines. Without it, and without `keys`, only ipc, 127.0.0.0/8, [::1] and
     /// "localhost" are accepted.
     bool insecure = false;
 
@@ -76,7 +99,7 @@ struct zmq_options {
     /// The first and the greatest pause before a connection is tried again.
     std::chrono::milliseconds reconnect_min{100};
     std::chrono::milliseconds reconnect_max{5000};
-    /// How long each step of connecting may take before it is tried from the start.
+    /// How long each step of connecting may take before it is tried from the start. With `keys`, at most 30 s.
     std::chrono::milliseconds handshake{5000};
     /// How long the destructor may wait for frames that are still queued.
     std::chrono::milliseconds linger{200};
