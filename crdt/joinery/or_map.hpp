@@ -450,20 +450,22 @@ void or_map<K, V>::extract_rest(fragment& out) const requires(crdt_traits<V>::le
 template <class K, crdt V>
 void or_map<K, V>::save_whole(const causal_context& seen, compact_output_archive& ar) const
     requires(!crdt_traits<V>::leaves_tombstones) {
-    ar.counted([&] {
-        std::vector<bool> saved(nodes_.size());
-        std::size_t n = 0;
-        dots_.for_each([&](const dot_range& dots, slot i) {
-            if (saved[i] || !(seen.contains(dots) || seen.intersects(dots))) return;
-            saved[i] = true;
-            traits::save_whole(nodes_[i].value, seen, [&](auto&& save) {
-                ar(nodes_[i].key);
-                save(ar);
-                ++n;
+    if constexpr (!crdt_traits<V>::leaves_tombstones) { // clang 14 instantiates it explicitly where it may not
+        ar.counted([&] {
+            std::vector<bool> saved(nodes_.size());
+            std::size_t n = 0;
+            dots_.for_each([&](const dot_range& dots, slot i) {
+                if (saved[i] || !(seen.contains(dots) || seen.intersects(dots))) return;
+                saved[i] = true;
+                traits::save_whole(nodes_[i].value, seen, [&](auto&& save) {
+                    ar(nodes_[i].key);
+                    save(ar);
+                    ++n;
+                });
             });
+            return n;
         });
-        return n;
-    });
+    }
 }
 
 template <class K, crdt V> void or_map<K, V>::join(const fragment& f, join_scope& s) {
