@@ -2,8 +2,11 @@
 // Writes the seeds of the corpus that replicas write: make_corpus FOLDER. What fuzzing found beside them
 // (crash_*) stays as it is.
 
+#include "../sync/answers.hpp"
+#include "../sync/stored_items.hpp"
 #include "body.hpp"
 
+#include <joinery/claims.hpp>
 #include <joinery/messages.hpp>
 
 #include <filesystem>
@@ -280,6 +283,107 @@ void write_json(const std::filesystem::path& corpus) {
     }
 }
 
+// Framed bytes and parts of frames (frame.cpp).
+void write_frames(const std::filesystem::path& corpus) {
+    const folder to(corpus, "frame");
+    const auto told = history<or_sets>(6);
+    const auto first = encode(told.edits[0]), second = encode(told.edits[1]), whole = encode(told.states[0].whole());
+    const auto put = [&](const std::string& name, std::uint8_t what, std::span<const std::byte> content) {
+        to.write(name, marked(what, {content.begin(), content.end()}));
+    };
+    frame_writer w;
+    for (const auto* part : {&first, &whole}) {
+        w.clear();
+        w.body().insert(w.body().end(), part->begin(), part->end());
+        const std::string name = part == &first ? "edit" : "state";
+        put("direct_" + name, 0, w.close(frame_kind::direct));
+        put("broadcast_" + name, 0, w.close(frame_kind::broadcast));
+        put("snapshot_" + name, 0, w.close(frame_kind::snapshot, 7, 9));
+        put("record_" + name, 0, w.close(frame_kind::record, 7, 9));
+    }
+    bytes answer, parts;
+    begin_answer(answer, {{replica_id{1}, 2}, {replica_id{2}, 1}});
+    put_item(answer, first);
+    put_item(answer, second);
+    put("answer", 1, answer);
+    put_item(parts, first);
+    put_answer(parts, answer);
+    put_mark(parts, dot{replica_id{1}, 300});
+    put_item(parts, second);
+    put_mark(parts, std::nullopt);
+    put("items", 2, parts);
+    put("edit_head", 3, first);
+    put("state_head", 3, whole);
+    put("gap_head", 3, encode(told.states[1].delta_since({{replica_id{1}, 1}})));
+}
+
+// Text that names something, and small values (names.cpp).
+void write_names(const std::filesystem::path& corpus) {
+    const folder to(corpus, "names");
+    const auto text = [](std::string_view s) {
+        const auto b = std::as_bytes(std::span(s));
+        return bytes(b.begin(), b.end());
+    };
+    const std::string key(32, 'a');
+    const std::pair<const char*, std::pair<std::uint8_t, std::string>> texts[] = {
+        {"unique_id", {0, "5kq2r0m8xw3yt-c1"}},
+        {"unique_id_large", {0, "FZZZZZZZZZZZZ-3zzzzzzzzzzzz"}},
+        {"unique_id_overflow", {0, "G0000000000000-1"}},
+        {"unique_id_leading_zero", {0, "01-1"}},
+        {"unique_id_no_one", {0, "0-0"}},
+        {"unique_id_alike", {0, "oIl-L"}},
+        {"key", {1, key + "0123456789abcdefABCDEF9876543210"}},
+        {"key_signed", {1, "-1" + key + "0123456789abcdefABCDEF98765432"}},
+        {"pointer", {2, "/a/1/b"}},
+        {"pointer_escaped", {2, "/~0~1//0"}},
+        {"pointer_root", {2, ""}},
+        {"pointer_bad", {2, "/a~"}},
+        {"pointer_relative", {2, "a"}},
+        {"text", {3, "a\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\xed\xa0\x80\xc0\xaf\xff"}},
+    };
+    for (const auto& [name, value] : texts) to.write(name, marked(value.first, text(value.second)));
+    const std::map<std::string, version_vector> tokens{{"carts", {{replica_id{1}, 7}}}, {"orders", {}}};
+    to.write("session", marked(4, encode(tokens)));
+    to.write("anchor", marked(5, encode(text_anchor{dot{replica_id{1}, 5}, text_bias::right})));
+    to.write("unique_id_bytes", marked(6, encode(unique_id(dot{replica_id{3}, 9}))));
+    to.write("order", marked(7, encode(detail::home_order{1, "key", text("argument"), 3})));
+    const detail::home_verdict verdict{0, text("answer"), "reason", {{replica_id{1}, 2}}};
+    to.write("verdict", marked(8, encode(verdict)));
+    for (const std::uint8_t what : {0, 1, 2, 3})
+        to.write("claim_" + std::to_string(what), marked(9, encode(std::pair(what, std::string("me")))));
+    to.write("claims_answer",
+             marked(10, encode(std::vector<claim>{{"me", 1, replica_id{1}}, {"you", 1, replica_id{2}}})));
+    to.write("timestamp", marked(11, encode(timestamp{1'700'000'000'000 << 16})));
+}
+
+// Steps, each with a part of text (text_input.cpp).
+void write_texts(const std::filesystem::path& corpus) {
+    const folder to(corpus, "text_input");
+    const auto put = [&](const std::string& name, const std::vector<std::pair<std::uint8_t, std::string>>& steps) {
+        bytes all;
+        for (const auto& [what, text] : steps) {
+            all.push_back(std::byte{what});
+            const auto b = std::as_bytes(std::span(text));
+            const auto part = sequence({bytes(b.begin(), b.end())});
+            all.insert(all.end(), part.begin(), part.end());
+        }
+        to.write(name, all);
+    };
+    put("typing",
+        {{0, "hello"}, {64 + 0, " \xf0\x9f\x98\x80"}, {1, "x\n"}, {2, "y\r\n"}, {4, "z"}, {5, "z"}, {6, "z"}});
+    put("diff", {{3, "one\ntwo\nthree\n"}, {3, "one\n2\nthree\nfour\n"}, {7, "two\nthree"}, {3, ""}});
+    put("inside_a_character",
+        {{0, "\xf0\x9f\x98\x80\xf0\x9f\x98\x80"}, {24 * 8 / 2 + 1, "x"}, {24 * 8 / 2 + 2, "x"}, {5, "x"}, {6, "x"}});
+    put("beyond_the_end", {{0, "abc"}, {31 * 8, "x"}, {31 * 8 + 4, "x"}, {31 * 8 + 1, "x"}, {31 * 8 + 2, "x"}});
+    put("not_utf8", {{0, "\xff"},
+                     {0, "ab\x80"},
+                     {1, "\xc0\x80"},
+                     {2, "\xed\xa0\x80"},
+                     {3, "\xf4\x90\x80\x80"},
+                     {0, "\xe2\x82"},
+                     {3, "abcdefgh\xe0\x80\x80"}});
+}
+
 } // namespace
 } // namespace joinery::fuzz
 
@@ -308,6 +412,9 @@ int main(int argc, char** argv) {
     write_histories<documents>(corpus, "document");
     write_histories<dynamic_documents>(corpus, "dynamic_document");
     write_json(corpus);
+    write_frames(corpus);
+    write_names(corpus);
+    write_texts(corpus);
     write_histories<sets>(corpus, "sets");
     write_histories<switches>(corpus, "switches");
     return 0;
