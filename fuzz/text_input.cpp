@@ -13,8 +13,10 @@ using namespace joinery;
 
 namespace {
 
-void require(bool holds) {
-    if (!holds) std::abort();
+void require(bool holds, const char* what) {
+    if (holds) return;
+    std::fprintf(stderr, "broken: %s\n", what);
+    std::abort();
 }
 
 std::size_t units(const std::u32string& s) {
@@ -24,9 +26,11 @@ std::size_t units(const std::u32string& s) {
 }
 
 void check_utf8(const std::string& text, const std::optional<std::u32string>& points, std::size_t bad) {
-    if (!points) return require(bad < text.size() && decode_utf8(text.substr(0, bad)).has_value());
-    for (const auto c : *points) require(c < 0x110000 && (c < 0xd800 || c > 0xdfff));
-    require(encode_utf8(*points) == text);
+    if (!points)
+        return require(bad < text.size() && decode_utf8(text.substr(0, bad)).has_value(),
+                       "the first bad byte ends what is good");
+    for (const auto c : *points) require(c < 0x110000 && (c < 0xd800 || c > 0xdfff), "a code point");
+    require(encode_utf8(*points) == text, "UTF-8 has one form");
 }
 
 class editor {
@@ -39,30 +43,33 @@ public:
         const auto points = decode_utf8(text, &bad);
         check_utf8(text, points, bad);
         const auto before = plain_;
+        const auto how = what % 8;
         const auto at = what / 8 * plain_.size() / 24; // now and then beyond the end
         const auto state = r_.state();
         try {
-            edit(what % 8, at, text, points.value_or(U""));
-            require(points || what % 8 > 3);
+            edit(how, at, text, points.value_or(U""));
+            require(points || how > 3, "what is not UTF-8 is refused");
         } catch (const std::out_of_range&) {
             plain_ = before;
-            require(r_.state() == state && (at > before.size() || what % 8 > 3 || what % 8 == 1 || what % 8 == 2));
+            require(r_.state() == state, "what is refused changes nothing");
+            require(at > before.size() || how > 3, "what is within the text is taken");
         } catch (const std::invalid_argument&) {
             plain_ = before;
-            require(r_.state() == state && (!points || what % 8 == 1 || what % 8 == 2));
+            require(r_.state() == state, "what is refused changes nothing");
+            require(!points || how % 4 == 1 || how % 4 == 2, "what is between characters is taken");
         }
-        require(r_->str() == encode_utf8(plain_));
-        require(r_->size() == plain_.size() && r_->size_utf16() == units(plain_));
+        require(r_->str() == encode_utf8(plain_), "a text is a string");
+        require(r_->size() == plain_.size() && r_->size_utf16() == units(plain_), "and as long");
     }
 
     void end() const {
         const auto back = decode<causal<rga_text>>(encode(r_.state()));
-        require(back && *back == r_.state());
+        require(back && *back == r_.state(), "it can be restored");
         for (std::size_t i = 0; i <= plain_.size(); i += 1 + plain_.size() / 16) {
-            require(r_->from_utf8(r_->to_utf8(i)) == i && r_->from_utf16(r_->to_utf16(i)) == i);
-            require(r_->position(r_->location(i)) == i);
+            require(r_->from_utf8(r_->to_utf8(i)) == i && r_->from_utf16(r_->to_utf16(i)) == i, "places convert");
+            require(r_->position(r_->location(i)) == i, "a line and a column are a place");
             const auto anchor = decode<text_anchor>(encode(r_->anchor(i)));
-            require(anchor && r_->position(*anchor) == i);
+            require(anchor && r_->position(*anchor) == i, "an anchor stays");
         }
     }
 
@@ -108,7 +115,7 @@ private:
     std::size_t byte_of_unit(std::size_t unit) const {
         std::size_t u = 0, i = 0;
         while (u < unit) u += plain_.at(i++) > 0xffff ? 2u : 1u;
-        require(u == unit);
+        require(u == unit, "between characters");
         return encode_utf8(plain_.substr(0, i)).size();
     }
 };
