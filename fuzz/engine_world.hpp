@@ -220,10 +220,6 @@ public:
         auto &a = nodes[0], &b = nodes[1];
         return same(*a.set, *b.set) && same(*a.doc, *b.doc);
     }
-    bool same_versions() {
-        auto &a = nodes[0], &b = nodes[1];
-        return a.set->version() == b.set->version() && a.doc->version() == b.doc->version();
-    }
     /// The bad links are gone, all else is well, and time goes on until `done`, or for so long.
     template <class F> bool run(engine_time longest, F&& done) {
         for (const auto end = now + longest; now < end;) {
