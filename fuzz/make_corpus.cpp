@@ -34,6 +34,32 @@ private:
     std::filesystem::path path_;
 };
 
+// A person (histories.hpp) as earlier and later versions of a program know it.
+struct earlier_address {
+    lww_register<std::string> street;
+};
+JOINERY_RECORD(earlier_address, (1, street))
+struct earlier_person {
+    lww_register<std::string> name;
+    or_map<std::uint8_t, earlier_address> others;
+};
+JOINERY_RECORD(earlier_person, (1, name), (7, others))
+struct later_address {
+    lww_register<std::string> street;
+    mv_register<std::optional<std::uint16_t>> zip;
+    or_set<std::string> tags;
+};
+JOINERY_RECORD(later_address, (1, street), (4, zip), (9, tags))
+struct later_person {
+    lww_register<std::string> name;
+    g_counter visits;
+    later_address home;
+    or_map<std::uint8_t, later_address> others;
+    or_map<std::string, or_map<std::string, pn_counter>> scores;
+    rga_text notes;
+};
+JOINERY_RECORD(later_person, (1, name), (2, visits), (3, home), (7, others), (300, scores), (301, notes))
+
 bytes marked(std::uint8_t mode, const bytes& content) {
     bytes out{std::byte{mode}};
     out.insert(out.end(), content.begin(), content.end());
@@ -77,6 +103,31 @@ template <class Type> void write_histories(const std::filesystem::path& corpus, 
     }
 }
 
+// What an earlier version has kept of fields that it does not know, and what a later one writes.
+void write_versions(const std::filesystem::path& corpus) {
+    const folder to(corpus, "record");
+    const auto told = history<records>(12);
+    causal<earlier_person> earlier;
+    for (const auto& d : told.edits)
+        if (const auto read = decode<delta<earlier_person>>(encode(d))) earlier.join(*read);
+    to.write("kept_by_an_earlier_version", marked(1, encode(earlier)));
+    to.write("passed_on_by_an_earlier_version", marked(0, encode(earlier.whole())));
+    replica<later_person> later(replica_id{2});
+    std::vector<bytes> edits;
+    const auto edit = [&](auto&& f) { edits.push_back(encode(later.edit(f))); };
+    edit([](later_person& p, transaction& tx) { p.notes.insert(tx, 0, "note"); });
+    edit([](later_person& p, transaction& tx) { p.others.at(tx, 1)->tags.add(tx, "tag"); });
+    edit([](later_person& p, transaction& tx) {
+        p.home.tags.add(tx, "home");
+        p.name.set(tx, "Ann");
+    });
+    edit([](later_person& p, transaction& tx) { p.others.erase(tx, 1); });
+    for (std::size_t i = 0; i < edits.size(); ++i)
+        to.write("edit_of_a_later_version_" + std::to_string(i + 1), marked(0, edits[i]));
+    to.write("edits_of_a_later_version", marked(2, sequence(edits)));
+    to.write("state_of_a_later_version", marked(1, encode(later.state())));
+}
+
 template <class X>
 void write_values(const std::filesystem::path& corpus, const std::string& target, const std::vector<X>& values) {
     folder to(corpus, target);
@@ -111,12 +162,15 @@ std::vector<containers> container_values() {
     c.bits = {true, false, true, true};
     c.three = {true, false, true};
     c.blob = {std::byte{0}, std::byte{255}};
+    c.lucky = {{7}, {12}};
     c.dots = {{replica_id{1}, 5}, {replica_id{2}, 5}, {replica_id{1}, 4}, {}};
     out.push_back(c);
     for (int depth = 0; depth < 20; ++depth) {
         branch around{{false, static_cast<std::int16_t>(depth), "t"}, {c.nested, {}}};
         c.nested = around;
     }
+    out.push_back(c);
+    c.lucky = {{13}};
     out.push_back(c);
     return out;
 }
@@ -192,6 +246,8 @@ void write_requests(folder& to, channel set) {
     put("request_too_large",
         request{set, replica_id{7}, replica_id{100}, 70, 1, "echo", bytes(request::max_bytes + 1, std::byte{'x'})});
     put("reply", reply{set, replica_id{100}, 101, 1, text});
+    put("relaying", relaying{set, replica_id{7}, relay_wish::unwanted},
+        relaying{set, replica_id{7}, relay_wish::cut_off});
     put("reply_for_another", asked(8, 1), reply{set, replica_id{7}, 70, 1, text},
         reply{set, replica_id{8}, 70, 9, text});
 }
@@ -412,6 +468,7 @@ int main(int argc, char** argv) {
     write_histories<documents>(corpus, "document");
     write_histories<dynamic_documents>(corpus, "dynamic_document");
     write_json(corpus);
+    write_versions(corpus);
     write_frames(corpus);
     write_names(corpus);
     write_texts(corpus);
