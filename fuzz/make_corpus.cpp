@@ -128,6 +128,23 @@ void write_versions(const std::filesystem::path& corpus) {
     to.write("state_of_a_later_version", marked(1, encode(later.state())));
 }
 
+// A field that nobody knows, somewhere within a value.
+template <class Type>
+void write_unknown(const std::filesystem::path& corpus, const std::string& target,
+                   std::initializer_list<std::initializer_list<std::uint8_t>> paths) {
+    const folder to(corpus, target);
+    auto d = history<Type>(1).edits.front();
+    for (const auto& path : paths) {
+        unknown_field field;
+        for (const auto b : path) field.path.push_back(std::byte{b});
+        field.covered = d.covered;
+        field.content.bytes = encode(std::uint64_t{1});
+        d.unknown.push_back(field);
+    }
+    std::sort(d.unknown.begin(), d.unknown.end());
+    to.write("unknown_within", marked(0, encode(d)));
+}
+
 template <class X>
 void write_values(const std::filesystem::path& corpus, const std::string& target, const std::vector<X>& values) {
     folder to(corpus, target);
@@ -469,6 +486,11 @@ int main(int argc, char** argv) {
     write_histories<dynamic_documents>(corpus, "dynamic_document");
     write_json(corpus);
     write_versions(corpus);
+    // a tag, or a tag, the key "n" and a tag
+    write_unknown<sets>(corpus, "sets", {{6, 1, 'n', 9}, {4, 1, 'k', 1}, {7, 5}, {1, 3}, {99}});
+    write_unknown<switches>(corpus, "switches", {{4, 1, 'b', 1}, {1, 1}, {5, 1, 'x', 2}, {8, 7}});
+    write_unknown<dynamic_documents>(corpus, "dynamic_document", {{99}, {1, 99}, {2, 1, 'x', 1, 99}, {3, 1, 'n', 99}});
+    write_unknown<documents>(corpus, "document", {{3, 1, 'n', 5}, {2, 1}, {1, 1}});
     write_frames(corpus);
     write_names(corpus);
     write_texts(corpus);
