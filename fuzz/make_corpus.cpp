@@ -112,7 +112,7 @@ void write_versions(const std::filesystem::path& corpus) {
         if (const auto read = decode<delta<earlier_person>>(encode(d))) earlier.join(*read);
     to.write("kept_by_an_earlier_version", marked(1, encode(earlier)));
     to.write("passed_on_by_an_earlier_version", marked(0, encode(earlier.whole())));
-    replica<later_person> later(replica_id{2});
+    replica<later_person> later(replica_id{2}, hybrid_clock([] { return std::uint64_t{1'700'000'000'000}; }));
     std::vector<bytes> edits;
     const auto edit = [&](auto&& f) { edits.push_back(encode(later.edit(f))); };
     edit([](later_person& p, transaction& tx) { p.notes.insert(tx, 0, "note"); });
