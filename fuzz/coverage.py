@@ -4,8 +4,8 @@
 
 BUILD was configured for clang's source-based coverage (./dev fuzz coverage does that). Each corpus is replayed, and what
 counts are the lines of decoding functions: those that take a compact_input_archive or belong to it, and those that
-DECODERS names. Encoding, which shares files with them, does not count. Fails if fewer than LEAST of a hundred lines of
-any file, or of all, were run. --lines shows those that were not; --all counts all lines of the files in sync/ too.
+DECODERS names. Encoding, which shares files with them, does not count. Fails if fewer than LEAST of a hundred lines were
+run, or of those of one file fewer than LEAST_OF_A_FILE: some have a few that are for memory that is full. --lines shows those that were not; --all counts all lines of the files in sync/ too.
 """
 import collections
 import concurrent.futures
@@ -16,7 +16,7 @@ import re
 import subprocess
 import sys
 
-LEAST = 95.0
+LEAST, LEAST_OF_A_FILE = 95.0, 90.0
 # In what c++filt makes of a function's name.
 DECODERS = re.compile(
     r"compact_input_archive|\bread_varint\b|\bunzigzag\b"
@@ -115,13 +115,13 @@ def main():
             text = (root / file).read_text().splitlines()
             for n in missed:
                 print(f"    {n:5} {text[n - 1]}")
-        if 100 * (len(counted) - len(missed)) < LEAST * len(counted):
+        if 100 * (len(counted) - len(missed)) < LEAST_OF_A_FILE * len(counted):
             poor.append(file)
     show("decoders", total_run, total)
     if 100 * total_run < LEAST * total:
         poor.append("all of them")
     if poor and "--all" not in sys.argv:
-        sys.exit(f"less than {LEAST} % of the lines were run: " + ", ".join(poor))
+        sys.exit("too few lines were run: " + ", ".join(poor))
 
 
 main()

@@ -128,6 +128,20 @@ void write_versions(const std::filesystem::path& corpus) {
     to.write("state_of_a_later_version", marked(1, encode(later.state())));
 }
 
+// Characters that are gone for good, and stay because of what somebody has put behind them.
+void write_settled(const std::filesystem::path& corpus) {
+    const folder to(corpus, "rga_text");
+    replica<rga_text> one(replica_id{1}), two(replica_id{2});
+    two.join(one.edit([](rga_text& t, transaction& tx) { t.insert(tx, 0, std::string(300, 'a')); }));
+    for (const std::size_t at : {10u, 100u, 101u, 200u})
+        one.join(two.edit([&](rga_text& t, transaction& tx) { t.insert(tx, at, "xy"); }));
+    for (const std::size_t at : {5u, 95u, 195u}) one.edit([&](rga_text& t, transaction& tx) { t.erase(tx, at, 12); });
+    auto s = one.state();
+    s.prune({{replica_id{1}, s.context().greatest(replica_id{1})}});
+    to.write("settled", marked(1, encode(s)));
+    to.write("settled_whole", marked(0, encode(s.whole())));
+}
+
 // A field that nobody knows, somewhere within a value.
 template <class Type>
 void write_unknown(const std::filesystem::path& corpus, const std::string& target,
@@ -485,6 +499,7 @@ int main(int argc, char** argv) {
     write_histories<documents>(corpus, "document");
     write_histories<dynamic_documents>(corpus, "dynamic_document");
     write_json(corpus);
+    write_settled(corpus);
     write_versions(corpus);
     // a tag, or a tag, the key "n" and a tag
     write_unknown<sets>(corpus, "sets", {{6, 1, 'n', 9}, {4, 1, 'k', 1}, {7, 5}, {1, 3}, {99}});
