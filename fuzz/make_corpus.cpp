@@ -133,9 +133,11 @@ void write_settled(const std::filesystem::path& corpus) {
     const folder to(corpus, "rga_text");
     replica<rga_text> one(replica_id{1}), two(replica_id{2});
     two.join(one.edit([](rga_text& t, transaction& tx) { t.insert(tx, 0, std::string(300, 'a')); }));
-    for (const std::size_t at : {10u, 100u, 101u, 200u})
-        one.join(two.edit([&](rga_text& t, transaction& tx) { t.insert(tx, at, "xy"); }));
-    for (const std::size_t at : {5u, 95u, 195u}) one.edit([&](rga_text& t, transaction& tx) { t.erase(tx, at, 12); });
+    for (const std::size_t at : {200u, 100u, 10u}) {
+        const auto behind = two.edit([&](rga_text& t, transaction& tx) { t.insert(tx, at, "xy"); });
+        one.edit([&](rga_text& t, transaction& tx) { t.erase(tx, at - 1, 1); });
+        one.join(behind);
+    }
     auto s = one.state();
     s.prune({{replica_id{1}, s.context().greatest(replica_id{1})}});
     to.write("settled", marked(1, encode(s)));
