@@ -53,11 +53,12 @@ std::string_view to_string(document::kind k) {
 // ---- paths ----
 
 document_path::document_path(std::string_view pointer) {
-    if (!pointer.empty() && pointer[0] != '/')
-        throw std::invalid_argument("document: a JSON pointer is empty or begins with '/'");
-    for (std::size_t i = 0; i < pointer.size(); ++i) {
-        if (pointer[i] == '/') {
-            steps_.emplace_back(document_step::token{});
+    if (pointer.empty()) return;
+    if (pointer[0] != '/') throw std::invalid_argument("document: a JSON pointer is empty or begins with '/'");
+    std::string token;
+    for (std::size_t i = 1; i <= pointer.size(); ++i) {
+        if (i == pointer.size() || pointer[i] == '/') {
+            steps_.emplace_back(document_step::token{std::exchange(token, {})});
             continue;
         }
         char c = pointer[i];
@@ -67,9 +68,7 @@ document_path::document_path(std::string_view pointer) {
                 throw std::invalid_argument("document: in a JSON pointer '~' is followed by 0 or 1");
             c = escaped == '0' ? '~' : '/';
         }
-        auto last = std::get<document_step::token>(steps_.back().get());
-        last.text += c;
-        steps_.back() = std::move(last);
+        token += c;
     }
 }
 

@@ -379,6 +379,16 @@ struct nothing {
     friend auto operator<=>(const nothing&, const nothing&) = default;
     template <class Archive> void serialize(Archive&) {}
 };
+/// Its load throws what is not of the library.
+struct picky {
+    std::uint8_t number = 0;
+    friend bool operator==(const picky&, const picky&) = default;
+    template <class Archive> void save(Archive& ar) const { ar(CEREAL_NVP(number)); }
+    template <class Archive> void load(Archive& ar) {
+        ar(CEREAL_NVP(number));
+        if (number == 13) throw std::invalid_argument("thirteen");
+    }
+};
 struct containers {
     std::map<std::string, std::vector<leaf>> by_name;
     std::set<std::pair<std::uint8_t, std::string>> pairs;
@@ -391,11 +401,12 @@ struct containers {
     std::vector<std::byte> blob;
     std::vector<dot> dots;
     branch nested;
+    std::vector<picky> lucky;
     friend bool operator==(const containers&, const containers&) = default;
     template <class Archive> void serialize(Archive& ar) {
         ar(CEREAL_NVP(by_name), CEREAL_NVP(pairs), CEREAL_NVP(numbers), CEREAL_NVP(ids), CEREAL_NVP(choices),
            CEREAL_NVP(empties), CEREAL_NVP(bits), CEREAL_NVP(three), CEREAL_NVP(blob), CEREAL_NVP(dots),
-           CEREAL_NVP(nested));
+           CEREAL_NVP(nested), CEREAL_NVP(lucky));
     }
 };
 

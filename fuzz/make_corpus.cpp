@@ -2,8 +2,11 @@
 // Writes the seeds of the corpus that replicas write: make_corpus FOLDER. What fuzzing found beside them
 // (crash_*) stays as it is.
 
+#include "../sync/answers.hpp"
+#include "../sync/stored_items.hpp"
 #include "body.hpp"
 
+#include <joinery/claims.hpp>
 #include <joinery/messages.hpp>
 
 #include <filesystem>
@@ -30,6 +33,32 @@ public:
 private:
     std::filesystem::path path_;
 };
+
+// A person (histories.hpp) as earlier and later versions of a program know it.
+struct earlier_address {
+    lww_register<std::string> street;
+};
+JOINERY_RECORD(earlier_address, (1, street))
+struct earlier_person {
+    lww_register<std::string> name;
+    or_map<std::uint8_t, earlier_address> others;
+};
+JOINERY_RECORD(earlier_person, (1, name), (7, others))
+struct later_address {
+    lww_register<std::string> street;
+    mv_register<std::optional<std::uint16_t>> zip;
+    or_set<std::string> tags;
+};
+JOINERY_RECORD(later_address, (1, street), (4, zip), (9, tags))
+struct later_person {
+    lww_register<std::string> name;
+    g_counter visits;
+    later_address home;
+    or_map<std::uint8_t, later_address> others;
+    or_map<std::string, or_map<std::string, pn_counter>> scores;
+    rga_text notes;
+};
+JOINERY_RECORD(later_person, (1, name), (2, visits), (3, home), (7, others), (300, scores), (301, notes))
 
 bytes marked(std::uint8_t mode, const bytes& content) {
     bytes out{std::byte{mode}};
@@ -74,6 +103,64 @@ template <class Type> void write_histories(const std::filesystem::path& corpus, 
     }
 }
 
+// What an earlier version has kept of fields that it does not know, and what a later one writes.
+void write_versions(const std::filesystem::path& corpus) {
+    const folder to(corpus, "record");
+    const auto told = history<records>(12);
+    causal<earlier_person> earlier;
+    for (const auto& d : told.edits)
+        if (const auto read = decode<delta<earlier_person>>(encode(d))) earlier.join(*read);
+    to.write("kept_by_an_earlier_version", marked(1, encode(earlier)));
+    to.write("passed_on_by_an_earlier_version", marked(0, encode(earlier.whole())));
+    replica<later_person> later(replica_id{2}, hybrid_clock([] { return std::uint64_t{1'700'000'000'000}; }));
+    std::vector<bytes> edits;
+    const auto edit = [&](auto&& f) { edits.push_back(encode(later.edit(f))); };
+    edit([](later_person& p, transaction& tx) { p.notes.insert(tx, 0, "note"); });
+    edit([](later_person& p, transaction& tx) { p.others.at(tx, 1)->tags.add(tx, "tag"); });
+    edit([](later_person& p, transaction& tx) {
+        p.home.tags.add(tx, "home");
+        p.name.set(tx, "Ann");
+    });
+    edit([](later_person& p, transaction& tx) { p.others.erase(tx, 1); });
+    for (std::size_t i = 0; i < edits.size(); ++i)
+        to.write("edit_of_a_later_version_" + std::to_string(i + 1), marked(0, edits[i]));
+    to.write("edits_of_a_later_version", marked(2, sequence(edits)));
+    to.write("state_of_a_later_version", marked(1, encode(later.state())));
+}
+
+// Characters that are gone for good, and stay because of what somebody has put behind them.
+void write_settled(const std::filesystem::path& corpus) {
+    const folder to(corpus, "rga_text");
+    replica<rga_text> one(replica_id{1}), two(replica_id{2});
+    two.join(one.edit([](rga_text& t, transaction& tx) { t.insert(tx, 0, std::string(300, 'a')); }));
+    for (const std::size_t at : {200u, 100u, 10u}) {
+        const auto behind = two.edit([&](rga_text& t, transaction& tx) { t.insert(tx, at, "xy"); });
+        one.edit([&](rga_text& t, transaction& tx) { t.erase(tx, at - 1, 1); });
+        one.join(behind);
+    }
+    auto s = one.state();
+    s.prune({{replica_id{1}, s.context().greatest(replica_id{1})}});
+    to.write("settled", marked(1, encode(s)));
+    to.write("settled_whole", marked(0, encode(s.whole())));
+}
+
+// A field that nobody knows, somewhere within a value.
+template <class Type>
+void write_unknown(const std::filesystem::path& corpus, const std::string& target,
+                   std::initializer_list<std::initializer_list<std::uint8_t>> paths) {
+    const folder to(corpus, target);
+    auto d = history<Type>(1).edits.front();
+    for (const auto& path : paths) {
+        unknown_field field;
+        for (const auto b : path) field.path.push_back(std::byte{b});
+        field.covered = d.covered;
+        field.content.bytes = encode(std::uint64_t{1});
+        d.unknown.push_back(field);
+    }
+    std::sort(d.unknown.begin(), d.unknown.end());
+    to.write("unknown_within", marked(0, encode(d)));
+}
+
 template <class X>
 void write_values(const std::filesystem::path& corpus, const std::string& target, const std::vector<X>& values) {
     folder to(corpus, target);
@@ -108,12 +195,15 @@ std::vector<containers> container_values() {
     c.bits = {true, false, true, true};
     c.three = {true, false, true};
     c.blob = {std::byte{0}, std::byte{255}};
+    c.lucky = {{7}, {12}};
     c.dots = {{replica_id{1}, 5}, {replica_id{2}, 5}, {replica_id{1}, 4}, {}};
     out.push_back(c);
     for (int depth = 0; depth < 20; ++depth) {
         branch around{{false, static_cast<std::int16_t>(depth), "t"}, {c.nested, {}}};
         c.nested = around;
     }
+    out.push_back(c);
+    c.lucky = {{13}};
     out.push_back(c);
     return out;
 }
@@ -189,6 +279,8 @@ void write_requests(folder& to, channel set) {
     put("request_too_large",
         request{set, replica_id{7}, replica_id{100}, 70, 1, "echo", bytes(request::max_bytes + 1, std::byte{'x'})});
     put("reply", reply{set, replica_id{100}, 101, 1, text});
+    put("relaying", relaying{set, replica_id{7}, relay_wish::unwanted},
+        relaying{set, replica_id{7}, relay_wish::cut_off});
     put("reply_for_another", asked(8, 1), reply{set, replica_id{7}, 70, 1, text},
         reply{set, replica_id{8}, 70, 9, text});
 }
@@ -280,6 +372,107 @@ void write_json(const std::filesystem::path& corpus) {
     }
 }
 
+// Framed bytes and parts of frames (frame.cpp).
+void write_frames(const std::filesystem::path& corpus) {
+    const folder to(corpus, "frame");
+    const auto told = history<or_sets>(6);
+    const auto first = encode(told.edits[0]), second = encode(told.edits[1]), whole = encode(told.states[0].whole());
+    const auto put = [&](const std::string& name, std::uint8_t what, std::span<const std::byte> content) {
+        to.write(name, marked(what, {content.begin(), content.end()}));
+    };
+    frame_writer w;
+    for (const auto* part : {&first, &whole}) {
+        w.clear();
+        w.body().insert(w.body().end(), part->begin(), part->end());
+        const std::string name = part == &first ? "edit" : "state";
+        put("direct_" + name, 0, w.close(frame_kind::direct));
+        put("broadcast_" + name, 0, w.close(frame_kind::broadcast));
+        put("snapshot_" + name, 0, w.close(frame_kind::snapshot, 7, 9));
+        put("record_" + name, 0, w.close(frame_kind::record, 7, 9));
+    }
+    bytes answer, parts;
+    begin_answer(answer, {{replica_id{1}, 2}, {replica_id{2}, 1}});
+    put_item(answer, first);
+    put_item(answer, second);
+    put("answer", 1, answer);
+    put_item(parts, first);
+    put_answer(parts, answer);
+    put_mark(parts, dot{replica_id{1}, 300});
+    put_item(parts, second);
+    put_mark(parts, std::nullopt);
+    put("items", 2, parts);
+    put("edit_head", 3, first);
+    put("state_head", 3, whole);
+    put("gap_head", 3, encode(told.states[1].delta_since({{replica_id{1}, 1}})));
+}
+
+// Text that names something, and small values (names.cpp).
+void write_names(const std::filesystem::path& corpus) {
+    const folder to(corpus, "names");
+    const auto text = [](std::string_view s) {
+        const auto b = std::as_bytes(std::span(s));
+        return bytes(b.begin(), b.end());
+    };
+    const std::string key(32, 'a');
+    const std::pair<const char*, std::pair<std::uint8_t, std::string>> texts[] = {
+        {"unique_id", {0, "5kq2r0m8xw3yt-c1"}},
+        {"unique_id_large", {0, "FZZZZZZZZZZZZ-3zzzzzzzzzzzz"}},
+        {"unique_id_overflow", {0, "G0000000000000-1"}},
+        {"unique_id_leading_zero", {0, "01-1"}},
+        {"unique_id_no_one", {0, "0-0"}},
+        {"unique_id_alike", {0, "oIl-L"}},
+        {"key", {1, key + "0123456789abcdefABCDEF9876543210"}},
+        {"key_signed", {1, "-1" + key + "0123456789abcdefABCDEF98765432"}},
+        {"pointer", {2, "/a/1/b"}},
+        {"pointer_escaped", {2, "/~0~1//0"}},
+        {"pointer_root", {2, ""}},
+        {"pointer_bad", {2, "/a~"}},
+        {"pointer_relative", {2, "a"}},
+        {"text", {3, "a\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\xed\xa0\x80\xc0\xaf\xff"}},
+    };
+    for (const auto& [name, value] : texts) to.write(name, marked(value.first, text(value.second)));
+    const std::map<std::string, version_vector> tokens{{"carts", {{replica_id{1}, 7}}}, {"orders", {}}};
+    to.write("session", marked(4, encode(tokens)));
+    to.write("anchor", marked(5, encode(text_anchor{dot{replica_id{1}, 5}, text_bias::right})));
+    to.write("unique_id_bytes", marked(6, encode(unique_id(dot{replica_id{3}, 9}))));
+    to.write("order", marked(7, encode(detail::home_order{1, "key", text("argument"), 3})));
+    const detail::home_verdict verdict{0, text("answer"), "reason", {{replica_id{1}, 2}}};
+    to.write("verdict", marked(8, encode(verdict)));
+    for (const std::uint8_t what : {0, 1, 2, 3})
+        to.write("claim_" + std::to_string(what), marked(9, encode(std::pair(what, std::string("me")))));
+    to.write("claims_answer",
+             marked(10, encode(std::vector<claim>{{"me", 1, replica_id{1}}, {"you", 1, replica_id{2}}})));
+    to.write("timestamp", marked(11, encode(timestamp{1'700'000'000'000 << 16})));
+}
+
+// Steps, each with a part of text (text_input.cpp).
+void write_texts(const std::filesystem::path& corpus) {
+    const folder to(corpus, "text_input");
+    const auto put = [&](const std::string& name, const std::vector<std::pair<std::uint8_t, std::string>>& steps) {
+        bytes all;
+        for (const auto& [what, text] : steps) {
+            all.push_back(std::byte{what});
+            const auto b = std::as_bytes(std::span(text));
+            const auto part = sequence({bytes(b.begin(), b.end())});
+            all.insert(all.end(), part.begin(), part.end());
+        }
+        to.write(name, all);
+    };
+    put("typing",
+        {{0, "hello"}, {64 + 0, " \xf0\x9f\x98\x80"}, {1, "x\n"}, {2, "y\r\n"}, {4, "z"}, {5, "z"}, {6, "z"}});
+    put("diff", {{3, "one\ntwo\nthree\n"}, {3, "one\n2\nthree\nfour\n"}, {7, "two\nthree"}, {3, ""}});
+    put("inside_a_character",
+        {{0, "\xf0\x9f\x98\x80\xf0\x9f\x98\x80"}, {24 * 8 / 2 + 1, "x"}, {24 * 8 / 2 + 2, "x"}, {5, "x"}, {6, "x"}});
+    put("beyond_the_end", {{0, "abc"}, {31 * 8, "x"}, {31 * 8 + 4, "x"}, {31 * 8 + 1, "x"}, {31 * 8 + 2, "x"}});
+    put("not_utf8", {{0, "\xff"},
+                     {0, "ab\x80"},
+                     {1, "\xc0\x80"},
+                     {2, "\xed\xa0\x80"},
+                     {3, "\xf4\x90\x80\x80"},
+                     {0, "\xe2\x82"},
+                     {3, "abcdefgh\xe0\x80\x80"}});
+}
+
 } // namespace
 } // namespace joinery::fuzz
 
@@ -308,6 +501,16 @@ int main(int argc, char** argv) {
     write_histories<documents>(corpus, "document");
     write_histories<dynamic_documents>(corpus, "dynamic_document");
     write_json(corpus);
+    write_settled(corpus);
+    write_versions(corpus);
+    // a tag, or a tag, the key "n" and a tag
+    write_unknown<sets>(corpus, "sets", {{6, 1, 'n', 9}, {4, 1, 'k', 1}, {7, 5}, {1, 3}, {99}});
+    write_unknown<switches>(corpus, "switches", {{4, 1, 'b', 1}, {1, 1}, {5, 1, 'x', 2}, {8, 7}});
+    write_unknown<dynamic_documents>(corpus, "dynamic_document", {{99}, {1, 99}, {2, 1, 'x', 1, 99}, {3, 1, 'n', 99}});
+    write_unknown<documents>(corpus, "document", {{3, 1, 'n', 5}, {2, 1}, {1, 1}});
+    write_frames(corpus);
+    write_names(corpus);
+    write_texts(corpus);
     write_histories<sets>(corpus, "sets");
     write_histories<switches>(corpus, "switches");
     return 0;

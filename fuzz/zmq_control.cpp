@@ -47,10 +47,10 @@ void check_place(const welcome& w) {
     }
 }
 
-void check_address(const std::string& text) {
+void check_address(const std::string& text, zmq_address::use use) {
     try {
-        const auto a = zmq_address::parse(text, zmq_address::use::dial, "");
-        const auto again = zmq_address::parse(a.str(), zmq_address::use::dial, "");
+        const auto a = zmq_address::parse(text, use, "");
+        const auto again = zmq_address::parse(a.str(), use, "");
         require(again.str() == a.str() && again.local() == a.local());
         if (a.key) {
             const auto keyed = zmq_address::parse(a.str() + "#" + to_string(*a.key), zmq_address::use::dial, "");
@@ -75,6 +75,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         encode_broadcast(header, *sequence);
         require(std::equal(std::begin(header), std::end(header), bytes.begin()));
     }
-    if (size > 0) check_address(std::string(reinterpret_cast<const char*>(data), size));
+    if (size == 0) return 0;
+    const std::string text(reinterpret_cast<const char*>(data), size);
+    for (const auto use : {zmq_address::use::dial, zmq_address::use::bind}) check_address(text, use);
     return 0;
 }

@@ -19,7 +19,7 @@ std::string written(std::uint64_t n) {
 }
 
 std::optional<std::uint64_t> read(std::string_view text) {
-    if (text.empty() || (text.size() > 1 && text.front() == '0')) return std::nullopt;
+    if (text.empty()) return std::nullopt;
     std::uint64_t n = 0;
     for (char c : text) {
         if ('A' <= c && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
@@ -27,6 +27,7 @@ std::optional<std::uint64_t> read(std::string_view text) {
         if (c == 'i' || c == 'l') c = '1';
         const auto digit = digits.find(c);
         if (digit == std::string_view::npos || n > UINT64_MAX / 32) return std::nullopt;
+        if (digit == 0 && n == 0 && text.size() > 1) return std::nullopt; // nothing has a second form
         n = n * 32 + digit;
     }
     return n;

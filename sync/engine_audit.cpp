@@ -221,6 +221,10 @@ void engine::core::finish_repair(link_id l, link& k, collection& c) {
     c.digest = {};
     c.remote = true;
     audit_due = beacon_due = true;
+    // Where a dot stands for two things, each may take the other's for ever: not without a pause.
+    c.repair = {};
+    c.repair.deadline = now + jitter(options.timings.beacon);
+    wake(c.repair.deadline);
     const auto dots = request.dots.count();
     ++counters.repairs;
     counters.dots_repaired += dots;
@@ -233,10 +237,12 @@ void engine::core::finish_repair(link_id l, link& k, collection& c) {
 void engine::core::repairs_at_time() {
     for (auto& c : collections) {
         if (c.repair.deadline == never) continue;
-        if (now < c.repair.deadline)
+        if (now < c.repair.deadline) {
             wake(c.repair.deadline);
-        else
-            c.repair = {};
+            continue;
+        }
+        if (c.repair.request == 0) audit_due = beacon_due = true; // after a repair: is there more?
+        c.repair = {};
     }
 }
 

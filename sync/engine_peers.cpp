@@ -461,6 +461,8 @@ bool engine::core::make_room_for_peer() {
         if (at->second.links.empty() && (oldest == peers.end() || at->second.last_heard < oldest->second.last_heard))
             oldest = at;
     if (oldest == peers.end()) return false;
+    for (auto& c : collections) // a transfer that was cut does not go on
+        if (c.pull.request && c.pull.peer == oldest->first) fail_pull(c);
     peers.erase(oldest);
     return true;
 }

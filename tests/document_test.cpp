@@ -213,6 +213,13 @@ TEST_CASE("document: refuses what makes no sense, and changes nothing") {
     }
 }
 
+TEST_CASE("document: a JSON pointer with a long key is read at once") {
+    const auto pointer = "/" + std::string(std::size_t{1} << 22, 'k') + "/~0~1";
+    const document::path p(pointer);
+    CHECK(p.steps().size() == 2);
+    CHECK(to_string(p) == pointer);
+}
+
 TEST_CASE("document: an edit that fails changes nothing") {
     replica<document> r{id_a};
     const auto everything = [](document& d, transaction& tx) {

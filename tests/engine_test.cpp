@@ -244,6 +244,28 @@ TEST_CASE("engine: a transfer that is cut goes on where it was") {
     check_converged(r);
 }
 
+TEST_CASE("engine: a peer is forgotten for another one while a pull from it is under way") {
+    router r;
+    auto &a = r.add("a"), &b = r.add("b"), &c = r.add("c");
+    for (auto* n : {&a, &b, &c}) n->start();
+    a.options.limits.peers = 1;
+    a.crash();
+    a.start();
+    fill(b, 10);
+    r.lose = [](const auto&, const auto& content) { return content.has(is_chunk); };
+    r.link(0, 1);
+    r.run(100ms);
+    CHECK(a.status().pulling);
+    r.cut(0, 1);
+    r.lose = {};
+    r.link(0, 2); // takes the place of b
+    r.run(5s);
+    CHECK_FALSE(a.status().pulling);
+    r.link(1, 2);
+    r.run(5s);
+    check_converged(r);
+}
+
 TEST_CASE("engine: a pull that is not answered goes to another peer") {
     router r;
     auto &a = r.add("a"), &b = r.add("b"), &c = r.add("c");

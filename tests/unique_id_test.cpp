@@ -55,7 +55,7 @@ TEST_CASE("unique_id: as text and back") {
         CHECK(unique_id::parse(to_string(x)) == x);
     CHECK(unique_id::parse("14D2PF28AQKFF-Z8") == id);
     CHECK(unique_id::parse("O-l") == unique_id(dot{replica_id{0}, 1}));
-    for (const char* bad : {"", "-", "1", "1-", "-1", "1-0", "01-1", "1-01", "1-1-1", "u-1", "1 -1", "zzzzzzzzzzzzzz-1",
-                            "1-fzzzzzzzzzzzz"})
+    for (const char* bad : {"", "-", "1", "1-", "-1", "1-0", "01-1", "1-01", "o1-1", "1-O1", "1-1-1", "u-1", "1 -1",
+                            "zzzzzzzzzzzzzz-1", "1-fzzzzzzzzzzzz"})
         CHECK(unique_id::parse(bad) == std::nullopt);
 }
