@@ -344,7 +344,7 @@ void engine::core::on_hello(link_id l, link& k, const hello& m) {
     k.ignored = false;
     if (m.challenge != 0) {
         k.echo = m.challenge;
-        k.hello_due = true;
+        k.hello_due |= k.doubt_until == never; // or when that ends
     }
     const auto answers_us = [&] {
         return m.echo != 0 && m.echo == k.challenge;

@@ -846,7 +846,7 @@ class Usage(Case):
         commands = re.findall(r"^  ([a-z]+) ", joinery("--help")[1].split("Subcommands:")[1], re.M)
         self.assertEqual(sorted(completed("")), sorted([*commands, "--help", "--version"]))
         for command in commands:
-            options = set(re.findall(r"--[a-z]+", joinery(command, "--help")[1].split("Example")[0]))
+            options = set(re.findall(r"--[a-z-]+", joinery(command, "--help")[1].split("Example")[0]))
             self.assertEqual(set(completed(command, "--")), options, command)
         self.assertEqual(completed("inspect", "e"), ["eu.db"])
         self.assertEqual(completed("verify", "with"), ["with blank.db"])
