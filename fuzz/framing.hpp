@@ -37,7 +37,8 @@ public:
     }
     /// So many bytes as the first two say, or what is left.
     std::span<const std::byte> take_part() {
-        const auto size = std::min(take_two(), in_.size());
+        const std::size_t wanted = take_two();
+        const auto size = std::min(wanted, in_.size()); // of what is left by now
         const auto part = in_.first(size);
         in_ = in_.subspan(size);
         return part;
