@@ -15,80 +15,75 @@ auto none_of(std::initializer_list<std::size_t> nodes) {
     };
 }
 
+/// A machine linked with a hub, which is linked with another one that nothing is heard of any more.
+struct machines {
+    router r;
+    test_engine &a, &hub, &away, &again; // again: a, started again under another id
+
+    explicit machines(durability level)
+        : a(r.add("a", level)), hub(r.add("hub")), away(r.add("away")), again(r.add("a", level)) {
+        for (auto* n : {&a, &hub, &away}) n->start();
+        r.link(0, 1);
+        r.link(1, 2);
+        a.add("bread");
+        r.run(1s);
+        r.lose = none_of({2});
+    }
+    std::vector<replica_id> acknowledged(dot d) const { return hub.engine->acknowledged_by(hub.number, d); }
+    /// It is killed, and comes back before anybody knows that the old link is down.
+    void start_again() {
+        again.disk = a.disk.copy();
+        r.lose = none_of({0, 2});
+        again.start();
+        REQUIRE(again.engine->id() != a.engine->id());
+        r.link(1, 3);
+    }
+    /// While time goes on nobody counts twice.
+    void check_counted_once(dot d) {
+        for (engine_time t{0}; t < 10s; t += 50ms) {
+            r.run(50ms);
+            CHECK(acknowledged(d).size() <= 1);
+        }
+    }
+};
+
 } // namespace
 
 TEST_CASE("renamed: a node that starts again under a new id does not answer a reader twice") {
-    router r;
-    auto &a = r.add("a", durability::relaxed), &hub = r.add("hub"), &away = r.add("away");
-    auto& again = r.add("a", durability::relaxed);
-    for (auto* n : {&a, &hub, &away}) n->start();
-    r.link(0, 1);
-    r.link(1, 2);
-    a.add("milk");
-    r.run(1s);
-    r.lose = none_of({2});
-    const auto round = hub.engine->ask();
-    r.flush();
-    r.deliver();
-    REQUIRE(hub.engine->answered(hub.number, round) == std::vector{a.engine->id()});
+    machines m(durability::relaxed);
+    const auto round = m.hub.engine->ask();
+    m.r.flush();
+    m.r.deliver();
+    REQUIRE(m.hub.engine->answered(m.hub.number, round) == std::vector{m.a.engine->id()});
 
-    again.disk = a.disk.copy(); // killed; that the old link is down is not known yet
-    r.lose = none_of({0, 2});
-    again.start();
-    REQUIRE(again.engine->id() != a.engine->id());
-    r.link(1, 3);
-    r.run(50ms);
-    CHECK(hub.engine->answered(hub.number, round) == std::vector{again.engine->id()});
-    const auto missing = hub.engine->others(hub.number, {}, peer_scope::all);
-    CHECK(std::none_of(missing.begin(), missing.end(), [&](const auto& p) { return p.id == a.engine->id(); }));
-    for (const auto& p : hub.engine->peers()) CHECK(p.renamed == (p.id == a.engine->id()));
+    m.start_again();
+    m.r.run(50ms);
+    CHECK(m.hub.engine->answered(m.hub.number, round) == std::vector{m.again.engine->id()});
+    const auto missing = m.hub.engine->others(m.hub.number, {}, peer_scope::all);
+    CHECK(std::none_of(missing.begin(), missing.end(), [&](const auto& p) { return p.id == m.a.engine->id(); }));
+    for (const auto& p : m.hub.engine->peers()) CHECK(p.renamed == (p.id == m.a.engine->id()));
 }
 
 TEST_CASE("renamed: a node that starts again under a new id does not acknowledge a write twice") {
-    router r;
-    auto &a = r.add("a", durability::relaxed), &hub = r.add("hub"), &away = r.add("away");
-    auto& again = r.add("a", durability::relaxed);
-    for (auto* n : {&a, &hub, &away}) n->start();
-    r.link(0, 1);
-    r.link(1, 2);
-    a.add("bread");
-    r.run(1s);
-    r.lose = none_of({2});
-    const auto written = hub.add("milk");
-    r.run(10s);
-    REQUIRE(hub.engine->acknowledged_by(hub.number, written) == std::vector{a.engine->id()});
-
-    again.disk = a.disk.copy();
-    r.lose = none_of({0, 2});
-    again.start();
-    r.link(1, 3);
-    for (engine_time t{0}; t < 10s; t += 50ms) {
-        r.run(50ms);
-        CHECK(hub.engine->acknowledged_by(hub.number, written).size() <= 1);
-    }
-    CHECK(hub.engine->acknowledged_by(hub.number, written) == std::vector{again.engine->id()});
+    machines m(durability::relaxed);
+    const auto written = m.hub.add("milk");
+    m.r.run(10s);
+    REQUIRE(m.acknowledged(written) == std::vector{m.a.engine->id()});
+    m.start_again();
+    m.check_counted_once(written);
+    CHECK(m.acknowledged(written) == std::vector{m.again.engine->id()});
 }
 
 TEST_CASE("renamed: a node that takes a new id while it runs counts once, on every link") {
-    router r;
-    auto &a = r.add("a"), &hub = r.add("hub"), &away = r.add("away");
-    for (auto* n : {&a, &hub, &away}) n->start();
-    r.link(0, 1);
-    r.link(1, 2);
-    a.add("bread");
-    r.run(1s);
-    r.lose = none_of({2});
-    const auto written = hub.add("milk");
-    r.run(10s);
-    const auto was = a.engine->id();
-    REQUIRE(hub.engine->acknowledged_by(hub.number, written) == std::vector{was});
-    const auto now = a.engine->take_new_id();
+    machines m(durability::full);
+    const auto written = m.hub.add("milk");
+    m.r.run(10s);
+    const auto was = m.a.engine->id();
+    REQUIRE(m.acknowledged(written) == std::vector{was});
+    const auto now = m.a.engine->take_new_id();
     REQUIRE(now != was);
-    for (engine_time t{0}; t < 10s; t += 50ms) {
-        r.run(50ms);
-        CHECK(hub.engine->acknowledged_by(hub.number, written).size() <= 1);
-    }
-    CHECK(hub.engine->acknowledged_by(hub.number, written) == std::vector{now});
+    m.check_counted_once(written);
+    CHECK(m.acknowledged(written) == std::vector{now});
 }
 
 // Two instances had one id, and the one that was heard of first took another: the id is the other's, who counts too.
