@@ -112,6 +112,21 @@ inline bool have_ipv6() {
     return bound;
 }
 
+/// Of every kind, in a subcase each; empty if there is none of that kind here.
+inline std::string any_address(const folder& files, const std::string& test) {
+    std::string listen;
+    SUBCASE("tcp, IPv4") { listen = any_port; }
+    SUBCASE("tcp, IPv6") {
+        if (have_ipv6())
+            listen = "tcp://[::1]:*";
+        else
+            MESSAGE("skipped: there is no ::1 here");
+    }
+    SUBCASE("ipc") { listen = files.address("a"); }
+    SUBCASE("ipc, abstract") { listen = "ipc://@joinery-" + test + "-test-" + std::to_string(::getpid()); }
+    return listen;
+}
+
 inline std::uint16_t port_of(const std::string& endpoint) {
     return static_cast<std::uint16_t>(std::stoul(endpoint.substr(endpoint.rfind(':') + 1)));
 }
