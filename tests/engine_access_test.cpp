@@ -457,8 +457,8 @@ TEST_CASE("access: ids of one key are so many, and those that are gone make room
     a.options.limits.peer_ids = 3;
     a.start();
     std::uint64_t nonce = 100;
-    const auto let_in = [&](std::uint64_t id, std::vector<replica_id> formers = {}) {
-        a.engine->connected(played, test_key(2));
+    const auto let_in = [&](std::uint64_t id, std::vector<replica_id> formers = {}, unsigned key = 2) {
+        a.engine->connected(played, test_key(key));
         auto h = hello_of(replica_id{id}, ++nonce);
         h.formers = std::move(formers);
         say(a, played, h);
@@ -488,15 +488,7 @@ TEST_CASE("access: ids of one key are so many, and those that are gone make room
     policy.peers[1].ids = {replica_id{9}};
     a.engine->set_access(policy);
     const auto let_in_third = [&](std::uint64_t id, std::vector<replica_id> formers = {}) {
-        a.engine->connected(played, test_key(3));
-        auto h = hello_of(replica_id{id}, ++nonce);
-        h.formers = std::move(formers);
-        say(a, played, h);
-        const auto peers = a.engine->peers();
-        const bool up = std::any_of(peers.begin(), peers.end(),
-                                    [&](const auto& p) { return p.id == replica_id{id} && p.up && p.links == 1; });
-        a.engine->disconnected(played);
-        return up;
+        return let_in(id, std::move(formers), 3);
     };
     CHECK(let_in_third(9));
     CHECK_FALSE(let_in_third(10)); // not one of those that it may have
