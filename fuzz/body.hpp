@@ -124,6 +124,13 @@ private:
         require(pruned.join(s) == false, "a state has nothing new for its copy");
     }
 
+    // Two things that came under one dot, from different sides, do not always show in what is held, as the index of
+    // dots knows one of them: but then which one depends on who came first.
+    static bool contradict(const std::vector<const fragment_of<T>*>& sides, const causal<T>& a, const causal<T>& b) {
+        const auto held = a.whole().fragment, other = b.whole().fragment;
+        return ambiguous(held) || ambiguous(other) || (share_dots(sides) && held != other);
+    }
+
     // Some edits by replicas 1, 2 and 3, so that what arrives meets dots of the same names.
     struct known {
         std::vector<delta<T>> edits = history<Type>(6).edits;
@@ -161,7 +168,8 @@ private:
         mine.join(base().edits[2]);
         causal<T> theirs = s;
         for (const auto& d : base().edits) theirs.join(d);
-        if (ambiguous(mine.whole().fragment) || ambiguous(theirs.whole().fragment)) return readable(mine);
+        const auto known = base().state.whole().fragment, added = s.whole().fragment;
+        if (contradict({&known, &base().edits[2].fragment, &added}, mine, theirs)) return readable(mine);
         check_state(mine);
         require(theirs.context() == mine.context(), "both have seen the same");
         check_state(theirs);
@@ -231,7 +239,9 @@ private:
         causal<T> forward, backward;
         for (const auto& d : deltas) forward.join(d);
         for (auto it = deltas.rbegin(); it != deltas.rend(); ++it) backward.join(*it);
-        if (ambiguous(forward.whole().fragment) || ambiguous(backward.whole().fragment)) return readable(forward);
+        std::vector<const fragment_of<T>*> sides;
+        for (const auto& d : deltas) sides.push_back(&d.fragment);
+        if (contradict(sides, forward, backward)) return readable(forward);
         check_state(forward);
         check_state(backward);
         forward.join(backward);

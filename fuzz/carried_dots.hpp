@@ -9,6 +9,7 @@
 #include <joinery/joinery.hpp>
 
 #include <tuple>
+#include <vector>
 
 namespace joinery::fuzz {
 
@@ -51,6 +52,17 @@ template <class Fragment> bool ambiguous(const Fragment& fragment) {
         seen.add(r);
     });
     return twice;
+}
+
+/// True if a dot is in two of these fragments.
+template <class Fragment> bool share_dots(const std::vector<const Fragment*>& fragments) {
+    causal_context seen;
+    bool shared = false;
+    for (const Fragment* fragment : fragments) {
+        for_each_carried(*fragment, [&](const dot_range& r) { shared |= seen.intersects(r); });
+        for_each_carried(*fragment, [&](const dot_range& r) { seen.add(r); });
+    }
+    return shared;
 }
 
 } // namespace joinery::fuzz
