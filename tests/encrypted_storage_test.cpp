@@ -171,7 +171,9 @@ TEST_CASE("encrypted_storage: a wrong key is an error, and the file is left as i
 
 TEST_CASE("encrypted_storage: what is said of a damaged file is one line of text") {
     scratch_folder folder;
-    fill_two(*encrypted_storage(sqlite_storage(folder / "node"), key_of(1)));
+    const auto disk = encrypted_storage(sqlite_storage(folder / "node"), key_of(1));
+    fill_two(*disk);
+    disk->close();
     auto bytes = files_in(folder.path()).at("node");
     int told = 0;
     for (std::size_t at = 4096; at < bytes.size(); at += 61) { // behind SQLite's own pages
