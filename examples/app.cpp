@@ -69,6 +69,12 @@ joinery::access_right to_right(const std::string& word) {
 
 // ---- commands that every application has ----
 
+// The last connection whose keys did not fit, which the node's thread logs.
+struct {
+    std::mutex mutex;
+    std::string text;
+} last_refused;
+
 bool has_everything(const joinery::node_status& s, const joinery::peer_status& p) {
     for (std::size_t i = 0; i < s.collections.size(); ++i)
         if (i >= p.versions.size() || p.versions[i] != s.collections[i].version) return false;
@@ -94,6 +100,8 @@ void show_status(const joinery::node_status& s, std::ostream& out) {
         if (p.key) out << "; key " << joinery::to_string(*p.key);
         out << '\n';
     }
+    std::lock_guard lock(last_refused.mutex);
+    if (!last_refused.text.empty()) out << "refused: " << last_refused.text << '\n';
 }
 
 // From now on this key has this right; none: it is a stranger.
@@ -351,6 +359,11 @@ joinery::node start(const options& o) {
         if (!std::filesystem::exists(o.keys)) joinery::save_keys(joinery::key_pair::generate(), o.keys);
         z.keys = joinery::load_keys(o.keys);
         n.access = joinery::access_policy{.peers = o.admitted};
+        n.log = [](const joinery::log_line& line) {
+            if (line.event != "refused") return;
+            std::lock_guard lock(last_refused.mutex);
+            last_refused.text = line.fields.back().value;
+        };
     }
     n.transport = joinery::zmq_transport(z);
     return joinery::node(std::move(n));

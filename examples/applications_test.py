@@ -206,11 +206,15 @@ class Keys(Case):
     def test_who_is_let_in_and_what_it_may(self):
         eu = self.keyed("eu")
         us = self.keyed("us", "--admit", self.key(eu), "--peer", eu.address)
-        kiosk = self.keyed("kiosk", "--admit", self.key(eu), "--peer", eu.address)
         self.assertEqual(os.stat(self.path("eu.key")).st_mode & 0o777, 0o600)
         note = eu.ask("new Plans")[0]
         self.assertEqual(us.ask("list"), ["no notes"])
+        deadline = time.monotonic() + LIMIT
+        while eu.ask("status")[-1] != "refused: a peer dialled in whose key is not admitted: " + self.key(us):
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.01)
         eu.ask("admit " + self.key(us))
+        kiosk = self.keyed("kiosk", "--admit", self.key(eu), "--peer", eu.address)
         converge(eu, us)
         self.assertEqual(kiosk.ask("list"), ["no notes"])
         self.assertTrue(any("key " + self.key(us) in line for line in eu.ask("status")))
