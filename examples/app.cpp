@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app.hpp"
 
+#include <joinery/keys.hpp>
+
 #include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <condition_variable>
+#include <filesystem>
 #include <iostream>
 #include <mutex>
+#include <optional>
 #include <utility>
 
 #include <unistd.h>
@@ -19,6 +23,10 @@ const char* const option_help =
     "  --name NAME       this leader's name, for people\n"
     "  --listen ADDRESS  where others dial it, such as tcp://127.0.0.1:7001; default: any free port\n"
     "  --peer ADDRESS    where another leader listens; may be repeated\n"
+    "  --keys FILE       this leader's keys, which are made if there is no such file. Then all is encrypted, nobody "
+    "is\n"
+    "                    let in but who is admitted, and addresses end in '#' and the key of who listens there\n"
+    "  --admit KEY       another leader's key; KEY=read: its changes are not taken. May be repeated\n"
     "  --data FILE       the SQLite file that keeps everything; without it, all is lost at the end\n"
     "  --insecure        allow addresses on other machines; nothing is encrypted\n"
     "  -c COMMAND        run a command instead of reading any; may be repeated\n"
@@ -39,6 +47,7 @@ std::string in_our_words(std::string message) {
     const std::pair<std::string_view, std::string_view> words[] = {{"zmq_options::listen", "--listen"},
                                                                    {"zmq_options::peers", "--peer"},
                                                                    {"zmq_options::insecure", "--insecure"},
+                                                                   {"zmq_options::keys", "--keys"},
                                                                    {"sqlite_storage: ", ""}};
     for (const auto& [theirs, ours] : words)
         for (std::size_t at = 0; (at = message.find(theirs, at)) != std::string::npos; at += ours.size())
@@ -46,7 +55,25 @@ std::string in_our_words(std::string message) {
     return message;
 }
 
+joinery::peer_key to_key(const std::string& word) {
+    if (const auto key = joinery::peer_key::parse(word)) return *key;
+    throw command_error(quoted(word) + " is no public key of 64 hexadecimal digits");
+}
+
+joinery::access_right to_right(const std::string& word) {
+    using enum joinery::access_right;
+    for (const auto right : {read, write})
+        if (joinery::to_string(right) == word) return right;
+    throw command_error(quoted(word) + " is neither read nor write");
+}
+
 // ---- commands that every application has ----
+
+// The last connection whose keys did not fit, which the node's thread logs.
+struct {
+    std::mutex mutex;
+    std::string text;
+} last_refused;
 
 bool has_everything(const joinery::node_status& s, const joinery::peer_status& p) {
     for (std::size_t i = 0; i < s.collections.size(); ++i)
@@ -62,12 +89,28 @@ void show_status(const joinery::node_status& s, std::ostream& out) {
     if (s.identity_conflict)
         out << "another live leader has the same id (was its file copied?): writes are refused until `new-id`\n";
     if (s.peers.empty()) out << "no other leader has been heard of\n";
-    for (const auto& p : s.peers)
+    const auto any = [](const std::vector<bool>& all) { return std::find(all.begin(), all.end(), true) != all.end(); };
+    for (const auto& p : s.peers) {
         out << "  " << (p.name.empty() ? joinery::to_string(p.id) : p.name) << ": "
             << (!p.up                  ? "not connected"
                 : has_everything(s, p) ? "connected, equal"
-                                       : "connected, differs")
-            << '\n';
+                                       : "connected, differs");
+        if (any(p.quarantined)) out << "; what it has written is not taken here";
+        if (any(p.refuses)) out << "; it does not take what is written here";
+        if (p.key) out << "; key " << joinery::to_string(*p.key);
+        out << '\n';
+    }
+    std::lock_guard lock(last_refused.mutex);
+    if (!last_refused.text.empty()) out << "refused: " << last_refused.text << '\n';
+}
+
+// From now on this key has this right; none: it is a stranger.
+void grant(joinery::node& node, const joinery::peer_key& key, std::optional<joinery::access_right> right) {
+    auto access = node.access();
+    if (!access) throw command_error("this leader was started without --keys, so it lets in everybody");
+    std::erase_if(access->peers, [&](const auto& p) { return p.key == key; });
+    if (right) access->peers.push_back({.key = key, .rights = *right});
+    node.set_access(std::move(*access));
 }
 
 // Waits until as many peers as were dialled are connected and have what is here.
@@ -115,6 +158,12 @@ std::vector<command> common_commands(joinery::node& node, std::size_t& peers) {
              node.disconnect(w[0]);
              if (peers) --peers;
          }},
+        {"admit", "KEY [read]", "let in a leader with this key; with `read`, its changes are not taken", 1, 2,
+         [&node](words w, std::ostream&) {
+             grant(node, to_key(w[0]), w.size() > 1 ? to_right(w[1]) : joinery::access_right::write);
+         }},
+        {"revoke", "KEY", "let it in no more", 1, 1,
+         [&node](words w, std::ostream&) { grant(node, to_key(w[0]), std::nullopt); }},
         {"new-id", "", "go on under a new identity, after the data file was copied", 0, 0,
          [&node](words, std::ostream& out) { out << "id " << joinery::to_string(node.take_new_id()) << '\n'; }},
     };
@@ -226,6 +275,18 @@ options parse_options(int argc, const char* const* argv) {
             o.listen = value();
         } else if (option == "--peer") {
             o.peers.push_back(value());
+        } else if (option == "--keys") {
+            o.keys = value();
+            if (o.keys.empty()) throw std::invalid_argument("--keys: the name of the file is empty");
+        } else if (option == "--admit") {
+            const std::string word = value();
+            const auto end = std::min(word.find('='), word.size());
+            try {
+                o.admitted.push_back({.key = to_key(word.substr(0, end))});
+                if (end != word.size()) o.admitted.back().rights = to_right(word.substr(end + 1));
+            } catch (const command_error& e) {
+                throw std::invalid_argument("--admit: " + std::string(e.what()));
+            }
         } else if (option == "--data") {
             o.data = value();
             if (o.data.empty()) throw std::invalid_argument("--data: the name of the file is empty");
@@ -246,6 +307,7 @@ options parse_options(int argc, const char* const* argv) {
             throw std::invalid_argument("unknown option " + quoted(option));
         }
     }
+    if (!o.admitted.empty() && o.keys.empty()) throw std::invalid_argument("--admit needs --keys");
     return o;
 }
 
@@ -293,6 +355,16 @@ joinery::node start(const options& o) {
     z.listen = o.listen;
     z.peers = o.peers;
     z.insecure = o.insecure;
+    if (!o.keys.empty()) {
+        if (!std::filesystem::exists(o.keys)) joinery::save_keys(joinery::key_pair::generate(), o.keys);
+        z.keys = joinery::load_keys(o.keys);
+        n.access = joinery::access_policy{.peers = o.admitted};
+        n.log = [](const joinery::log_line& line) {
+            if (line.event != "refused") return;
+            std::lock_guard lock(last_refused.mutex);
+            last_refused.text = line.fields.back().value;
+        };
+    }
     n.transport = joinery::zmq_transport(z);
     return joinery::node(std::move(n));
 }

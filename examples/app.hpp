@@ -50,7 +50,9 @@ struct options {
     std::string name = "leader";
     std::string listen = "tcp://127.0.0.1:*";
     std::vector<std::string> peers;
-    std::string data; ///< the SQLite file; empty: in memory
+    std::string keys;                           ///< the file of its keys; empty: none
+    std::vector<joinery::peer_access> admitted; ///< only with keys
+    std::string data;                           ///< the SQLite file; empty: in memory
     bool insecure = false;
     bool help = false;
     bool answers = false;              ///< end the answer to each command with a line, for programs

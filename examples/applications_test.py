@@ -195,6 +195,69 @@ class ShoppingCart(Case):
         self.assertEqual(eu.quit(), 1)
 
 
+class Keys(Case):
+    def keyed(self, name, *options):
+        return self.leader(NOTES, name, "--keys", self.path(name + ".key"), *options)
+
+    @staticmethod
+    def key(leader):
+        return leader.address.split("#")[1]
+
+    def test_who_is_let_in_and_what_it_may(self):
+        eu = self.keyed("eu")
+        us = self.keyed("us", "--admit", self.key(eu), "--peer", eu.address)
+        self.assertEqual(os.stat(self.path("eu.key")).st_mode & 0o777, 0o600)
+        note = eu.ask("new Plans")[0]
+        self.assertEqual(us.ask("list"), ["no notes"])
+        deadline = time.monotonic() + LIMIT
+        while eu.ask("status")[-1] != "refused: a peer dialled in whose key is not admitted: " + self.key(us):
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.01)
+        eu.ask("admit " + self.key(us))
+        kiosk = self.keyed("kiosk", "--admit", self.key(eu), "--peer", eu.address)
+        converge(eu, us)
+        self.assertEqual(kiosk.ask("list"), ["no notes"])
+        self.assertTrue(any("key " + self.key(us) in line for line in eu.ask("status")))
+
+        eu.ask(f"admit {self.key(kiosk)} read")
+        kiosk.ask(f"await {eu.ask('version')[0]} {LIMIT}")
+        with self.assertRaises(Refused) as refused:  # it learns of that with eu's first hello
+            kiosk.ask("append " + note + " mine")
+        self.assertIn('refused by "eu"', str(refused.exception))
+        us.ask("append " + note + " ours")
+        converge(eu, us)
+        kiosk.ask(f"await {eu.ask('version')[0]} {LIMIT}")
+        self.assertEqual(kiosk.ask("show " + note)[1:], ["ours"])
+
+        eu.ask("revoke " + self.key(us))
+        us.ask("append " + note + " unheard")
+        eu.ask("append " + note + " later")
+        kiosk.ask(f"await {eu.ask('version')[0]} {LIMIT}")
+        self.assertEqual(kiosk.ask("show " + note)[1:], ["ours", "later"])
+        self.assertEqual(us.ask("show " + note)[1:], ["ours", "unheard"])
+
+    def test_mistakes(self):
+        key = self.key(self.keyed("eu"))
+        eu = self.leader(CART, "plain")
+        for line, message in [("admit " + key, "without --keys"), ("revoke x", '"x" is no public key'),
+                              ("admit x", '"x" is no public key'), (f"admit {key} much", '"much" is neither')]:
+            with self.assertRaises(Refused) as refused:
+                eu.ask(line)
+            self.assertIn(message, str(refused.exception))
+        for options, code, message in [
+            (["--admit", key], 2, "--admit needs --keys"),
+            (["--keys", self.path("eu.key"), "--admit", "x"], 2, '--admit: "x" is no public key'),
+            (["--keys", self.path("eu.key"), "--admit", key + "=all"], 2, '--admit: "all" is neither'),
+            (["--keys", self.write("open.key", "")], 1, "open.key: others than its owner may use it"),
+            (["--keys", self.path("no/folder.key")], 1, "no/folder.key: create: No such file"),
+            (["--keys", self.path("eu.key"), "--admit", key, "--admit", key], 1, "is listed twice"),
+            (["--keys", self.path("eu.key"), "--peer", "tcp://127.0.0.1:7001"], 1, "--peer"),
+        ]:
+            got, out, err = run(CART, *options)
+            self.assertEqual((got, out), (code, ""), err)
+            self.assertIn(message, err)
+
+
 class Mistakes(Case):
     """Each ends with a message that says what is wrong with what, and no more than that."""
 

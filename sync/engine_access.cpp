@@ -180,6 +180,12 @@ void engine::core::deny(link_id l, link& k, const collection* c, std::string_vie
     e.link = l;
     e.peer = k.peer.value_or(replica_id{});
     e.text = what;
+    if (!options.access) return;
+    // Who it is, and what it may, for whoever makes the policy.
+    e.text += "; ";
+    if (k.access && !k.access->name.empty()) e.text += '"' + k.access->name + "\", ";
+    e.text += k.key ? "key " + to_string(*k.key) : "without a key";
+    if (c) e.text += ", right: " + std::string(to_string(k.grants[c->number].right));
 }
 
 void engine::core::pass_over(link& k) {
@@ -196,7 +202,7 @@ void engine::core::on_forbidden(link& k, const refuse& m) {
     if (m.request != 0 || std::exchange(k.shut_out, true)) return;
     auto& e = note(event_kind::forbidden);
     e.peer = k.peer.value_or(replica_id{});
-    e.text = "it does not let this node in";
+    e.text = "it does not let this node in, or not under its id";
 }
 
 bool engine::core::within_rate(link_id l, link& k, token_bucket& bucket, std::uint64_t rate, std::uint64_t amount) {
@@ -206,7 +212,8 @@ bool engine::core::within_rate(link_id l, link& k, token_bucket& bucket, std::ui
         auto& e = note(event_kind::rejected);
         e.link = l;
         e.peer = k.peer.value_or(replica_id{});
-        e.text = "more than its rate";
+        e.text =
+            "more than " + std::to_string(rate) + (&bucket == &k.bytes_rate ? " bytes" : " messages") + " a second";
     }
     return false;
 }

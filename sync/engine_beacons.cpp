@@ -67,7 +67,7 @@ void engine::core::on_beacon(link_id l, link& k, const beacon& m) {
         const bool trusted = relays(k, *c);
         v.shares = true;
         if (!next_id && b.version[id] > own_limit(*c) && trusted) exceeded(*c);
-        learn(*c, k, *p, b.version);
+        learn(*c, l, k, *p, b.version);
         if (b.members != 0) v.member = true;
         if (b.members != 0 && std::exchange(v.withholds, false)) say_hello(k); // now it can answer who reads
         const auto has = believed(*c, k, b.version);
@@ -108,10 +108,10 @@ void engine::core::on_receipt(const link& k, const receipt& m) {
     if (had.size() > options.limits.members) had = m.version; // of made-up replicas
 }
 
-void engine::core::learn(collection& c, const link& k, peer& p, const version_vector& said) {
+void engine::core::learn(collection& c, link_id l, link& k, peer& p, const version_vector& said) {
     auto& v = p.views[c.number];
     const auto version = believed(c, k, said);
-    v.quarantined = version != said;
+    if (!std::exchange(v.quarantined, version != said) && v.quarantined) deny(l, k, &c, "edits of its own");
     v.version.join(version);
     if (v.version.size() > options.limits.members) v.version = version; // of made-up replicas
     if (v.version.within(c.version)) {

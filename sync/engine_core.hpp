@@ -379,7 +379,7 @@ struct engine::core {
     void down(replica_id who, peer& p);
     bool make_room_for_peer();
     void handle(link_id l, link& k, const message& m);
-    void learn(collection& c, const link& k, peer& p, const version_vector& version);
+    void learn(collection& c, link_id l, link& k, peer& p, const version_vector& version);
     void reject(link_id l, link& k, decode_error e);
     void say_hello(link& k);
     /// An answer that is under way does not count.
@@ -473,7 +473,7 @@ struct engine::core {
     result<bool, decode_error> apply(collection& c, link_id from, const dot_range& dots,
                                      const version_vector& dependencies, std::span<const std::byte> delta);
     result<bool, decode_error> on_update(collection& c, link_id l, link& k, const update& u, const dot_range& dots);
-    void learn_of(collection& c, link& k, const update& u, const dot_range& dots);
+    void learn_of(collection& c, link_id l, link& k, const update& u, const dot_range& dots);
     void retry_buffer(collection& c);
 
     // ---- engine_relays.cpp ----

@@ -380,7 +380,7 @@ void engine::core::on_hello(link_id l, link& k, const hello& m) {
                 if (answers_us() && theirs.fallen_back && trusted) fallen_back(c);
                 if (!next_id && theirs.version[id] > own_limit(c) && trusted) exceeded(c);
                 if (answers_us() && theirs.member && trusted && !v.let_in) v.let_in = has;
-                learn(c, k, *p, theirs.version);
+                learn(c, l, k, *p, theirs.version);
                 v.withholds = theirs.withholds;
                 if (answers_us() && !v.withholds) v.answered(k.asked, has);
                 if (v.ahead_since != never) { // not news under way: it has what was lost, or is new

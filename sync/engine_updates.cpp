@@ -98,7 +98,7 @@ result<bool, decode_error> engine::core::on_update(collection& c, link_id l, lin
     // a member has, who says so.
     if (gone.contains(dots.replica)) {
         ++counters.updates_dropped;
-        learn_of(c, k, u, dots);
+        learn_of(c, l, k, u, dots);
         return false;
     }
     // What others have seen of our id beyond the limit is not what we hold back under the same dots.
@@ -116,17 +116,17 @@ result<bool, decode_error> engine::core::on_update(collection& c, link_id l, lin
         ++counters.buffers_dropped;
         note(event_kind::buffer_dropped, c.number);
     }
-    learn_of(c, k, u, dots);
+    learn_of(c, l, k, u, dots);
     return false;
 }
 
 // Who sends an update has all that comes before it: reason enough to pull.
-void engine::core::learn_of(collection& c, link& k, const update& u, const dot_range& dots) {
+void engine::core::learn_of(collection& c, link_id l, link& k, const update& u, const dot_range& dots) {
     auto* p = peer_of(k);
     if (!p) return;
     version_vector has = u.dependencies;
     has.raise(dots.replica, dots.last);
-    learn(c, k, *p, has);
+    learn(c, l, k, *p, has);
 }
 
 // Requires: the state is locked.

@@ -4,6 +4,7 @@
 #include "no_storage.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <exception>
 #include <set>
 
@@ -13,6 +14,12 @@ namespace {
 
 engine_time steady_milliseconds() {
     return std::chrono::duration_cast<engine_time>(std::chrono::steady_clock::now().time_since_epoch());
+}
+
+// With the transport's key as this node's, unless the policy says which that is.
+access_policy completed(access_policy policy, const transport& t) {
+    if (policy.self.key == peer_key{}) policy.self.key = t.own_key().value_or(peer_key{});
+    return policy;
 }
 
 constexpr engine_time longest_sleep{200};      // transports want to be polled a few times a second
@@ -29,6 +36,7 @@ node_core::node_core(node_options options) : options_(std::move(options)) {
     options_.limits.max_frame = options_.transport->max_frame();
     address_ = options_.transport->address();
     level_ = options_.storage->level();
+    if (options_.access) options_.access = completed(std::move(*options_.access), *options_.transport);
     engine_options o;
     o.name = options_.name;
     o.role = options_.role;
@@ -80,12 +88,10 @@ void node_core::admit(served_collection& c, std::unique_lock<std::mutex>& state_
         std::lock_guard lock(mutex_);
         throw_closed();
     }
-    if (options_.role != node_role::leader || draining_) {
+    if (options_.role != node_role::leader || draining_ || !c.writable) {
         state_lock.unlock();
         refuse_write(c);
     }
-    if (!c.writable)
-        throw permission_denied("write \"" + c.name + "\": this node may not write there, or no peer takes its edits");
     if (!writable_)
         throw identity_conflict("write \"" + c.name +
                                 "\": another live node has this node's id; one of the two must "
@@ -93,14 +99,22 @@ void node_core::admit(served_collection& c, std::unique_lock<std::mutex>& state_
 }
 
 void node_core::refuse_write(const served_collection& c) const {
-    std::string where = "no leader is connected";
+    std::string where = "no leader is connected", who;
     std::lock_guard lock(mutex_);
-    for (const auto& p : engine_->peers())
-        if (p.up && p.role == node_role::leader && p.shares[c.number])
-            where = "write at \"" + p.name + "\" (" + to_string(p.id) + ")";
-    const std::string what = "write \"" + c.name + "\": this node is ";
-    if (options_.role == node_role::leader) throw node_draining(what + "about to stop; " + where);
-    throw not_a_leader(what + "a " + std::string(to_string(options_.role)) + "; " + where);
+    for (const auto& p : engine_->peers()) {
+        const std::string named = '"' + p.name + "\" (" + to_string(p.id) + ")";
+        if (p.up && p.role == node_role::leader && p.shares[c.number]) where = "write at " + named;
+        if (p.refuses[c.number]) who += (who.empty() ? "" : ", ") + named;
+    }
+    const std::string what = "write \"" + c.name + "\": ";
+    if (options_.role != node_role::leader)
+        throw not_a_leader(what + "this node is a " + std::string(to_string(options_.role)) + "; " + where);
+    if (draining_) throw node_draining(what + "this node is about to stop; " + where);
+    if (const auto& a = options_.access; a && a->self.in(c.name) < access_right::write)
+        throw permission_denied(what + "this node's access policy gives it the right \"" +
+                                std::string(to_string(a->self.in(c.name))) + "\" there");
+    throw permission_denied(what + "no peer is connected that takes this node's edits" +
+                            (who.empty() ? "" : "; refused by " + who + ", see the access policy there"));
 }
 
 // Wakes the thread if it sleeps, and only then.
@@ -315,6 +329,7 @@ replica_id node_core::take_new_id() {
 void node_core::set_access(access_policy policy) {
     std::unique_lock lock(mutex_);
     if (!running_) throw_closed();
+    policy = completed(std::move(policy), *options_.transport);
     engine_->set_access(policy);
     options_.access = std::move(policy);
     admit_keys();
@@ -324,9 +339,16 @@ void node_core::set_access(access_policy policy) {
     rouse();
 }
 
+std::optional<access_policy> node_core::access() const {
+    std::lock_guard lock(mutex_);
+    return options_.access;
+}
+
 void node_core::evict(replica_id who) {
     std::unique_lock lock(mutex_);
     if (!running_) throw_closed();
+    if (options_.access && options_.access->self.rights < access_right::admin)
+        throw permission_denied("evict: the access policy does not make this node an admin");
     if (who == engine_->id()) throw std::invalid_argument("evict: this is the node's own id; see leave");
     engine_->evict(who);
     lock.unlock();
@@ -705,6 +727,15 @@ void node_core::log_events(const std::vector<event>& events,
 }
 
 // ---- from the transport, within its poll ----
+
+// Strangers make up as many keys as they like: past some, all others count as one.
+void node_core::refused(std::string_view whom) {
+    constexpr std::size_t most = 64;
+    auto at = refusals_.find(whom);
+    if (at == refusals_.end()) at = refusals_.emplace(refusals_.size() < most ? whom : "many", 0).first;
+    if (std::has_single_bit(++at->second))
+        log_later({0, log_level::warning, "refused", "a connection was refused", {{"detail", std::string(whom)}}});
+}
 
 // The engine hears of time before it hears of anything else: the thread may have slept for long.
 void node_core::received(link_id link, std::span<const std::byte> frame) {

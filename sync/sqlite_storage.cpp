@@ -5,6 +5,7 @@
 #include "sqlite_connection.hpp"
 #include "sqlite_format.hpp"
 #include "sqlite_wal.hpp"
+#include "valid_text.hpp"
 
 #include <joinery/storage.hpp>
 
@@ -557,17 +558,17 @@ private:
                 more_snapshot = db_.next("open", snapshot);
             }
             if (s.snapshot.size() != size || c.log_checksum != (unstored(rows.integer(3)) ^ mark_sum(mark_)))
-                corrupt(fmt::format("checksum of the snapshot of '{}'", c.name));
+                corrupt("checksum of the snapshot of " + detail::called(c.name, i));
 
             record_splitter records(s.records);
             for (; more_log && log.integer(0) == part_key(i, c.log_parts); ++c.log_parts) {
                 auto data = log.blob(1);
                 c.log_checksum = chain(c.log_checksum, unstored(log.integer(0)), data);
                 if (c.log_checksum != (unstored(log.integer(2)) ^ mark_sum(mark_)) || !records.add(data))
-                    corrupt(fmt::format("checksum of a record of '{}'", c.name));
+                    corrupt("checksum of a record of " + detail::called(c.name, i));
                 more_log = db_.next("open", log);
             }
-            if (!records.whole()) corrupt(fmt::format("the last record of '{}' has no end", c.name));
+            if (!records.whole()) corrupt("the last record of " + detail::called(c.name, i) + " has no end");
             collections_.push_back(std::move(c));
             found_.collections.push_back(std::move(s));
         }

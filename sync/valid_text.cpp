@@ -18,4 +18,13 @@ code_point take_code_point(std::string_view& text) {
     return {value, bytes};
 }
 
+std::string called(std::string_view name, std::uint64_t number) {
+    for (auto rest = name; !rest.empty();) {
+        const auto c = take_code_point(rest);
+        if (c.value < 0x20 || (c.value >= 0x7f && c.value < 0xa0) || c.value == 0xfffd)
+            return "collection " + std::to_string(number);
+    }
+    return '\'' + std::string(name) + '\'';
+}
+
 } // namespace joinery::detail

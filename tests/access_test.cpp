@@ -108,7 +108,7 @@ TEST_CASE("access: a write that nobody would take throws, until it may be made")
     add(a, "milk");
     CHECK(arrives(b, "milk"));
     REQUIRE(comes([&] { return !b.status().collections[0].writable; }));
-    CHECK_THROWS_AS(add(b, "bread"), permission_denied);
+    CHECK_THROWS_WITH_AS(add(b, "bread"), doctest::Contains("refused by \"1\""), permission_denied);
     CHECK(prometheus_text(b.status()).find("joinery_collection_writable{node=\"2\",collection=\"main\"} 0") !=
           std::string::npos);
     const auto drained = a.drain({.timeout = patience}); // a reader has what it reads
@@ -121,10 +121,33 @@ TEST_CASE("access: a write that nobody would take throws, until it may be made")
     own.self.rights = access_right::read;
     node c(options(alone, 1, {}, own));
     auto set = c.open<set_of_strings>("main");
-    CHECK_THROWS_AS(add(set, "bread"), permission_denied);
+    CHECK_THROWS_WITH_AS(add(set, "bread"), doctest::Contains("the right \"read\""), permission_denied);
     own.self.rights = access_right::write;
     c.set_access(own);
     add(set, "bread");
+    CHECK_THROWS_AS(c.evict(replica_id{5}), permission_denied); // nobody would believe it
+    own.self.rights = access_right::admin;
+    c.set_access(own);
+    c.evict(replica_id{5});
+}
+
+TEST_CASE("access: the policy that counts can be read, and changed from there") {
+    memory_network network;
+    node a(options(network, 1, {}));
+    auto set = a.open<set_of_strings>("main");
+    CHECK_FALSE(a.access().has_value());
+    a.set_access({});
+    auto now = a.access();
+    REQUIRE(now.has_value());
+    CHECK(now->self.key == key(1)); // the transport's
+    now->peers.push_back(access(2, access_right::read));
+    a.set_access(*now);
+    CHECK(a.access()->peers.size() == 1);
+    node b(options(network, 2, {"1"}, access_policy{.peers = {access(1, access_right::write)}}));
+    CHECK(b.access()->self.key == key(2));
+    auto copy = b.open<set_of_strings>("main");
+    add(set, "milk");
+    CHECK(arrives(copy, "milk"));
 }
 
 TEST_CASE("access: changed while everything runs") {

@@ -14,7 +14,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
+#include <filesystem>
+#include <fstream>
 #include <memory>
 #include <random>
 #include <string>
@@ -164,6 +167,30 @@ TEST_CASE("encrypted_storage: a wrong key is an error, and the file is left as i
     CHECK_THROWS_WITH_AS(encrypted_storage(sqlite_storage(folder / "node"), key_of(1)),
                          doctest::Contains("not encrypted"), storage_error);
     CHECK(files_in(folder.path()) == before);
+}
+
+TEST_CASE("encrypted_storage: what is said of a damaged file is one line of text") {
+    scratch_folder folder;
+    const auto disk = encrypted_storage(sqlite_storage(folder / "node"), key_of(1));
+    fill_two(*disk);
+    disk->close();
+    auto bytes = files_in(folder.path()).at("node");
+    int told = 0;
+    for (std::size_t at = 4096; at < bytes.size(); at += 61) { // behind SQLite's own pages
+        auto damaged = bytes;
+        damaged[at] = static_cast<char>(damaged[at] ^ 1);
+        std::ofstream(folder / "damaged", std::ios::binary) << damaged;
+        try {
+            encrypted_storage(sqlite_storage(folder / "damaged"), key_of(1))->load();
+        } catch (const storage_error& e) {
+            const std::string_view what = e.what();
+            CAPTURE(at);
+            CHECK(std::all_of(what.begin(), what.end(), [](char c) { return c >= 0x20 && c < 0x7f; }));
+            told += what.find("of collection 1") != what.npos;
+        }
+        for (const char* end : {"", "-wal", "-shm"}) std::filesystem::remove(folder / ("damaged" + std::string(end)));
+    }
+    CHECK(told > 0);
 }
 
 TEST_CASE("encrypted_storage: any byte that is not as it was written is an error") {

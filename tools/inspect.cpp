@@ -123,7 +123,10 @@ int inspect(const std::string& path, const common_options& o) {
                         std::to_string(c.context.version().size()), shown_bytes(c.from->snapshot.size()),
                         shown_bytes(c.from->log_bytes), std::to_string(c.from->records.size()),
                         std::to_string(r.members.of(*c.from).size())});
-    out += r.collections.empty() ? "\nno collections\n" : '\n' + table(rows);
+    if (!r.collections.empty())
+        out += '\n' + table(rows);
+    else if (!r.file.encrypted || !o.key_file.empty())
+        out += "\nno collections\n";
     for (const auto& c : r.collections) {
         out += fmt::format("\n{}: {}, fingerprint {}\n", shown_name(c.from->name),
                            c.type_name.empty() ? "unknown type" : c.type_name, hex_number(c.from->fingerprint));
@@ -181,7 +184,9 @@ int verify(const std::string& path, const common_options& o) {
                                printable(c.from->name), c.type_name.empty() ? "" : " (" + c.type_name + ")");
     if (r.file.encrypted && o.key_file.empty())
         out += "it is encrypted: without its key only the checksums of the file were compared\n";
-    out += sound ? fmt::format("{}: sound; {}\n", printable(path), counted(r.collections.size(), "collection"))
+    const bool seen = !r.file.encrypted || !o.key_file.empty();
+    out += sound ? fmt::format("{}: sound{}\n", printable(path),
+                               seen ? "; " + counted(r.collections.size(), "collection") : "")
                  : fmt::format("{}: damaged\n", printable(path)) + lines(r.found);
     print(out);
     return sound ? good : bad;

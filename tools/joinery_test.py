@@ -570,8 +570,10 @@ class Encrypted(Case):
         path = self.written(key)
         before = snapshot_of(self.folder)
         self.assertIn("yes; --key-file", joinery("inspect", path)[1])
+        self.assertNotIn("no collections", joinery("inspect", path)[1])
         self.assertTrue(as_json("verify", "--json", path)["sound"])
         self.assertIn("only the checksums", joinery("verify", path)[1])
+        self.assertTrue(joinery("verify", path)[1].endswith("eu.db: sound\n"))
         for command in (("dump", path), ("compact", path), ("compare", path, path), ("recover", path, self.folder / "new")):
             code, _, err = joinery(*command)
             self.assertEqual((code, "give its key with --key-file" in err), (2, True))

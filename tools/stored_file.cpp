@@ -6,6 +6,7 @@
 #include "sqlite_connection.hpp"
 #include "sqlite_format.hpp"
 #include "sqlite_wal.hpp"
+#include "valid_text.hpp"
 
 #include <fmt/format.h>
 #include <sqlite3.h>
@@ -153,7 +154,7 @@ private:
         const auto name = row.blob(4);
         c.name.assign(reinterpret_cast<const char*>(name.data()), name.size());
         if (c.number != file_.collections.size() || c.number > max_collections) {
-            found("table collection", fmt::format("a collection is missing before '{}'", c.name));
+            found("table collection", "a collection is missing before " + detail::called(c.name, c.number));
             if (c.number > max_collections) return;
         }
         auto sum = chain(c.fingerprint, name.size(), name);
@@ -165,23 +166,24 @@ private:
         for (std::uint64_t part = 0; next(snapshot, "snapshot"); ++part) {
             const auto data = snapshot.blob(1);
             if (snapshot.integer(0) != part_key(static_cast<std::uint32_t>(c.number), part)) {
-                found(fmt::format("snapshot of '{}'", c.name), fmt::format("part {} is missing", part));
+                found("snapshot of " + detail::called(c.name, c.number), fmt::format("part {} is missing", part));
                 part = unstored(snapshot.integer(0)) & ((std::uint64_t{1} << position_bits) - 1);
             }
             sum = chain(sum, part, data);
             c.snapshot.insert(c.snapshot.end(), data.begin(), data.end());
         }
         if (c.snapshot.size() != size)
-            found(fmt::format("snapshot of '{}'", c.name), fmt::format("{} bytes of {}", c.snapshot.size(), size));
+            found("snapshot of " + detail::called(c.name, c.number),
+                  fmt::format("{} bytes of {}", c.snapshot.size(), size));
         else if (sum != stored_sum)
-            found(fmt::format("snapshot of '{}'", c.name), "its checksum is wrong");
+            found("snapshot of " + detail::called(c.name, c.number), "its checksum is wrong");
         read_log(c, stored_sum);
         file_.collections.push_back(std::move(c));
     }
 
     // Each part's checksum rests on the one before, as that is stored: so one that is wrong is told alone.
     void read_log(file_collection& c, std::uint64_t before) {
-        const auto where = fmt::format("log of '{}'", c.name);
+        const auto where = "log of " + detail::called(c.name, c.number);
         record_splitter records(c.records);
         statement log(db_.get(), "SELECT key, data, checksum FROM log WHERE key >= ?1 AND key < ?2 ORDER BY key");
         range(log, c);

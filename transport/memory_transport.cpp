@@ -141,6 +141,7 @@ public:
         dialled_.erase(at);
     }
 
+    std::optional<peer_key> own_key() const override { return key_; }
     std::optional<peer_key> key_of(link_id link) const override {
         std::lock_guard lock(network_->mutex);
         const auto at = links_.find(link);

@@ -110,6 +110,7 @@ void zmq_node::admit_or_refuse(std::vector<zmq::message_t>& request) {
     const auto key = proved_key(request);
     const bool good = key && admits(*key);
     if (good) insert_sorted(let_in_, *key);
+    if (key && !good) tell_refused("a peer dialled in whose key is not admitted: " + to_string(*key));
     const std::string user = good ? to_string(*key) : std::string();
     const std::array<std::string_view, 4> answer{good ? "200" : "400", good ? "OK" : "not admitted", user, ""};
     for (const auto p : {p_route, p_delimiter, p_version, p_request}) {

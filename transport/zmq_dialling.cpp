@@ -239,7 +239,9 @@ bool zmq_node::read_monitors(steady::time_point now) {
 // A connection that ended is only noted: what came before it did may have come since we last read.
 void zmq_node::read_monitor(dialled_peer& p, monitored_socket& s, bool subscriber, steady::time_point now) {
     while (const auto e = s.reported()) {
-        count_refused(*e);
+        if (count_refused(*e))
+            tell_refused(p.address + (options_.keys ? " does not admit this node's key, or has another key itself"
+                                                    : " wants keys, or is no leader"));
         if (e->kind == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
             if (subscriber) p.subscribed = true;
             p.due = now;

@@ -221,6 +221,7 @@ void zmq_node::flush_notices(transport_events& events) {
             events.disconnected(n.link);
         }
     }
+    for (const auto& whom : std::exchange(refused_, {})) events.refused(whom);
 }
 
 void zmq_node::hand_over(transport_events& events, link_id link, std::span<const std::byte> frame) {

@@ -83,6 +83,9 @@ public:
     void connect(const std::string& address) override;
     void disconnect(const std::string& address) override;
     std::optional<peer_key> key_of(link_id link) const override;
+    std::optional<peer_key> own_key() const override {
+        return options_.keys ? std::optional(options_.keys->public_half()) : std::nullopt;
+    }
     void admit(const std::vector<peer_key>& keys) override;
     link_security security() const override;
     std::size_t max_frame() const override { return options_.max_frame; }
@@ -120,6 +123,7 @@ private:
     std::uint64_t next_monitor_ = 1;
 
     std::deque<notice> notices_;             // in order, until the owner can be told
+    std::vector<std::string> refused_;       // in one poll: connections
     zmq::message_t route_message_, message_; // reused, so that receiving allocates nothing here
     std::size_t turn_ = 0;                   // whose turn it is to be read first
     std::uint64_t next_broadcast_ = 0;       // its sequence number
@@ -148,8 +152,14 @@ private:
     void look(std::chrono::milliseconds time);
     void note_arrivals();
     void end_wait();
-    void count_refused(const monitored_socket::event& e) {
-        if ((e.kind & monitored_socket::handshake_failed) != 0) ++stats_.refused_handshakes;
+    /// True if a handshake failed.
+    bool count_refused(const monitored_socket::event& e) {
+        const bool failed = (e.kind & monitored_socket::handshake_failed) != 0;
+        stats_.refused_handshakes += failed;
+        return failed;
+    }
+    void tell_refused(std::string whom) {
+        if (refused_.size() < 16) refused_.push_back(std::move(whom)); // all are counted
     }
 
     // ---- zmq_admission.cpp: who may connect ----

@@ -5,7 +5,6 @@
 // are random and change, are bound to the key.
 //
 //     joinery::access_policy policy;
-//     policy.self.key = own_key;
 //     policy.peers = {{.key = us, .name = "us"},                                                  // reads and writes
 //                     {.key = kiosk, .rights = joinery::access_right::read},
 //                     {.key = partner, .rights = joinery::access_right::none,
@@ -55,7 +54,8 @@ struct peer_access {
 };
 
 struct access_policy {
-    /// This node: what it may do itself, and its own key. Without the key anybody may claim to be this node.
+    /// This node: what it may do itself, and its own key; none: that of its transport. If that has none either, anybody
+    /// may claim to be this node.
     peer_access self{.rights = access_right::admin};
     std::vector<peer_access> peers{};
     /// Those without a key, and with one that is not listed. With any right here the transport is not told whom to let

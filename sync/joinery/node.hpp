@@ -80,7 +80,7 @@ struct node_draining : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 /// A write was refused: the access policy does not let this node write there, or its peers have said that they do not
-/// take its edits (engine::may_write).
+/// take its edits (engine::may_write); the message says which. Or an eviction was, by this node's own policy.
 struct permission_denied : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
@@ -256,6 +256,7 @@ public:
     replica_id id() const;
     replica_id take_new_id();
     void set_access(access_policy policy);
+    std::optional<access_policy> access() const;
     void evict(replica_id who);
     bool leave(std::chrono::milliseconds timeout);
     drain_result drain(const drain_options& o);
@@ -281,7 +282,8 @@ private:
     std::vector<std::shared_ptr<served_collection>> collections_;
     std::vector<event> events_;
     std::vector<asked_request> asked_;
-    std::vector<log_line> lines_; // of what was called on other threads
+    std::vector<log_line> lines_;                                // of what was called on other threads
+    std::map<std::string, std::uint64_t, std::less<>> refusals_; // of connections, by what was wrong with them
     engine_time sleeps_until_{0};
     std::chrono::steady_clock::time_point last_step_;
     std::string failure_;
@@ -319,6 +321,7 @@ private:
     void received(link_id link, std::span<const std::byte> frame) override;
     void connected(link_id link) override;
     void disconnected(link_id link) override;
+    void refused(std::string_view whom) override;
     void broadcast(std::span<const std::byte> frame) override { options_.transport->broadcast(frame); }
     bool send(link_id link, std::span<const std::byte> frame) override { return options_.transport->send(link, frame); }
     void notify(const event& e) override { events_.push_back(e); }
@@ -352,7 +355,8 @@ public:
     /// Dials a peer, or stops doing so. Throws what the transport throws.
     void connect(const std::string& address) { core_->connect(address); }
     void disconnect(const std::string& address) { core_->disconnect(address); }
-    /// From now on only peers with these keys are let in and dialled, as transport::admit says. Throws node_closed.
+    /// From now on only peers with these keys are let in and dialled, as transport::admit says, until the next
+    /// set_access lists them anew. Throws node_closed.
     void admit(const std::vector<peer_key>& keys) { core_->let_in(keys); }
     /// Where peers can dial this node; empty if nowhere.
     std::string address() const { return core_->address(); }
@@ -362,9 +366,12 @@ public:
     /// anything. Who may write again, and has edits that were not taken, goes on under a new id with these made anew.
     /// Throws node_closed, and std::invalid_argument as access_policy::check.
     void set_access(access_policy policy) { core_->set_access(std::move(policy)); }
+    /// The policy that counts now, to be changed and set again; none: everybody may do everything.
+    std::optional<access_policy> access() const { return core_->access(); }
     /// Gives up a node that will not come back under this id: nobody waits for it any more before what it may not have
     /// seen is forgotten. If it does come back, it goes on under a new id, with those of its edits that nobody has.
-    /// For nodes that are lost, or away for too long. Throws std::invalid_argument for this node's own id.
+    /// For nodes that are lost, or away for too long. Throws std::invalid_argument for this node's own id, and
+    /// permission_denied if the access policy does not make this node an admin: nobody would believe it.
     void evict(replica_id who) { core_->evict(who); }
     /// Says goodbye, and closes: nobody waits for this node. False, and nothing has happened, if within the time no
     /// peer had all of its edits durably; once one has, writes throw node_draining. Opened again, its storage goes on

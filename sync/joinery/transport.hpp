@@ -17,6 +17,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace joinery {
@@ -37,6 +38,8 @@ public:
     /// The link can carry frames (again): the engine says hello.
     virtual void connected(link_id link) = 0;
     virtual void disconnected(link_id link) = 0;
+    /// A connection ended before both sides had proved what they have to: whose, or which, for people.
+    virtual void refused(std::string_view) {}
 
 protected:
     ~transport_events() = default;
@@ -67,6 +70,8 @@ public:
 
     /// The key that the peer behind a connected link has proved to hold; none where peers prove nothing.
     virtual std::optional<peer_key> key_of(link_id) const { return std::nullopt; }
+    /// The key that this node proves to hold; none where peers prove nothing.
+    virtual std::optional<peer_key> own_key() const { return std::nullopt; }
     /// From now on only peers with these keys are let in and dialled; links of others end, as do attempts of theirs.
     /// Has no effect where peers prove nothing.
     virtual void admit(const std::vector<peer_key>&) {}
