@@ -222,8 +222,8 @@ struct served_collection {
 /// subscribers are called with none of them.
 class node_core final : private transport_events, private engine_output {
 public:
-    explicit node_core(node_options options);
-    ~node_core();
+    /// It is closed before its destructor begins, while its thread may still call its virtual functions.
+    static std::shared_ptr<node_core> make(node_options options);
     node_core(const node_core&) = delete;
     node_core& operator=(const node_core&) = delete;
 
@@ -268,7 +268,10 @@ public:
     const node_options& options() const { return options_; }
 
 private:
+    explicit node_core(node_options options);
     void admit_keys();
+    /// f(), which may use the storage, for another thread: if it fails so does the node, and node_closed is thrown.
+    template <class F> auto outside_thread(F&& f);
     [[noreturn]] void refuse_write(const served_collection& c) const;
 
     node_options options_;
@@ -332,7 +335,7 @@ public:
     /// Loads the storage; the thread starts with the first `open`. Throws storage_error, and
     /// std::invalid_argument without a transport, if the zone's name is longer than 64 bytes, and as
     /// access_policy::check.
-    explicit node(node_options options) : core_(std::make_shared<detail::node_core>(std::move(options))) {}
+    explicit node(node_options options) : core_(detail::node_core::make(std::move(options))) {}
     /// Closes.
     ~node() {
         if (core_) core_->close();
