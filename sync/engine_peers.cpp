@@ -411,9 +411,11 @@ void engine::core::on_hello(link_id l, link& k, const hello& m) {
 
 // The peer behind the link, as it says of itself; null if there are too many.
 engine::core::peer* engine::core::introduce(link_id l, link& k, const hello& m) {
-    if (k.peer && *k.peer != m.replica) {
+    if (k.peer && (*k.peer != m.replica || k.nonce != m.nonce)) {
         if (now < k.another_at) return nullptr; // again and again: it will be asked
         k.another_at = now + options.timings.hello_retry;
+    }
+    if (k.peer && *k.peer != m.replica) {
         if (k.nonce == m.nonce) released(*k.peer, k.nonce);
         detach(l, k);
     }

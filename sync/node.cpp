@@ -306,6 +306,7 @@ replica_id node_core::id() const {
     return engine_->id();
 }
 
+// For calls that may use the storage: if that fails so does the node. Throws node_closed. Requires: the engine's lock.
 template <class F> auto node_core::outside_thread(F&& f) {
     try {
         return f();

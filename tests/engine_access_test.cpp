@@ -46,6 +46,25 @@ bool is_member(const test_engine& at, replica_id who) {
     return std::find(m.begin(), m.end(), who) != m.end();
 }
 
+// From the peer that is played at place 2: this delta.
+void answer_pull(const router& r, test_engine& to, const std::vector<std::byte>& delta) {
+    std::optional<std::uint64_t> asked;
+    for (const auto& e : r.seen) {
+        if (e.to != 2) continue;
+        message_reader in(open_frame(e.frame)->body);
+        message m;
+        for (auto more = in.next(m); more && *more; more = in.next(m))
+            if (const auto* p = std::get_if<joinery::pull>(&m)) asked = p->request;
+    }
+    REQUIRE(asked);
+    std::vector<std::byte> answer;
+    compact_output_archive ar(answer);
+    ar.write(version_vector());
+    ar.varint(delta.size());
+    ar.raw(delta.data(), delta.size());
+    say(to, 2, chunk{set_channel(), *asked, digest(answer), 0, answer.size(), answer});
+}
+
 bool contains(std::span<const std::byte> frame, std::string_view text) {
     const auto bytes = std::as_bytes(std::span(text));
     return std::search(frame.begin(), frame.end(), bytes.begin(), bytes.end()) != frame.end();
@@ -398,29 +417,14 @@ TEST_CASE("access: an answer that takes away what others wrote is not joined") {
     says.raise(self, 1);
     say(a, played, hello_of(self, 1, says));
     r.run(1s);
-    std::optional<std::uint64_t> asked;
     a.engine->disconnected(played);
     r.link(0, 2); // what a sends can be seen on the router's own link
     say(a, 2, hello_of(self, 1, says));
     r.run(1s);
-    for (const auto& e : r.seen) {
-        if (e.to != 2) continue;
-        message_reader in(open_frame(e.frame)->body);
-        message m;
-        for (auto more = in.next(m); more && *more; more = in.next(m))
-            if (const auto* p = std::get_if<joinery::pull>(&m)) asked = p->request;
-    }
-    REQUIRE(asked);
     auto forged = own.delta_since({});
     forged.fragment = own.delta_since(a.version()).fragment;
-    std::vector<std::byte> answer;
-    const auto delta = encode(forged);
-    compact_output_archive ar(answer);
-    ar.write(version_vector());
-    ar.varint(delta.size());
-    ar.raw(delta.data(), delta.size());
     const auto before = a.counters().denials;
-    say(a, 2, chunk{set_channel(), *asked, digest(answer), 0, answer.size(), answer});
+    answer_pull(r, a, encode(forged));
     CHECK(a.counters().denials == before + 1);
     CHECK(a.has("of a"));
     CHECK_FALSE(a.has("own"));
@@ -802,5 +806,21 @@ TEST_CASE("access: an edit that removes what others have yet to write is not tak
     r.run(1s);
     CHECK(b.has("later"));
     CHECK(a.has("own"));
+    // Nor does an answer bring one.
+    a.engine->disconnected(played);
+    r.link(0, 2);
+    version_vector says;
+    says.raise(self, 3);
+    say(a, 2, hello_of(self, 1, says));
+    r.run(1s);
+    const auto denied = a.counters().denials;
+    answer_pull(r, a, removing(3, {of_a, 4, 9}));
+    CHECK(a.counters().denials == denied + 1);
+    CHECK(a.version()[self] == 2);
+    answer_pull(r, a, removing(3, {of_a, 2, 3}));
+    CHECK(a.version()[self] == 2); // that was another request
+    a.add("last");
+    r.run(1s);
+    CHECK(b.has("last"));
     CHECK(a.set->get().state() == b.set->get().state());
 }

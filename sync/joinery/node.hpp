@@ -79,8 +79,7 @@ struct not_a_leader : std::runtime_error {
 struct node_draining : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
-/// A write was refused: the access policy does not let this node write there, or its peers have said that they do not
-/// take its edits (engine::may_write).
+/// A write was refused: the access policy, or that of its peers, does not let this node write (engine::may_write).
 struct permission_denied : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
@@ -226,7 +225,6 @@ public:
     static std::shared_ptr<node_core> make(node_options options);
     node_core(const node_core&) = delete;
     node_core& operator=(const node_core&) = delete;
-
     std::shared_ptr<served_collection> attach(std::string name, std::shared_ptr<replicated_state> state);
     /// Throws unless a write may begin; waits while too much is pending. Requires: the state's lock.
     void admit(served_collection& c, std::unique_lock<std::mutex>& state_lock);
@@ -270,7 +268,6 @@ public:
 private:
     explicit node_core(node_options options);
     void admit_keys();
-    /// f(), which may use the storage, for another thread: if it fails so does the node, and node_closed is thrown.
     template <class F> auto outside_thread(F&& f);
     [[noreturn]] void refuse_write(const served_collection& c) const;
 
@@ -371,7 +368,7 @@ public:
     void evict(replica_id who) { core_->evict(who); }
     /// Says goodbye, and closes: nobody waits for this node. False, and nothing has happened, if within the time no
     /// peer had all of its edits durably; once one has, writes throw node_draining. Opened again, its storage goes on
-    /// under a new id. Not on the node's own thread (std::logic_error).
+    /// under a new id. Not on the node's own thread (std::logic_error). Throws node_closed, also if storing fails.
     bool leave(std::chrono::milliseconds timeout) { return core_->leave(timeout); }
     /// Before the node is stopped: from now on writes throw node_draining, while reads go on and edits come and go; and
     /// waits until peers have durably all that was here when it was called, edits of others included. If the time runs
