@@ -136,7 +136,11 @@ void engine::core::compare_next(collection& c, link& k) {
 // Who compares has one comparison of a collection under way: a later one takes the place of one that is not answered.
 void engine::core::on_comparison(link_id l, link& k, const comparison& m) {
     auto* c = find(m.channel);
-    if (!peer_of(k) || !c) return;
+    if (!peer_of(k)) return;
+    if (!c) {
+        if (!options.access) k.out.add(digests{m.channel, m.request, {}}); // else it would tell what there is
+        return;
+    }
     if (!may(k, *c, access_right::read)) return deny(l, k, c, "a comparison");
     const auto same = [&](const auto& w) { return w.first == l && w.second.channel == m.channel; };
     if (const auto at = std::find_if(comparisons.begin(), comparisons.end(), same); at != comparisons.end())

@@ -68,6 +68,10 @@ void engine::core::down(replica_id who, peer& p) {
 
 namespace {
 
+template <class Link> bool is_another(const Link& k, const hello& m) {
+    return k.peer && (*k.peer != m.replica || k.nonce != m.nonce);
+}
+
 // The entries of the greatest version in it.
 std::size_t greatest_version(const message& m) {
     if (const auto* u = std::get_if<update>(&m)) return u->dependencies.size(); // by far the most frequent
@@ -342,6 +346,8 @@ void engine::core::on_hello(link_id l, link& k, const hello& m) {
         return;
     }
     if (!identify(l, k, m)) return;
+    if (is_another(k, m) && now < k.another_at)
+        return; // again and again: not answered, so that it ends; it comes again
     k.ignored = false;
     if (m.challenge != 0) {
         k.echo = m.challenge;
@@ -411,10 +417,7 @@ void engine::core::on_hello(link_id l, link& k, const hello& m) {
 
 // The peer behind the link, as it says of itself; null if there are too many.
 engine::core::peer* engine::core::introduce(link_id l, link& k, const hello& m) {
-    if (k.peer && (*k.peer != m.replica || k.nonce != m.nonce)) {
-        if (now < k.another_at) return nullptr; // again and again: it will be asked
-        k.another_at = now + options.timings.hello_retry;
-    }
+    if (is_another(k, m)) k.another_at = now + options.timings.hello_retry;
     if (k.peer && *k.peer != m.replica) {
         if (k.nonce == m.nonce) released(*k.peer, k.nonce);
         detach(l, k);
