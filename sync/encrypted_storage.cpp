@@ -154,12 +154,16 @@ storage_key storage_key::from_passphrase(std::string_view passphrase, passphrase
 }
 
 storage_key storage_key::from_file(const std::string& path) {
+    struct wiped {
+        std::array<std::byte, size + 1> bytes{};
+        ~wiped() { ::sodium_memzero(bytes.data(), bytes.size()); }
+    } wiped_content;
+    auto& content = wiped_content.bytes;
     const auto fail = [&](std::string_view why) -> storage_error {
         return storage_error(fmt::format("storage key: '{}': {}", path, why));
     };
     const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (file < 0) throw fail(std::generic_category().message(errno));
-    std::array<std::byte, size + 1> content{};
     struct stat status {};
     const bool known = ::fstat(file, &status) == 0;
     ssize_t n = -1;
@@ -170,9 +174,7 @@ storage_key storage_key::from_file(const std::string& path) {
     if (n < 0) throw fail(std::generic_category().message(error));
     if ((status.st_mode & 077) != 0) throw fail("others may read or write it; make it 0600 or 0400");
     if (n != ssize_t{size}) throw fail(fmt::format("a key is {} bytes, and nothing else is in the file", size));
-    storage_key key(byte_span(content).first(size), false, {});
-    ::sodium_memzero(content.data(), content.size());
-    return key;
+    return {byte_span(content).first(size), false, {}};
 }
 
 // ---- what is written ----

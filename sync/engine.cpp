@@ -208,15 +208,12 @@ void engine::core::flush() {
         if (c.check_pull) look_for_pull(c);
         digest_more(c);
     }
-    for (auto& c : collections) {
-        if (!std::exchange(c.list_due, false) || peers.empty()) continue;
-        message_batch batch;
-        write_list(c, batch);
-        broadcast(c, batch);
-    }
+    write_lists();
+    answer_comparison();
     if (std::exchange(beacon_due, false)) write_beacons(std::nullopt);
     for (auto& [l, k] : links) {
         if (std::exchange(k.beacon_due, false)) write_beacons(l);
+        write_lists(l, k);
         if (k.out.empty()) continue;
         send(l, k.out.close(frame_kind::direct)); // if it fails, a timer repeats what matters
         k.out.clear();

@@ -48,12 +48,15 @@ void engine::core::set_access(access_policy policy) {
 void engine::core::settle_access() {
     if (!options.access) return;
     for (auto& [l, k] : links) settle_access(l, k);
+    // Who listens to broadcasts need not have a link.
     const auto& all = options.access->peers;
-    for (auto& c : collections)
-        c.closed =
-            std::any_of(all.begin(), all.end(), [&](const auto& p) { return p.in(c.name) < access_right::read; }) ||
-            std::any_of(links.begin(), links.end(),
-                        [&](const auto& l) { return l.second.grants[c.number].right < access_right::read; });
+    const auto* others = options.access->find(std::nullopt);
+    for (auto& c : collections) {
+        const auto may_not = [&](const peer_access& p) { return p.in(c.name) < access_right::read; };
+        c.closed = std::any_of(all.begin(), all.end(), may_not) || (others && may_not(*others)) ||
+                   std::any_of(links.begin(), links.end(),
+                               [&](const auto& l) { return l.second.grants[c.number].right < access_right::read; });
+    }
 }
 
 void engine::core::settle_access(link_id l, link& k) {
@@ -116,6 +119,12 @@ bool engine::core::bind(const link& k, replica_id who) {
     if (!k.key || *k.key == peer_key{} || gone.contains(who) || owner(who)) return true;
     const auto many = std::count_if(bound.begin(), bound.end(), [&](const auto& b) { return b.second == *k.key; });
     if (static_cast<std::size_t>(many) >= options.limits.peer_ids) return false;
+    // Those that are gone stay on the list for good: who takes one after the other must not fill it.
+    const auto at_once = static_cast<engine_time::rep>(std::max(options.limits.peer_ids, most_new_ids));
+    const auto each = options.timings.forget_volatile;
+    auto& used = k.rates->ids_until;
+    if (std::max(used, now) + each > now + at_once * each) return false;
+    used = std::max(used, now) + each;
     bound.emplace(who, *k.key);
     if (logging) log_bound(who, *k.key);
     return true;
@@ -199,10 +208,26 @@ void engine::core::on_forbidden(link& k, const refuse& m) {
         peers.at(*k.peer).views[c.number].shares = false; // until it says again that it does
         fail_pull(c);
     }
-    if (m.request != 0 || std::exchange(k.shut_out, true)) return;
+    if (m.request != 0 || std::exchange(k.shut_out, true) || !std::has_single_bit(++k.unfit)) return;
     auto& e = note(event_kind::forbidden);
     e.peer = k.peer.value_or(replica_id{});
     e.text = "it does not let this node in, or not under its id";
+}
+
+// The links of one key have one rate, also when they come anew.
+std::shared_ptr<engine::core::link_rates> engine::core::rates_of(const std::optional<peer_key>& key) {
+    if (!key || *key == peer_key{}) return std::make_shared<link_rates>();
+    std::erase_if(rates, [&](const auto& r) { return r.second.use_count() == 1 && r.second->unused(now); });
+    auto& known = rates[*key];
+    if (!known) known = std::make_shared<link_rates>();
+    return known;
+}
+
+std::size_t engine::core::buffered_of(const collection& c, link_id l, const link& k) const {
+    std::size_t n = 0;
+    for (const auto& [other, j] : links)
+        if (other == l || j.rates == k.rates) n += c.buffer.bytes(other);
+    return n;
 }
 
 bool engine::core::within_rate(link_id l, link& k, token_bucket& bucket, std::uint64_t rate, std::uint64_t amount) {
@@ -213,7 +238,7 @@ bool engine::core::within_rate(link_id l, link& k, token_bucket& bucket, std::ui
         e.link = l;
         e.peer = k.peer.value_or(replica_id{});
         e.text =
-            "more than " + std::to_string(rate) + (&bucket == &k.bytes_rate ? " bytes" : " messages") + " a second";
+            "more than " + std::to_string(rate) + (&bucket == &k.rates->bytes ? " bytes" : " messages") + " a second";
     }
     return false;
 }

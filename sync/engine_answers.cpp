@@ -19,13 +19,14 @@ void engine::core::on_pull(link_id l, link& k, const joinery::pull& m) {
         ++counters.answers_refused;
     };
     auto* c = find(m.channel);
-    if (!c) return refused(refusal::unknown);
+    if (!c) return refused(options.access ? refusal::forbidden : refusal::unknown); // not told which it is
     if (!may(k, *c, access_right::read)) {
         deny(l, k, c, "a pull");
         return refused(refusal::forbidden);
     }
     const engine_time expires = now + options.timings.answer_life;
     if (auto* a = answers.find(*k.peer, m.request)) { // it goes on
+        if (a->channel != m.channel) return refused(refusal::busy);
         a->link = l;
         a->expires = expires;
         if (m.offset < a->received || m.offset > a->bytes.size()) return;

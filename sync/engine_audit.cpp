@@ -133,19 +133,40 @@ void engine::core::compare_next(collection& c, link& k) {
     ++counters.comparisons_sent;
 }
 
+// Who compares has one comparison of a collection under way: a later one takes the place of one that is not answered.
 void engine::core::on_comparison(link_id l, link& k, const comparison& m) {
-    if (!peer_of(k)) return;
-    digests answer{m.channel, m.request, {}};
     auto* c = find(m.channel);
-    if (c && !may(k, *c, access_right::read)) return deny(l, k, c, "a comparison");
-    if (c && !c->held && m.version == digest_of_version(c->version)) {
+    if (!peer_of(k)) return;
+    if (!c) {
+        if (!options.access) k.out.add(digests{m.channel, m.request, {}}); // else it would tell what there is
+        return;
+    }
+    if (!may(k, *c, access_right::read)) return deny(l, k, c, "a comparison");
+    const auto same = [&](const auto& w) { return w.first == l && w.second.channel == m.channel; };
+    if (const auto at = std::find_if(comparisons.begin(), comparisons.end(), same); at != comparisons.end())
+        at->second = m;
+    else
+        comparisons.emplace_back(l, m);
+}
+
+// A few bytes ask for the digests of many dots, so there is one with each flush: others have their turn in between.
+void engine::core::answer_comparison() {
+    if (comparisons.empty()) return;
+    const auto [l, m] = std::move(comparisons.front());
+    comparisons.pop_front();
+    if (!comparisons.empty()) wake(now);
+    const auto k = links.find(l);
+    const auto& c = *find(m.channel);
+    if (k == links.end() || !may(k->second, c, access_right::read)) return;
+    digests answer{m.channel, m.request, {}};
+    if (!c.held && m.version == digest_of_version(c.version)) {
         const auto blocks = blocks_of(m);
         std::uint64_t dots = 0;
         for (const auto& b : blocks) dots = std::min(dots + (b.last - b.first + 1), max_dots + 1);
-        std::lock_guard lock(c->state->mutex());
-        if (dots <= max_dots && settled(*c)) answer.values = c->state->digests(blocks);
+        std::lock_guard lock(c.state->mutex());
+        if (dots <= max_dots && settled(c)) answer.values = c.state->digests(blocks);
     }
-    k.out.add(answer);
+    k->second.out.add(answer);
     ++counters.comparisons_answered;
 }
 

@@ -68,15 +68,16 @@ void engine::core::on_beacon(link_id l, link& k, const beacon& m) {
         v.shares = true;
         if (!next_id && b.version[id] > own_limit(*c) && trusted) exceeded(*c);
         learn(*c, l, k, *p, b.version);
-        if (b.members != 0) v.member = true;
+        if (b.members != 0 && trusted) v.member = true;
         if (b.members != 0 && std::exchange(v.withholds, false)) say_hello(k); // now it can answer who reads
         const auto has = believed(*c, k, b.version);
+        v.said = has;
         acknowledged(*c, m.replica, b.members, has);
         if (c->joining && k.answered && b.members != 0 && trusted) {
             if (!v.let_in) v.let_in = has;
             check_holds();
         }
-        if (b.members != 0 && b.members != c->list) write_list(*c, k.out);
+        if (b.members != 0 && b.members != c->list) k.lists_due.insert(c->number);
         if (b.digest && trusted) audit(*c, m.replica, v, b);
     }
 }

@@ -43,6 +43,7 @@ struct engine::core {
     static constexpr std::size_t message_overhead = 128;
     static constexpr std::size_t max_conflicts = 64;
     static constexpr std::size_t max_former = 8;
+    static constexpr std::size_t most_new_ids = 64;       // of one key at once; then one in each `forget_volatile`
     static constexpr engine_time least_time_to_live{100}; // of a presence
 
     /// What a peer has of a collection, as far as we know.
@@ -65,6 +66,7 @@ struct engine::core {
         }
         bool shares = false;                  // it has the collection, with our type
         bool member = false;                  // and was let in, as it says
+        version_vector said;                  // what it had, as it said last: unlike `version`, without what others did
         std::optional<version_vector> let_in; // it has let us in: what it had when it knew of us
         bool withholds = false;               // what it has said is not all that it has
         bool incompatible = false;            // with another type
@@ -96,6 +98,14 @@ struct engine::core {
         std::vector<view> views;           // by collection
     };
 
+    // What the links of one key have used together; without a key, what one link has.
+    struct link_rates {
+        token_bucket messages, bytes;
+        engine_time ids_until{0}; // its new ids, one after the other
+
+        bool unused(engine_time now) const { return messages.full(now) && bytes.full(now) && ids_until <= now; }
+    };
+
     // What a link may do in a collection.
     struct grant {
         access_right right = access_right::admin;
@@ -110,7 +120,8 @@ struct engine::core {
         bool shut_out = false;               // it does not let us in
         bool passive = false;                // the peer takes no writes, as it says
         std::uint64_t denied = 0, over_rate = 0;
-        token_bucket messages_rate, bytes_rate;
+        std::uint64_t unfit = 0; // how often it showed that the two do not go together
+        std::shared_ptr<link_rates> rates;
         std::optional<replica_id> peer; // once it has said hello
         std::uint64_t nonce = 0;        // of the peer's instance
         bool ignored = false;           // leads to ourselves, or to another protocol version
@@ -119,9 +130,11 @@ struct engine::core {
         engine_time retry_at = never; // say hello again
         engine_time retry_pause{0};
         bool hello_due = false;
-        std::uint64_t echo = 0;          // the challenge to answer
-        engine_time doubt_until = never; // not never: another instance may live under its id; do not answer yet
-        bool beacon_due = false;         // it asked for an acknowledgement
+        std::uint64_t echo = 0;            // the challenge to answer
+        engine_time doubt_until = never;   // not never: another instance may live under its id; do not answer yet
+        bool beacon_due = false;           // it asked for an acknowledgement
+        std::set<collection_id> lists_due; // of members: it has others
+        engine_time another_at{0};         // its peer may say from then on that it is another
         std::map<collection_id, std::set<replica_id>> receipts; // it asked whether edits of these have arrived
         std::uint64_t asked = 0;                                // the round of questions that the challenge is of
         std::uint64_t to_ask = 0;                               // the last one; if it is later, the link is asked again
@@ -233,7 +246,12 @@ struct engine::core {
         std::uint64_t last = 0; // number
         link_id came_on = 0;    // first
         engine_time heard{0};
-        std::deque<std::pair<std::uint64_t, link_id>> ways;
+        struct way {
+            std::uint64_t number;
+            link_id link;
+            replica_id target; // who may answer
+        };
+        std::deque<way> ways;
     };
     using instance = std::pair<replica_id, std::uint64_t>; // id and nonce
 
@@ -269,8 +287,10 @@ struct engine::core {
     std::deque<collection> collections;
     std::map<channel, collection_id> channels;
     std::map<link_id, link> links;
+    std::map<peer_key, std::shared_ptr<link_rates>> rates;
     std::map<replica_id, peer> peers;
     answer_book answers;
+    std::deque<std::pair<link_id, comparison>> comparisons; // to be answered, one with each flush
     std::uint64_t next_request = 0;
     std::uint64_t rounds = 0; // of questions to all
 
@@ -363,6 +383,9 @@ struct engine::core {
     bool may_write(const collection& c) const;
     access_right right_of(replica_id origin, const link& k, const collection& c) const;
     void on_forbidden(link& k, const refuse& m);
+    std::shared_ptr<link_rates> rates_of(const std::optional<peer_key>& key);
+    /// Bytes that wait, of this link and the others of its key.
+    std::size_t buffered_of(const collection& c, link_id l, const link& k) const;
     bool within_rate(link_id l, link& k, token_bucket& bucket, std::uint64_t rate, std::uint64_t amount);
     /// Calls f(link_id, link&) for each peer that is up, has the collection and may read it.
     template <class F> void for_each_reader(const collection& c, F&& f);
@@ -414,7 +437,10 @@ struct engine::core {
     void log_bound(replica_id who, const peer_key& key);
     void load_members(const stored_collection& was);
     bool write_members();
-    void write_list(collection& c, message_batch& to) const;
+    /// Calls send(message_batch&) for each frame of it.
+    template <class Send> void write_list(const collection& c, Send&& send) const;
+    void write_lists();
+    void write_lists(link_id l, link& k);
     void on_membership(link_id l, link& k, const membership& m);
     void acknowledged(collection& c, replica_id who, std::uint64_t list, const version_vector& version);
     static void settle(const collection& c, acknowledgement& a);
@@ -522,6 +548,7 @@ struct engine::core {
     void compare_next(collection& c, link& k);
     static bool differs(std::uint64_t mine, std::uint64_t theirs, std::uint64_t width);
     void on_comparison(link_id l, link& k, const comparison& m);
+    void answer_comparison();
     void on_digests(link& k, const digests& m);
     void compared(collection& c);
     void start_repair(collection& c, causal_context dots);
@@ -554,7 +581,8 @@ struct engine::core {
     void on_request(link_id l, link& k, const joinery::request& m);
     void on_reply(link& k, const joinery::reply& m);
     std::size_t pass_on(const collection& c, const joinery::request& m, std::optional<replica_id> from);
-    void send_back(const joinery::reply& m);
+    const asking::way* way_back(const joinery::reply& m) const;
+    void send_back(const joinery::reply& m, const asking::way& way);
     bool is_news(const joinery::request& m, link_id l);
     bool make_room_for_asker(link_id l);
     void check_size(std::string_view service, std::span<const std::byte> bytes) const;

@@ -116,9 +116,10 @@ bool engine::core::may_publish(collection& c) {
     bool first = true;
     for (const auto& [who, p] : peers) {
         const auto& v = p.views[c.number];
-        if (!p.up || !v.shares) continue;
+        const auto* k = link_to(p);
+        if (!p.up || !v.shares || !k || !relays(*k, c)) continue; // the others could not let us in
         together = true;
-        const auto theirs = events(v.version);
+        const auto theirs = events(v.said); // not of who passed for it before
         first &= !v.member && (mine == theirs ? id < who : mine > theirs);
     }
     if (together && first) return true;
@@ -179,7 +180,9 @@ void engine::core::contest(link_id l, link& k) {
         if (j.doubt_until == never && k.doubt_until == never) continue;
         k.out.add(refuse{.reason = refusal::identity_in_use, .name = k.peer->value(), .nonce = j.nonce});
         j.out.add(refuse{.reason = refusal::identity_in_use, .name = k.peer->value(), .nonce = k.nonce});
-        peers.at(*k.peer).contested.insert({j.nonce, k.nonce});
+        auto& contested = peers.at(*k.peer).contested;
+        if (contested.size() >= max_conflicts) contested.clear();
+        contested.insert({j.nonce, k.nonce});
         end_doubt(j);
         end_doubt(k);
     }
@@ -364,8 +367,10 @@ void engine::core::come_back() {
     for (const auto& c : collections) {
         if (c.fetched) continue;
         for (const auto& [who, p] : peers) {
-            if (!p.up || !p.views[c.number].shares) continue;
-            if (p.views[c.number].member || !p.views[c.number].version.empty()) return;
+            const auto& v = p.views[c.number];
+            const auto* k = link_to(p);
+            if (!p.up || !v.shares || !k || !relays(*k, c)) continue;
+            if (v.member || !v.said.empty()) return;
             if (now < patience_ends) return wake(patience_ends);
         }
     }

@@ -184,9 +184,38 @@ bool engine::core::write_members() {
     return true;
 }
 
-void engine::core::write_list(collection& c, message_batch& to) const {
-    const auto& ids = joined.at(c.channel);
-    to.add(membership{c.channel, {ids.begin(), ids.end()}, {gone.begin(), gone.end()}});
+// In parts, if it is long: the lists only grow, so each says something by itself.
+template <class Send> void engine::core::write_list(const collection& c, Send&& send) const {
+    const std::size_t most = std::max<std::size_t>(options.limits.batch / 10, 1);
+    message_batch batch;
+    membership m{c.channel, {}, {}};
+    const auto part_ends = [&] {
+        batch.clear();
+        batch.add(m);
+        send(batch);
+        m.joined.clear();
+        m.gone.clear();
+    };
+    const auto add = [&](std::vector<replica_id>& to, replica_id who) {
+        if (m.joined.size() + m.gone.size() >= most) part_ends();
+        to.push_back(who);
+    };
+    for (const auto who : joined.at(c.channel)) add(m.joined, who);
+    for (const auto who : gone) add(m.gone, who);
+    part_ends();
+}
+
+// To all whom they concern, when they have changed.
+void engine::core::write_lists() {
+    for (auto& c : collections)
+        if (std::exchange(c.list_due, false) && !peers.empty())
+            write_list(c, [&](message_batch& batch) { broadcast(c, batch); });
+}
+
+void engine::core::write_lists(link_id l, link& k) {
+    for (const auto number : std::exchange(k.lists_due, {}))
+        if (may(k, collections[number], access_right::read))
+            write_list(collections[number], [&](message_batch& batch) { send(l, batch.close(frame_kind::direct)); });
 }
 
 void engine::core::on_membership(link_id l, link& k, const membership& m) {

@@ -13,6 +13,7 @@ void engine::core::connected(link_id l, const std::optional<peer_key>& key) {
     if (links.size() >= options.limits.links) return;
     auto& k = links[l];
     k.key = key;
+    k.rates = rates_of(key);
     settle_access();
     if (k.barred) return;
     k.asked = k.to_ask = rounds; // what it answers now is said after all that were asked
@@ -67,6 +68,10 @@ void engine::core::down(replica_id who, peer& p) {
 
 namespace {
 
+template <class Link> bool is_another(const Link& k, const hello& m) {
+    return k.peer && (*k.peer != m.replica || k.nonce != m.nonce);
+}
+
 // The entries of the greatest version in it.
 std::size_t greatest_version(const message& m) {
     if (const auto* u = std::get_if<update>(&m)) return u->dependencies.size(); // by far the most frequent
@@ -89,7 +94,7 @@ void engine::core::received(link_id l, std::span<const std::byte> frame) {
     const auto at = links.find(l);
     if (at == links.end()) return; // of a link that is gone
     auto& k = at->second;
-    if (!within_rate(l, k, k.bytes_rate, options.limits.rate_bytes, frame.size())) return;
+    if (!within_rate(l, k, k.rates->bytes, options.limits.rate_bytes, frame.size())) return;
     const auto opened = open_frame(frame);
     if (!opened) return reject(l, k, opened.error());
     if (is_stored(opened->kind)) return reject(l, k, decode_error::wrong_type);
@@ -106,7 +111,7 @@ void engine::core::received(link_id l, std::span<const std::byte> frame) {
         std::optional<decode_error> bad;
         if (!more)
             bad = more.error();
-        else if (!*more || !within_rate(l, k, k.messages_rate, options.limits.rate_messages, 1))
+        else if (!*more || !within_rate(l, k, k.rates->messages, options.limits.rate_messages, 1))
             return;
         else if (greatest_version(m) > options.limits.version_entries)
             bad = decode_error::too_large;
@@ -327,11 +332,11 @@ void engine::core::write_hello(link_id l, link& k) {
 void engine::core::on_hello(link_id l, link& k, const hello& m) {
     ++counters.hellos_received;
     if (m.protocol != protocol_version) {
-        if (!k.ignored) {
+        if (!k.ignored) k.out.add(refuse{.reason = refusal::protocol});
+        if (!k.ignored && std::has_single_bit(++k.unfit)) { // it may say one thing and the other for ever
             auto& e = note(event_kind::incompatible_peer);
             e.link = l;
             e.text = "protocol version " + std::to_string(m.protocol);
-            k.out.add(refuse{.reason = refusal::protocol});
         }
         k.ignored = true;
         return;
@@ -341,6 +346,8 @@ void engine::core::on_hello(link_id l, link& k, const hello& m) {
         return;
     }
     if (!identify(l, k, m)) return;
+    if (is_another(k, m) && now < k.another_at)
+        return; // again and again: not answered, so that it ends; it comes again
     k.ignored = false;
     if (m.challenge != 0) {
         k.echo = m.challenge;
@@ -373,10 +380,12 @@ void engine::core::on_hello(link_id l, link& k, const hello& m) {
                     const auto a = c.acknowledged.find(m.replica);
                     v.fallen_back = a != c.acknowledged.end() && !a->second.newest.version.within(theirs.version);
                 }
-                v.member = theirs.member;
+                // Who has to be waited for, only those say that could let us in.
+                v.member = theirs.member && trusted;
                 v.refuses = theirs.refuses;
+                v.said = has;
                 join_member(c.channel, m.replica);
-                c.group |= theirs.member || (answers_us() && theirs.group);
+                c.group |= trusted && (theirs.member || (answers_us() && theirs.group));
                 if (answers_us() && theirs.fallen_back && trusted) fallen_back(c);
                 if (!next_id && theirs.version[id] > own_limit(c) && trusted) exceeded(c);
                 if (answers_us() && theirs.member && trusted && !v.let_in) v.let_in = has;
@@ -388,11 +397,12 @@ void engine::core::on_hello(link_id l, link& k, const hello& m) {
                     c.check_pull = true;
                 }
             } else if (!std::exchange(v.incompatible, true)) {
+                k.out.add(refuse{.reason = refusal::type, .name = c.name_digest});
+                if (!std::has_single_bit(++k.unfit)) continue;
                 auto& e = note(event_kind::incompatible_peer, c.number);
                 e.peer = m.replica;
                 e.link = l;
                 e.text = "the type of \"" + c.name + "\" is another there";
-                k.out.add(refuse{.reason = refusal::type, .name = c.name_digest});
             }
         }
     }
@@ -407,6 +417,7 @@ void engine::core::on_hello(link_id l, link& k, const hello& m) {
 
 // The peer behind the link, as it says of itself; null if there are too many.
 engine::core::peer* engine::core::introduce(link_id l, link& k, const hello& m) {
+    if (is_another(k, m)) k.another_at = now + options.timings.hello_retry;
     if (k.peer && *k.peer != m.replica) {
         if (k.nonce == m.nonce) released(*k.peer, k.nonce);
         detach(l, k);
@@ -477,7 +488,7 @@ void engine::core::on_refuse(link& k, const refuse& m) {
         break;
     case refusal::protocol:
         k.ignored = true;
-        note(event_kind::incompatible_peer).text = to_string(m.reason);
+        if (std::has_single_bit(++k.unfit)) note(event_kind::incompatible_peer).text = to_string(m.reason);
         break;
     case refusal::type: // its hello says so too
         break;

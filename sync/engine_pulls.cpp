@@ -183,6 +183,15 @@ void engine::core::finish_pull(link_id l, link& k, collection& c) {
         deny(l, k, &c, "an answer with edits that it may not bring");
         return fail_pull(c);
     }
+    if (!relays(k, c)) {
+        std::unique_lock lock(c.state->mutex());
+        const bool seen = (*answer)->removes_only(c.state->context());
+        lock.unlock();
+        if (!seen) {
+            deny(l, k, &c, "an answer that removes what is yet to come");
+            return fail_pull(c);
+        }
+    }
     if (next_id) {
         c.fetched = std::move(*answer);
         c.pull = {};

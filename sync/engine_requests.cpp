@@ -36,7 +36,8 @@ std::optional<std::uint64_t> engine::core::request(collection& c, replica_id tar
 
 void engine::core::reply(const asked_request& to, std::span<const std::byte> bytes) {
     check_size({}, bytes);
-    send_back({collections[to.collection].channel, to.origin, to.nonce, to.number, bytes});
+    const joinery::reply m{collections[to.collection].channel, to.origin, to.nonce, to.number, bytes};
+    if (const auto* way = way_back(m)) send_back(m, *way);
     ++counters.replies_sent;
 }
 
@@ -72,8 +73,10 @@ void engine::core::on_reply(link& k, const joinery::reply& m) {
     auto* c = find(m.channel);
     if (!c || !k.peer || !may(k, *c, access_right::read)) return;
     if (m.nonce != nonce) {
-        if (!askers.contains({m.origin, m.nonce})) return;
-        send_back(m);
+        const auto* way = way_back(m);
+        if (!way) return;
+        if (!relays(k, *c) && !owns(k, way->target)) return pass_over(k); // who asked would believe us
+        send_back(m, *way);
         ++counters.requests_relayed;
         return;
     }
@@ -89,8 +92,11 @@ void engine::core::on_reply(link& k, const joinery::reply& m) {
 bool engine::core::make_room_for_asker(link_id l) {
     const auto most = options.limits.requests;
     const auto full = [&] {
-        const auto same =
-            std::count_if(askers.begin(), askers.end(), [&](const auto& a) { return a.second.came_on == l; });
+        const auto& k = links.at(l);
+        const auto same = std::count_if(askers.begin(), askers.end(), [&](const auto& a) {
+            const auto by = links.find(a.second.came_on);
+            return a.second.came_on == l || (by != links.end() && by->second.rates == k.rates);
+        });
         return askers.size() >= most || 4 * static_cast<std::size_t>(same) >= most;
     };
     if (!full()) return true;
@@ -108,7 +114,7 @@ bool engine::core::is_news(const joinery::request& m, link_id l) {
     if (a.last == 0) a.came_on = l;
     a.heard = now;
     a.last = m.number;
-    a.ways.emplace_back(m.number, l);
+    a.ways.push_back({m.number, l, m.target});
     if (a.ways.size() > most_ways) a.ways.pop_front();
     return true;
 }
@@ -127,13 +133,16 @@ std::size_t engine::core::pass_on(const collection& c, const joinery::request& m
     return n;
 }
 
-void engine::core::send_back(const joinery::reply& m) {
+const engine::core::asking::way* engine::core::way_back(const joinery::reply& m) const {
     const auto asker = askers.find({m.origin, m.nonce});
-    if (asker == askers.end()) return;
+    if (asker == askers.end()) return nullptr;
     const auto& ways = asker->second.ways;
-    const auto way = std::find_if(ways.begin(), ways.end(), [&](const auto& w) { return w.first == m.number; });
-    if (way == ways.end()) return;
-    if (const auto k = links.find(way->second); k != links.end())
+    const auto way = std::find_if(ways.begin(), ways.end(), [&](const auto& w) { return w.number == m.number; });
+    return way == ways.end() ? nullptr : &*way;
+}
+
+void engine::core::send_back(const joinery::reply& m, const asking::way& way) {
+    if (const auto k = links.find(way.link); k != links.end())
         k->second.relayed.add(m, m.bytes.size() + message_overhead, options.limits.batch);
 }
 

@@ -74,7 +74,7 @@ void engine::core::log_confirmed(collection& c) {
 result<bool, decode_error> engine::core::apply(collection& c, link_id from, const dot_range& dots,
                                                const version_vector& dependencies, std::span<const std::byte> delta) {
     auto joined = c.state->join(delta, &dots);
-    if (!joined) return joined;
+    if (!joined || (!*joined && !c.state->context().contains(dots))) return joined; // not taken
     c.version.raise(dots.replica, dots.last);
     log_item(c, delta);
     c.remote = true;
@@ -105,11 +105,21 @@ result<bool, decode_error> engine::core::on_update(collection& c, link_id l, lin
     const bool ours = u.dependencies[id] <= own_limit(c);
     if (dots.first <= have + 1 && ours && u.dependencies.within(c.version)) {
         const auto applied = apply(c, l, dots, u.dependencies, u.delta);
-        if (applied && !c.buffer.empty()) retry_buffer(c);
-        return applied;
+        if (!applied) return applied;
+        if (c.version[dots.replica] >= dots.last) {
+            if (!c.buffer.empty()) retry_buffer(c);
+            return applied;
+        }
+        // It removes what is not here: what comes with that can be fetched.
+        ++counters.updates_dropped;
+        learn_of(c, k, u, dots);
+        return false;
     }
     ++(c.buffer.add(dots, l, u.dependencies, u.delta) ? counters.updates_buffered : counters.updates_duplicate);
-    if (c.buffer.bytes(l) > options.limits.buffer_per_link) counters.updates_dropped += c.buffer.erase_from(l);
+    const auto most = options.limits.buffer_per_link;
+    if (c.buffer.bytes() > most && buffered_of(c, l, k) > most)
+        for (const auto& [other, j] : links)
+            if (other == l || j.rates == k.rates) counters.updates_dropped += c.buffer.erase_from(other);
     if (c.buffer.bytes() > options.limits.buffer) {
         counters.updates_dropped += c.buffer.size();
         c.buffer.clear();
@@ -134,8 +144,9 @@ void engine::core::retry_buffer(collection& c) {
     const std::uint64_t own = c.version[id];
     c.version.set(id, std::min(own, own_limit(c))); // nobody can depend on what is held back
     c.buffer.drain(c.version, [&](const gap_buffer::held_update& u) {
-        if (apply(c, u.from, u.dots, u.dependencies, u.delta)) return true;
-        ++counters.frames_rejected;
+        const auto applied = apply(c, u.from, u.dots, u.dependencies, u.delta);
+        if (applied && c.version[u.dots.replica] >= u.dots.last) return true;
+        ++(applied ? counters.updates_dropped : counters.frames_rejected);
         return false;
     });
     c.version.set(id, own);

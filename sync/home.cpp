@@ -37,7 +37,11 @@ std::map<std::string, home> homes::all() const {
 void homes::appoint(transaction& tx, const std::string& prefix, replica_id node, std::string name) {
     const auto now = of(prefix);
     if (now && now->node == node && inner_.contains(prefix)) return;
-    inner_.at(tx, prefix)->merge(tx, {now ? now->epoch + 1 : 1, node, std::move(name)});
+    // Nobody gets to the last epoch but by a forged one. As all that was seen is replaced, it may begin anew.
+    const bool last = now && now->epoch == UINT64_MAX;
+    auto at = inner_.at(tx, prefix);
+    if (last) at->reset(tx);
+    at->merge(tx, {now && !last ? now->epoch + 1 : 1, node, std::move(name)});
 }
 
 std::string_view to_string(home_status s) {

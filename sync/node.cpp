@@ -51,12 +51,17 @@ node_core::node_core(node_options options) : options_(std::move(options)) {
     admit_keys();
 }
 
+std::shared_ptr<node_core> node_core::make(node_options options) {
+    return {new node_core(std::move(options)), [](node_core* core) {
+                core->close();
+                delete core;
+            }};
+}
+
 // Where those that are not listed may do something, the transport's own list decides.
 void node_core::admit_keys() {
     if (options_.access && !options_.access->find(std::nullopt)) options_.transport->admit(options_.access->keys());
 }
-
-node_core::~node_core() { close(); }
 
 std::shared_ptr<served_collection> node_core::attach(std::string name, std::shared_ptr<replicated_state> state) {
     auto c = std::make_shared<served_collection>();
@@ -315,10 +320,23 @@ replica_id node_core::id() const {
     return engine_->id();
 }
 
+// For calls that may use the storage: if that fails so does the node. Throws node_closed. Requires: the engine's lock.
+template <class F> auto node_core::outside_thread(F&& f) {
+    try {
+        return f();
+    } catch (const std::exception& e) { // nobody else may get at the engine
+        failure_ = e.what();
+        running_ = false;
+        stop_ = true;
+        options_.transport->wake();
+        throw_closed();
+    }
+}
+
 replica_id node_core::take_new_id() {
     std::unique_lock lock(mutex_);
     if (!running_) throw_closed();
-    const auto fresh = engine_->take_new_id();
+    const auto fresh = outside_thread([&] { return engine_->take_new_id(); });
     writable_ = engine_->writable();
     lock.unlock();
     pending_ = true;
@@ -377,7 +395,7 @@ bool node_core::leave(std::chrono::milliseconds timeout) {
         rouse();
         if (!progress_.wait_for(lock, waiting_time(timeout), [&] { return !running_ || known(); }) || !running_)
             return false;
-        engine_->leave();
+        outside_thread([&] { engine_->leave(); });
     }
     close();
     return true;
@@ -576,10 +594,14 @@ void node_core::run() {
 }
 
 void node_core::loop() {
+    const auto check_unbroken = [&] { // by what was called on another thread
+        if (!running_) throw std::runtime_error(failure_);
+    };
     while (!stop_) {
         engine_time sleep{0};
         {
             std::lock_guard lock(mutex_);
+            check_unbroken();
             try {
                 options_.transport->poll(*this);
                 step();
@@ -602,6 +624,7 @@ void node_core::loop() {
         asleep_ = false;
     }
     std::lock_guard lock(mutex_);
+    check_unbroken();
     step();
     engine_->close();
     running_ = false; // before anybody else gets at it

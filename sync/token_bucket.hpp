@@ -27,6 +27,9 @@ public:
         return true;
     }
 
+    /// True if it is as if nothing had ever been taken.
+    bool full(std::chrono::milliseconds now) const { return !started_ || now - at_ >= std::chrono::seconds(1); }
+
 private:
     std::chrono::milliseconds at_{0};
     std::uint64_t left_ = 0; // thousandths

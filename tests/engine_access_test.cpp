@@ -5,6 +5,7 @@
 #include "engine_access.hpp"
 
 #include <joinery/digest.hpp>
+#include <joinery/rga_text.hpp>
 
 using namespace joinery;
 using namespace std::chrono_literals;
@@ -43,6 +44,25 @@ bool is_quarantined(const test_engine& at, const test_engine& who) {
 bool is_member(const test_engine& at, replica_id who) {
     const auto m = at.status().members;
     return std::find(m.begin(), m.end(), who) != m.end();
+}
+
+// From the peer that is played at place 2: this delta.
+void answer_pull(const router& r, test_engine& to, const std::vector<std::byte>& delta) {
+    std::optional<std::uint64_t> asked;
+    for (const auto& e : r.seen) {
+        if (e.to != 2) continue;
+        message_reader in(open_frame(e.frame)->body);
+        message m;
+        for (auto more = in.next(m); more && *more; more = in.next(m))
+            if (const auto* p = std::get_if<joinery::pull>(&m)) asked = p->request;
+    }
+    REQUIRE(asked);
+    std::vector<std::byte> answer;
+    compact_output_archive ar(answer);
+    ar.write(version_vector());
+    ar.varint(delta.size());
+    ar.raw(delta.data(), delta.size());
+    say(to, 2, chunk{set_channel(), *asked, digest(answer), 0, answer.size(), answer});
 }
 
 bool contains(std::span<const std::byte> frame, std::string_view text) {
@@ -397,29 +417,14 @@ TEST_CASE("access: an answer that takes away what others wrote is not joined") {
     says.raise(self, 1);
     say(a, played, hello_of(self, 1, says));
     r.run(1s);
-    std::optional<std::uint64_t> asked;
     a.engine->disconnected(played);
     r.link(0, 2); // what a sends can be seen on the router's own link
     say(a, 2, hello_of(self, 1, says));
     r.run(1s);
-    for (const auto& e : r.seen) {
-        if (e.to != 2) continue;
-        message_reader in(open_frame(e.frame)->body);
-        message m;
-        for (auto more = in.next(m); more && *more; more = in.next(m))
-            if (const auto* p = std::get_if<joinery::pull>(&m)) asked = p->request;
-    }
-    REQUIRE(asked);
     auto forged = own.delta_since({});
     forged.fragment = own.delta_since(a.version()).fragment;
-    std::vector<std::byte> answer;
-    const auto delta = encode(forged);
-    compact_output_archive ar(answer);
-    ar.write(version_vector());
-    ar.varint(delta.size());
-    ar.raw(delta.data(), delta.size());
     const auto before = a.counters().denials;
-    say(a, 2, chunk{set_channel(), *asked, digest(answer), 0, answer.size(), answer});
+    answer_pull(r, a, encode(forged));
     CHECK(a.counters().denials == before + 1);
     CHECK(a.has("of a"));
     CHECK_FALSE(a.has("own"));
@@ -570,4 +575,252 @@ TEST_CASE("access: a node keeps to its own policy") {
     CHECK(a.engine->may_write(a.number));
     policy.peers = {access_of(1, access_right::read), access_of(1, access_right::write)};
     CHECK_THROWS_AS(a.engine->set_access(policy), std::invalid_argument);
+}
+
+TEST_CASE("access: a collection that those who are not listed may not read is not broadcast, linked or not") {
+    router r;
+    auto &a = add_with_key(r, "a"), &b = add_with_key(r, "b");
+    a.options.access = policy_at(0, {access_of(1, access_right::write)});
+    // A stranger listens; it has no link by which it could be known.
+    a.options.access->others.collections.emplace("public", access_right::read);
+    r.start_all();
+    r.seen.clear();
+    a.add("secret");
+    r.run(5s);
+    CHECK(b.has("secret"));
+    for (const auto& e : r.seen)
+        if (content_of(e.frame).kind == frame_kind::broadcast) CHECK_FALSE(contains(e.frame, "secret"));
+    for (const auto& e : r.seen) {
+        if (e.from != 0 || content_of(e.frame).kind != frame_kind::broadcast) continue;
+        message_reader in(open_frame(e.frame)->body);
+        message m;
+        for (auto more = in.next(m); more && *more; more = in.next(m))
+            if (const auto* told = std::get_if<beacon>(&m)) CHECK(told->collections.empty());
+    }
+}
+
+TEST_CASE("access: nobody passes on a reply of who was not asked and may not relay") {
+    // a - b, and a reader at b, which hears a request whose target b does not know either.
+    three t(access_right::read, false);
+    auto& [r, a, b, c] = t;
+    a.start();
+    b.start();
+    r.link(0, 1);
+    r.run(1s);
+    b.engine->connected(played, c.key);
+    const replica_id self{0x77}, far{0x88};
+    say(b, played, hello_of(self, 1));
+    const auto text = std::as_bytes(std::span(std::string_view("forged")));
+    const auto number = a.engine->request(a.number, far, "service", text);
+    REQUIRE(number);
+    r.flush();
+    r.deliver();
+    const auto denied = b.counters().denials;
+    say(b, played, reply{set_channel(), a.engine->id(), a.engine->nonce(), *number, text});
+    r.deliver();
+    CHECK_FALSE(a.engine->take_reply(*number));
+    CHECK(b.counters().denials == denied + 1);
+    CHECK(b.counters().requests_relayed == 1); // to the reader
+}
+
+TEST_CASE("access: who may not read a collection is not told that there is one") {
+    router r;
+    auto& a = add_with_key(r, "a");
+    add_with_key(r, "c");
+    a.options.access = policy_at(0, {access_of(1, access_right::none)});
+    a.options.access->peers[0].collections.emplace("other", access_right::write);
+    a.start();
+    a.add("milk");
+    r.link(0, 1);
+    const replica_id self{0x77};
+    auto h = hello_of(self, 1);
+    h.collections.clear();
+    say(a, 1, h);
+    r.seen.clear();
+    const channel unknown{12345};
+    const auto answers = [&](channel which) {
+        r.seen.clear();
+        comparison m{which, 7, digest(encode(a.version())), 1, {}};
+        m.dots.add(dot_range{a.engine->id(), 1, 1});
+        say(a, 1, joinery::pull{which, 5, {}, 0, 1000}, m, relaying{which, self, relay_wish::unwanted},
+            membership{which, {self}, {}}, beacon{self, 1, {{which, {}, 1, std::nullopt}}});
+        std::vector<std::vector<std::byte>> all;
+        for (const auto& e : r.seen)
+            if (e.to == 1) all.push_back(e.frame);
+        return all;
+    };
+    CHECK(answers(set_channel()) == answers(unknown));
+}
+
+TEST_CASE("access: an answer goes on only for the collection that it is of") {
+    router r;
+    auto &a = add_with_key(r, "a"), &c = add_with_key(r, "c");
+    a.options.access = policy_at(0, {access_of(1, access_right::read)});
+    a.start();
+    replicated<set_of_strings> other;
+    const auto number = a.engine->attach("other", other);
+    a.add("secret");
+    r.link(0, 1);
+    const replica_id self{0x77};
+    say(a, 1, hello_of(self, 1));
+    say(a, 1, joinery::pull{set_channel(), 5, {}, 0, 0}); // no credit: a chunk at most
+    a.engine->disconnected(1);
+    auto policy = *a.options.access;
+    policy.peers[0].collections.emplace("set", access_right::none);
+    a.engine->set_access(policy);
+    a.engine->connected(1, c.key);
+    auto h = hello_of(self, 1);
+    h.collections[0].name = name_digest("other");
+    say(a, 1, h);
+    r.seen.clear();
+    const auto of_other = channel_of(name_digest("other"), fingerprint<set_of_strings>());
+    say(a, 1, joinery::pull{of_other, 5, {}, 0, 1 << 20});
+    for (const auto& e : r.seen) CHECK_FALSE(contains(e.frame, "secret"));
+    CHECK(a.engine->status(number).name == "other");
+}
+
+TEST_CASE("access: a reader that passes for a member keeps nobody from being the first") {
+    // Two that join with a text, and a reader that says that it is a member and has very much.
+    three t(access_right::read);
+    auto& r = t.r; // no structured bindings: clang 14 does not let lambdas have them
+    auto &a = t.a, &b = t.b, &c = t.c;
+    replicated<rga_text> of_a, of_b;
+    a.start();
+    b.start();
+    const auto number = a.engine->attach("text", of_a);
+    b.engine->attach("text", of_b);
+    const auto text = channel_of(name_digest("text"), fingerprint<rga_text>());
+    const replica_id self{0x77};
+    version_vector much;
+    much.raise(replica_id{5}, 1'000'000);
+    auto h = hello_of(self, 1, much);
+    h.collections[0].name = name_digest("text");
+    h.collections[0].fingerprint = fingerprint<rga_text>();
+    const auto claims = [&] {
+        for (auto* n : {&a, &b}) say(*n, played, h, beacon{self, 1, {{text, much, 1, std::nullopt}}});
+    };
+    for (auto* n : {&a, &b}) n->engine->connected(played, c.key);
+    claims();
+    r.link(0, 1);
+    {
+        std::lock_guard lock(of_a.mutex());
+        of_a.edit([](auto& s, auto& tx) { s.insert(tx, 0, "hello"); });
+    }
+    for (unsigned i = 0; i < 60; ++i) {
+        r.run(500ms);
+        claims();
+    }
+    CHECK_FALSE(a.engine->status(number).held);
+    CHECK(of_b->str() == "hello");
+}
+
+TEST_CASE("access: ids that are given up one after the other do not fill the list") {
+    router r;
+    auto &a = add_with_key(r, "a"), &c = add_with_key(r, "c");
+    a.options.access = policy_at(0, {access_of(1, access_right::read)});
+    a.start();
+    a.engine->connected(played, c.key);
+    std::uint64_t id = 1000;
+    const auto come_and_go = [&](unsigned times) {
+        for (unsigned i = 0; i < times; ++i) {
+            const replica_id self{++id};
+            say(a, played, hello_of(self, id));
+            say(a, played, membership{set_channel(), {self}, {self}});
+            r.now += 600ms;
+            a.engine->tick(r.now);
+        }
+    };
+    come_and_go(1000);
+    const auto gone = a.count(event_kind::member_gone);
+    CHECK(gone >= 64); // who starts anew now and then
+    CHECK(gone < 70);
+    r.now += 1h;
+    a.engine->tick(r.now);
+    come_and_go(100); // an honest node that was restarted too often comes back
+    CHECK(a.count(event_kind::member_gone) > gone);
+}
+
+TEST_CASE("access: the links of one key have one rate") {
+    router r;
+    auto &a = add_with_key(r, "a"), &c = add_with_key(r, "c");
+    a.options.access = policy_at(0, {access_of(1, access_right::write)});
+    a.options.limits.rate_messages = 10;
+    a.start();
+    const replica_id self{0x77};
+    for (link_id l = played; l < played + 20; ++l) { // also those that come anew
+        a.engine->connected(l, c.key);
+        for (unsigned i = 0; i < 5; ++i) say(a, l, hello_of(self, 1));
+        if (l % 2) a.engine->disconnected(l);
+    }
+    CHECK(a.counters().hellos_received == 10);
+    CHECK(a.counters().frames_over_rate == 90);
+    a.engine->connected(99, test_key(9)); // of others
+    say(a, 99, hello_of(replica_id{0x99}, 2));
+    CHECK(a.counters().denials + a.counters().frames_over_rate >= 90);
+    r.now += 1s;
+    a.engine->tick(r.now);
+    say(a, played + 1, hello_of(self, 1));
+    CHECK(a.counters().hellos_received >= 11);
+}
+
+TEST_CASE("access: an edit that removes what others have yet to write is not taken, nor by way of an answer") {
+    three t(access_right::write, false);
+    auto& r = t.r;
+    auto &a = t.a, &b = t.b, &c = t.c;
+    a.start();
+    b.start();
+    r.link(0, 1);
+    a.add("before");
+    r.run(1s);
+    const replica_id self{0x77};
+    a.engine->connected(played, c.key);
+    say(a, played, hello_of(self, 1));
+    const auto removing = [&](std::uint64_t seq, const dot_range& what) {
+        delta<set_of_strings> d;
+        d.covered.add(dot_range{self, seq, seq});
+        removal of;
+        of.event = {self, seq};
+        of.killed.add(what);
+        d.removals.push_back(of);
+        return encode(d);
+    };
+    const auto of_a = a.engine->id();
+    say(a, played, update{set_channel(), assurance::none, {}, removing(1, {of_a, 2, max_sequence})});
+    CHECK(a.version()[self] == 0);
+    a.add("after");
+    r.run(1s);
+    CHECK(a.has("after"));
+    CHECK(b.has("after"));
+    // What is there it may remove.
+    say(a, played, update{set_channel(), assurance::none, {}, removing(1, {of_a, 1, 1})});
+    CHECK(a.version()[self] == 1);
+    CHECK_FALSE(a.has("before"));
+    // An edit that waits for one before it is judged when its turn comes.
+    replica<set_of_strings> own(self);
+    own.join(a.set->get().state());
+    const auto second = edit_of(own, "own");
+    say(a, played, update{set_channel(), assurance::none, {}, removing(3, {of_a, 3, 9})});
+    say(a, played, update{set_channel(), assurance::none, {}, second});
+    CHECK(a.version()[self] == 2);
+    a.add("later");
+    r.run(1s);
+    CHECK(b.has("later"));
+    CHECK(a.has("own"));
+    // Nor does an answer bring one.
+    a.engine->disconnected(played);
+    r.link(0, 2);
+    version_vector says;
+    says.raise(self, 3);
+    say(a, 2, hello_of(self, 1, says));
+    r.run(1s);
+    const auto denied = a.counters().denials;
+    answer_pull(r, a, removing(3, {of_a, 4, 9}));
+    CHECK(a.counters().denials == denied + 1);
+    CHECK(a.version()[self] == 2);
+    answer_pull(r, a, removing(3, {of_a, 2, 3}));
+    CHECK(a.version()[self] == 2); // that was another request
+    a.add("last");
+    r.run(1s);
+    CHECK(b.has("last"));
+    CHECK(a.set->get().state() == b.set->get().state());
 }

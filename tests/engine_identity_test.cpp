@@ -4,7 +4,7 @@
 
 #include <joinery/rga_text.hpp>
 
-#include "engine_router.hpp"
+#include "engine_access.hpp"
 
 using namespace joinery;
 using namespace std::chrono_literals;
@@ -685,4 +685,35 @@ TEST_CASE("engine: a node that dials itself keeps quiet about it") {
     r.run(2s);
     CHECK(a.engine->writable());
     CHECK(a.engine->peers().empty());
+}
+
+TEST_CASE("engine: what somebody has said under a node's id does not keep others waiting for it") {
+    // Two join with a text; before they meet, each has heard that the other had very much.
+    router r;
+    auto &a = r.add("a"), &b = r.add("b");
+    replicated<rga_text> of_a, of_b;
+    a.start();
+    b.start();
+    const auto number = a.engine->attach("text", of_a);
+    b.engine->attach("text", of_b);
+    version_vector much;
+    much.raise(replica_id{5}, 1'000'000);
+    const auto passes_for = [&](test_engine& to, const test_engine& whom) {
+        auto h = hello_of(whom.engine->id(), whom.engine->nonce(), much);
+        h.collections[0].name = name_digest("text");
+        h.collections[0].fingerprint = fingerprint<rga_text>();
+        to.engine->connected(77);
+        say(to, 77, h);
+        to.engine->disconnected(77);
+    };
+    passes_for(a, b);
+    passes_for(b, a);
+    r.link(0, 1);
+    {
+        std::lock_guard lock(of_a.mutex());
+        of_a.edit([](auto& s, auto& tx) { s.insert(tx, 0, "hello"); });
+    }
+    r.run(1min);
+    CHECK_FALSE(a.engine->status(number).held);
+    CHECK(of_b->str() == "hello");
 }

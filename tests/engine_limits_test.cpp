@@ -262,3 +262,107 @@ TEST_CASE("limits: an edit is joined whole or not at all, whatever became of its
     }
     CHECK(refused > whole.size());
 }
+
+TEST_CASE("limits: comparisons are answered one with each flush, and of one peer the last") {
+    router r;
+    auto& a = begin(r);
+    for (unsigned i = 0; i < 100; ++i) a.add(std::to_string(i));
+    const auto version = digest(encode(a.version()));
+    message_batch many;
+    for (std::uint64_t i = 1; i <= 1000; ++i) {
+        comparison m{set_channel(), i, version, 16, {}};
+        m.dots.add(dot_range{a.engine->id(), 1, 100});
+        many.add(m);
+    }
+    const auto frame = many.close(frame_kind::direct);
+    a.engine->received(played, frame);
+    a.engine->flush();
+    CHECK(a.counters().comparisons_answered == 1);
+    a.engine->flush();
+    CHECK(a.counters().comparisons_answered == 1);
+    // Two peers have their turns.
+    a.engine->connected(played + 1);
+    say(a, played + 1, hello_of(replica_id{0x88}, 2));
+    a.engine->received(played, frame);
+    a.engine->received(played + 1, frame);
+    a.engine->flush();
+    CHECK(a.counters().comparisons_answered == 2);
+    CHECK(a.engine->next_deadline() <= r.now);
+    a.engine->flush();
+    CHECK(a.counters().comparisons_answered == 3);
+}
+
+TEST_CASE("limits: the list of members is sent once with a flush, however often a beacon asks for it") {
+    router r;
+    auto& a = r.add("a");
+    r.add("played");
+    a.start();
+    r.link(0, 1);
+    say(a, 1, hello_of(self, 1));
+    r.run(1s);
+    r.seen.clear();
+    beacon m{self, 1, {}};
+    for (unsigned i = 0; i < 5000; ++i) m.collections.push_back({set_channel(), {}, 1, std::nullopt});
+    say(a, 1, m);
+    std::size_t bytes = 0;
+    for (const auto& e : r.seen) bytes += e.frame.size();
+    CHECK(r.count(is_membership) == 1);
+    CHECK(bytes < 1000);
+}
+
+TEST_CASE("limits: a list of members that no frame can hold goes in parts") {
+    router r;
+    auto &a = r.add("a"), &b = r.add("b");
+    for (auto* n : {&a, &b}) {
+        n->options.limits.max_frame = 8000;
+        n->options.limits.batch = 4000;
+    }
+    a.start();
+    a.engine->connected(played);
+    say(a, played, hello_of(self, 1));
+    for (std::uint64_t part = 0; part < 10; ++part) {
+        membership m{set_channel(), {}, {}};
+        for (std::uint64_t i = 1; i <= 500; ++i) m.joined.emplace_back(10'000 * (part + 1) + i);
+        m.gone = m.joined;
+        say(a, played, m);
+    }
+    membership last{set_channel(), {replica_id{7}}, {}};
+    say(a, played, last);
+    const auto there = [](const test_engine& n) { return n.status().members; };
+    b.start();
+    r.link(0, 1);
+    r.run(5s);
+    for (const auto& e : r.seen) CHECK(e.frame.size() <= 8000);
+    CHECK(b.counters().frames_rejected == 0);
+    CHECK(there(a) == there(b));
+    CHECK(there(b).size() == 4); // a, b, who was played, and 7
+    CHECK(b.count(event_kind::member_gone) == 5000);
+    a.add("x");
+    r.run(1s);
+    CHECK(b.has("x"));
+}
+
+TEST_CASE("limits: what a peer says over and over is not told of over and over") {
+    router r;
+    auto& a = begin(r);
+    a.events.clear();
+    std::uint64_t nonce = 1;
+    const auto events = [&](const auto& flood) {
+        a.events.clear();
+        for (unsigned i = 0; i < 1000; ++i) flood();
+        return a.events.size();
+    };
+    CHECK(events([&] { say(a, played, hello_of(self, 1), refuse{.reason = refusal::protocol}); }) < 20);
+    CHECK(events([&] { say(a, played, hello_of(self, 1), refuse{.reason = refusal::forbidden}); }) < 20);
+    CHECK(events([&] {
+              auto h = hello_of(self, ++nonce);
+              h.collections[0].fingerprint = 5;
+              say(a, played, h);
+          }) < 20);
+    bool other = false;
+    CHECK(events([&] { say(a, played, hello_of(replica_id{other ? 0x78u : 0x77u}, 1)), other = !other; }) < 20);
+    r.run(1s); // that it has another id counts then
+    a.events.clear();
+    say(a, played, hello_of(replica_id{0x79}, 1));
+    CHECK(a.heard_of(event_kind::peer_up));
+}

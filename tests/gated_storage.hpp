@@ -13,7 +13,7 @@
 
 namespace joinery {
 
-/// A storage whose `sync` waits for as long as it is told to.
+/// A storage whose `sync` waits for as long as it is told to, or fails.
 class gate {
 public:
     void close() {
@@ -25,8 +25,13 @@ public:
         closed_ = false;
         changed_.notify_all();
     }
+    void fail() {
+        std::lock_guard lock(mutex_);
+        failing_ = true;
+    }
     void pass() {
         std::unique_lock lock(mutex_);
+        if (failing_) throw storage_error("the disk is gone");
         ++visitors_;
         changed_.notify_all();
         changed_.wait(lock, [this] { return !closed_; });
@@ -40,7 +45,7 @@ public:
 private:
     std::mutex mutex_;
     std::condition_variable changed_;
-    bool closed_ = false;
+    bool closed_ = false, failing_ = false;
     int visitors_ = 0;
 };
 

@@ -622,3 +622,32 @@ TEST_CASE("rights: what else belongs to the sale is in the same edit") {
     CHECK_FALSE(r.complete);
     CHECK(r.available == 3);
 }
+
+TEST_CASE("homes: a forged last epoch does not end all appointments") {
+    replica<homes> forger{replica_id{1}}, a{replica_id{2}}, b{replica_id{3}};
+    forger.edit([](homes& h, transaction& tx) { h.appoint(tx, "", tx.replica(), "forger"); });
+    // As it would write it with another program: the register is that of `homes`.
+    or_map<std::string, max_register<home>> raw;
+    replica<or_map<std::string, max_register<home>>> writer{replica_id{4}};
+    const auto d = writer.edit([](auto& m, transaction& tx) {
+        m.at(tx, "")->merge(tx, home{UINT64_MAX, replica_id{4}, "forger"});
+    });
+    const auto forged = decode<delta<homes>>(encode(d));
+    REQUIRE(forged);
+    a.join(*forged);
+    b.join(*forged);
+    REQUIRE(a->of("key")->node == replica_id{4});
+    b.join(a.edit([](homes& h, transaction& tx) { h.appoint(tx, "", tx.replica(), "a"); }));
+    CHECK(a->of("key")->node == a.id());
+    CHECK(b->of("key") == a->of("key"));
+    // With a longer prefix too, and again after that.
+    a.join(*forged);
+    b.join(a.edit([](homes& h, transaction& tx) { h.appoint(tx, "", replica_id{9}, "nine"); }));
+    CHECK(b->of("key")->name == "nine");
+    CHECK(b->of("key")->epoch == 2);
+    replica<homes> c{replica_id{5}};
+    c.join(*forged);
+    c.edit([](homes& h, transaction& tx) { h.appoint(tx, "k", tx.replica(), "c"); });
+    CHECK(c->of("key")->node == c.id());
+    CHECK(c->of("x")->node == replica_id{4});
+}

@@ -6,6 +6,8 @@
 #include <joinery/memory_transport.hpp>
 #include <joinery/or_set.hpp>
 
+#include "gated_storage.hpp"
+
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -437,6 +439,22 @@ TEST_CASE("leader: who leaves is not waited for, and who is evicted comes back a
     CHECK(until([&] { return b->id() != second; }));
     add(*b, "bread");
     CHECK(arrives(a, "bread"));
+}
+
+TEST_CASE("leader: a storage that fails while the node leaves stops it, as at any other time") {
+    memory_network network;
+    memory_disk disk(durability::full);
+    const auto breaks = std::make_shared<gate>();
+    set_leader a(options(network, "a", {"b"}, std::make_unique<gated_storage>(disk.open(), breaks)));
+    set_leader b(options(network, "b", {"a"}));
+    CHECK(a.write([](auto& s, auto& tx) { s.add(tx, "milk"); }, {.acknowledgements = 1, .timeout = patience}).complete);
+    breaks->fail();
+    CHECK_THROWS_AS(a.leave(patience), node_closed);
+    CHECK(a.status().failure.find("the disk is gone") != std::string::npos);
+    CHECK_THROWS_AS(add(a, "bread"), node_closed);
+    CHECK_THROWS_AS(a.take_new_id(), node_closed);
+    a.close();
+    CHECK(a.read([](const auto& s) { return s.contains("milk"); }));
 }
 
 TEST_CASE("leader: nobody leaves with edits that no peer has") {

@@ -101,6 +101,28 @@ TEST_CASE("zmq_transport: strangers get no link and are counted") {
     CHECK(x->seen.frames.empty());
 }
 
+TEST_CASE("zmq_transport: no key takes the places of the others") {
+    const party pa, pb, crowd;
+    auto few = pa.options({pb.key(), crowd.key()}, any_port);
+    few.max_inbound = 3;
+    test_node a = node(few);
+    std::vector<test_node> many;
+    for (int i = 0; i < 3; ++i) many.push_back(node(crowd.options({pa.key()}, {}, {a.net->address()})));
+    REQUIRE(eventually({&a, &many[0], &many[1], &many[2]}, [&] { return a.seen.links.size() == 3; }));
+    test_node b = node(pb.options({pa.key()}, {}, {a.net->address()}));
+    const auto of_b = [&] {
+        return std::find_if(a.seen.links.begin(), a.seen.links.end(),
+                            [&](auto l) { return a.net->key_of(l) == pb.key(); });
+    };
+    REQUIRE(eventually({&a, &b, &many[0], &many[1], &many[2]}, [&] { return of_b() != a.seen.links.end(); }));
+    const auto link = *of_b();
+    const auto until = steady::now() + std::chrono::seconds(1); // who lost a place dials again, in vain
+    eventually({&a, &b, &many[0], &many[1], &many[2]}, [&] { return steady::now() > until; });
+    CHECK(a.seen.has(link));
+    CHECK(a.seen.links.size() == 3);
+    CHECK(a.seen.violations == 0);
+}
+
 TEST_CASE("zmq_transport: a plaintext listener that is dialled with keys gets no link") {
     test_node a = node(any_port);
     const party pb, supposed;

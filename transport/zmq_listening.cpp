@@ -202,18 +202,39 @@ void zmq_node::from_router(std::string_view route, transport_events& events) {
 }
 
 void zmq_node::answer(std::string_view route, routes::iterator at, dial_stage stage) {
-    if (at == inbound_.end() && inbound_.size() >= options_.max_inbound) {
+    const bool full = at == inbound_.end() && inbound_.size() >= options_.max_inbound;
+    const auto* leaves = full ? crowding_out(user_of(message_)) : nullptr;
+    if (full && !leaves) {
         route_control(route, bye{});
         return;
     }
     if (stage == dial_stage::subscribed) pulse_wanted_ = true;
     if (stage == dial_stage::ready && at == inbound_.end()) {
+        if (leaves) {
+            route_control(leaves->route, bye{});
+            drop_inbound(*leaves);
+        }
         at = inbound_.emplace(route, inbound_peer{next_link_++, std::string(route), std::string(user_of(message_))})
                  .first;
         by_link_.emplace(at->second.link, &at->second);
         notices_.push_back({at->second.link, true});
     }
     route_control(route, own_place());
+}
+
+// No key keeps others out: a newcomer takes the last place of the key that has most, if it has fewer even then.
+const inbound_peer* zmq_node::crowding_out(std::string_view user) const {
+    if (!options_.keys) return nullptr;
+    std::unordered_map<std::string_view, std::size_t> places;
+    for (const auto& [route, peer] : inbound_) ++places[peer.user];
+    const auto most = std::max_element(places.begin(), places.end(),
+                                       [](const auto& a, const auto& b) { return a.second < b.second; });
+    const auto own = places.find(user);
+    if (most == places.end() || most->second <= (own == places.end() ? 0 : own->second) + 1) return nullptr;
+    const inbound_peer* last = nullptr;
+    for (const auto& [route, peer] : inbound_)
+        if (peer.user == most->first && (!last || peer.link > last->link)) last = &peer;
+    return last;
 }
 
 void zmq_node::drop_inbound(const inbound_peer& peer) {

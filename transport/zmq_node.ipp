@@ -186,6 +186,7 @@ private:
     bool read_router(transport_events& events, std::size_t& budget);
     void from_router(std::string_view route, transport_events& events);
     void answer(std::string_view route, routes::iterator at, dial_stage stage);
+    const inbound_peer* crowding_out(std::string_view user) const;
     void drop_inbound(const inbound_peer& peer);
     steady::time_point run_listener_timers(steady::time_point now, bool drained);
     void check_inbound();

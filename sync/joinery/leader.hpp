@@ -71,7 +71,7 @@ public:
     /// A node of its own with one collection. It closes with the last copy of this, which a subscriber must
     /// not destroy. Throws as node and node::open do.
     explicit leader(node_options options, std::string collection = "main")
-        : leader(std::make_shared<detail::node_core>(std::move(options)), std::move(collection)) {}
+        : leader(detail::node_core::make(std::move(options)), std::move(collection)) {}
 
     /// Runs f(T&, transaction&) as one edit: if f throws, nothing has changed and the exception goes on to the
     /// caller. Returns once the edit is as durable as the storage's level says; at once without a durable

@@ -222,11 +222,10 @@ struct served_collection {
 /// subscribers are called with none of them.
 class node_core final : private transport_events, private engine_output {
 public:
-    explicit node_core(node_options options);
-    ~node_core();
+    /// It is closed before its destructor begins, while its thread may still call its virtual functions.
+    static std::shared_ptr<node_core> make(node_options options);
     node_core(const node_core&) = delete;
     node_core& operator=(const node_core&) = delete;
-
     std::shared_ptr<served_collection> attach(std::string name, std::shared_ptr<replicated_state> state);
     /// Throws unless a write may begin; waits while too much is pending. Requires: the state's lock.
     void admit(served_collection& c, std::unique_lock<std::mutex>& state_lock);
@@ -269,7 +268,9 @@ public:
     const node_options& options() const { return options_; }
 
 private:
+    explicit node_core(node_options options);
     void admit_keys();
+    template <class F> auto outside_thread(F&& f);
     [[noreturn]] void refuse_write(const served_collection& c) const;
 
     node_options options_;
@@ -335,7 +336,7 @@ public:
     /// Loads the storage; the thread starts with the first `open`. Throws storage_error, and
     /// std::invalid_argument without a transport, if the zone's name is longer than 64 bytes, and as
     /// access_policy::check.
-    explicit node(node_options options) : core_(std::make_shared<detail::node_core>(std::move(options))) {}
+    explicit node(node_options options) : core_(detail::node_core::make(std::move(options))) {}
     /// Closes.
     ~node() {
         if (core_) core_->close();
@@ -375,7 +376,7 @@ public:
     void evict(replica_id who) { core_->evict(who); }
     /// Says goodbye, and closes: nobody waits for this node. False, and nothing has happened, if within the time no
     /// peer had all of its edits durably; once one has, writes throw node_draining. Opened again, its storage goes on
-    /// under a new id. Not on the node's own thread (std::logic_error).
+    /// under a new id. Not on the node's own thread (std::logic_error). Throws node_closed, also if storing fails.
     bool leave(std::chrono::milliseconds timeout) { return core_->leave(timeout); }
     /// Before the node is stopped: from now on writes throw node_draining, while reads go on and edits come and go; and
     /// waits until peers have durably all that was here when it was called, edits of others included. If the time runs

@@ -98,12 +98,15 @@ public:
     version_vector version() const { return context().version(); }
 
     /// Joins an encoded delta. True if the state grew. With `edit`, the delta must be one edit with exactly
-    /// these dots. After an error, or if the delta starts beyond this state's version, nothing has changed.
+    /// these dots. After an error, or if the delta starts beyond this state's version, nothing has changed; nor if an
+    /// edit removes dots of others that are not here: who makes one has seen what it removes.
     virtual result<bool, decode_error> join(std::span<const std::byte> delta, const dot_range* edit = nullptr) = 0;
 
     /// What a peer has answered, which is one or more encoded deltas: read, and not yet joined.
     struct answer {
         causal_context covered;
+        /// True if all dots that it removes are among these or what it covers.
+        virtual bool removes_only(const causal_context& seen) const = 0;
         virtual ~answer() = default;
     };
     /// If the deltas are parts of a complete state, `horizon` is what that has pruned. Does not require `mutex()`.
@@ -167,11 +170,17 @@ protected:
     version_vector take_dependencies();
     /// The state grew by a join, or starts anew: the next edit depends on more.
     void grew() { grown_ = true; }
+    void published_up_to(std::uint64_t seq) { published_ = seq; }
     void started_anew() {
         depended_ = {};
+        published_ = UINT64_MAX;
         grown_ = true;
         if (noted_) noted_->note_everything();
     }
+    /// True if an edit removes dots of its own replica, and others that its maker can have seen. O(removed log n).
+    bool removes_what_is_here(const std::vector<removal>& removals, const dot_range& edit) const;
+    /// All that it kills is in one of these.
+    static bool within(const kills& k, const causal_context& a, const causal_context& b);
     /// Throws edit_too_large.
     void check_text(std::size_t bytes) const {
         if (bytes > most_text_) throw_too_large(bytes);
@@ -184,6 +193,7 @@ private:
     edit_batch pending_;
     version_vector depended_; // what the edits so far depend on
     bool grown_ = true;
+    std::uint64_t published_ = UINT64_MAX; // own dots above it nobody else has seen
     std::optional<change_list> noted_;
     std::size_t most_text_ = SIZE_MAX;
 
@@ -244,8 +254,14 @@ public:
         return encode(replica_.state().extract(wanted));
     }
     result<bool, decode_error> replace(std::span<const std::byte> bytes, const causal_context& wanted) override;
-    void hold_from(std::uint64_t seq) override { replica_.hold_from(seq); }
-    void confirm() override { replica_.confirm(); }
+    void hold_from(std::uint64_t seq) override {
+        replica_.hold_from(seq);
+        published_up_to(seq);
+    }
+    void confirm() override {
+        replica_.confirm();
+        published_up_to(UINT64_MAX);
+    }
     void rename_from(std::uint64_t seq, replica_id to) override {
         replica_.rename_from(seq, to);
         started_anew();
@@ -257,6 +273,14 @@ private:
         delta<T> only;
         std::optional<causal<T>> sum; // of several
         sibling_counts siblings;
+
+        bool removes_only(const causal_context& seen) const override {
+            bool all = true;
+            const auto look = [&](dot, const kills& k) { all = all && within(k, seen, covered); };
+            for (const auto& r : only.removals) look(r.event, r.killed);
+            if (sum) sum->removals().for_each(look);
+            return all;
+        }
     };
 
     wall_clock wall_;
@@ -295,6 +319,7 @@ result<bool, decode_error> replicated<T>::join(std::span<const std::byte> bytes,
     if (!d) return failure<decode_error>(d.error());
     if (edit && !(d->since.empty() && d->horizon.empty() && d->covered == causal_context{*edit}))
         return failure<decode_error>(decode_error::invalid_value);
+    if (edit && !removes_what_is_here(d->removals, *edit)) return false;
     const bool changed = replica_.join(*d, noted());
     if (changed) grew();
     return changed;
