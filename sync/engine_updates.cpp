@@ -112,7 +112,7 @@ result<bool, decode_error> engine::core::on_update(collection& c, link_id l, lin
         }
         // It removes what is not here: what comes with that can be fetched.
         ++counters.updates_dropped;
-        learn_of(c, k, u, dots);
+        learn_of(c, l, k, u, dots);
         return false;
     }
     ++(c.buffer.add(dots, l, u.dependencies, u.delta) ? counters.updates_buffered : counters.updates_duplicate);
