@@ -54,8 +54,8 @@ private:
     hostile_peer::setting setting() {
         hostile_peer::setting s;
         s.id = replica_id{0xbad};
-        s.collections.emplace_back(
-            "set", std::make_unique<hostile_edits_of<set_of_strings, decltype(edit_of_hostile)>>(s.id, edit_of_hostile));
+        s.collections.emplace_back("set", std::make_unique<hostile_edits_of<set_of_strings, decltype(edit_of_hostile)>>(
+                                              s.id, edit_of_hostile));
         s.nodes = good;
         s.give = [this](std::size_t to, std::span<const std::byte> frame) {
             auto& n = *router_.nodes[to];

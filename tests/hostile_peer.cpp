@@ -243,8 +243,7 @@ void hostile_peer::own_edits(std::size_t to) {
         as = dot_range{anybody(), seq, seq};
     }
     const auto forged = c.made->forged(anybody(), as);
-    say(to, update{c.channel, assurance::received, version(3), forged},
-        update{c.channel, assurance::none, {}, forged});
+    say(to, update{c.channel, assurance::received, version(3), forged}, update{c.channel, assurance::none, {}, forged});
 }
 
 void hostile_peer::gaps(std::size_t to) {
@@ -313,8 +312,8 @@ void hostile_peer::beyond(std::size_t to) {
     b.add(beacon{set_.id, nonce_, {{any().channel, v, 1, std::nullopt}}});
     const auto opened = open_frame(b.close(frame_kind::direct));
     bytes body(opened->body.begin(), opened->body.end()), greatest, other;
-    compact_output_archive(greatest).varint(max_sequence);
-    compact_output_archive(other).varint(random_() % 2 ? UINT64_MAX - random_() % 3 : max_sequence + random_() % 3);
+    compact_output_archive(greatest).varint(2 * max_sequence); // zigzag
+    compact_output_archive(other).varint(random_() % 2 ? UINT64_MAX - random_() % 3 : 2 * max_sequence + random_() % 6);
     const auto at = std::search(body.begin(), body.end(), greatest.begin(), greatest.end());
     if (at == body.end()) return;
     const auto after = body.erase(at, at + static_cast<std::ptrdiff_t>(greatest.size()));

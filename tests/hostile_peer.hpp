@@ -43,8 +43,8 @@ template <class T, class Edit> class hostile_edits_of final : public hostile_edi
 public:
     hostile_edits_of(joinery::replica_id id, Edit edit)
         : edit_(std::move(edit)), own_(id, joinery::hybrid_clock([ahead = ahead_] {
-                                     return joinery::system_milliseconds() + (*ahead ? fifty_years : 0);
-                                 })) {}
+                                           return joinery::system_milliseconds() + (*ahead ? fifty_years : 0);
+                                       })) {}
 
     std::uint64_t fingerprint() const override { return joinery::fingerprint<T>(); }
     std::pair<std::uint64_t, bytes> next(bool years_ahead) override {

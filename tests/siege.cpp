@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // A leader under siege: siege [MESSAGES] [SEED] [unlimited] [memory]. Two good leaders write all the time and hear of
 // each other only by way of a third, a process of its own, while hostile peers with keys and rights send it so many
-// messages over real sockets. In turns there is an attack and there is none, so that what else the machine does slows
-// both alike. In the end all three good leaders must have everything that was written.
-#include "hostile_peer.hpp"
+// messages over real sockets. In turns there is peace, an attack of the same kind upon another leader of the machine,
+// and the attack: so what else the machine does slows all alike, and what the hostile peers take of its processors and
+// disk, where they would have their own, can be told from what they do to the leader. In the end all three good leaders
+// must have everything that was written.
 #include "siege.hpp"
+#include "hostile_peer.hpp"
 
 #include "../examples/child_process.hpp"
 #include "../test_support/scratch_folder.hpp"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <condition_variable>
 #include <cstdio>
@@ -35,10 +38,10 @@ using namespace std::chrono_literals;
 using steady = std::chrono::steady_clock;
 
 constexpr std::size_t attackers = 4;
-constexpr std::uint64_t kept = 200;         // items of each leader and collection; older ones are removed
-constexpr auto between_writes = 5ms;        // of each good leader
-constexpr auto settling = 200ms;            // after the start of a phase: not counted
-constexpr double bound = 2;                 // of the medians
+constexpr std::uint64_t kept = 200;            // items of each leader and collection; older ones are removed
+constexpr auto between_writes = 5ms;           // of each good leader
+constexpr auto settling = 200ms;               // after the start of a phase: not counted
+constexpr double bound = 2;                    // of the medians
 constexpr std::uint64_t judged_from = 100'000; // messages: a shorter run says nothing about times
 
 /// How long each edit of one leader took until it could be read at the other.
@@ -92,9 +95,10 @@ public:
     /// From now on what the other writes is timed when it comes here.
     void watch(good_leader& other) {
         for (std::size_t c = 0; c < collections.size(); ++c)
-            watches_.push_back(boards_[c].subscribe([this, &other, c, who = other.node_.id()](const joinery::change& x) {
-                if (x.remote) other.journeys_[c].arrived(boards_[c].version()[who], steady::now());
-            }));
+            watches_.push_back(
+                boards_[c].subscribe([this, &other, c, who = other.node_.id()](const joinery::change& x) {
+                    if (x.remote) other.journeys_[c].arrived(boards_[c].version()[who], steady::now());
+                }));
     }
     void write() {
         thread_ = std::thread([this] {
@@ -168,8 +172,11 @@ private:
     }
 };
 
+enum phase_kind : std::size_t { peace, elsewhere, attack };
+constexpr std::array<const char*, 3> phase_names{"in peace", "attack elsewhere", "attack"};
+
 struct phase {
-    bool attack;
+    phase_kind kind;
     steady::time_point begin, end;
 };
 
@@ -197,8 +204,10 @@ double load() {
     return l;
 }
 
-template <class P> void until(P&& holds, std::chrono::seconds patience, const std::string& otherwise) {
-    for (const auto end = steady::now() + patience; !holds(); std::this_thread::sleep_for(20ms))
+template <class P>
+void until(P&& holds, std::chrono::seconds patience, const std::string& otherwise,
+           std::chrono::milliseconds every = 20ms) {
+    for (const auto end = steady::now() + patience; !holds(); std::this_thread::sleep_for(every))
         if (steady::now() > end) throw std::runtime_error(otherwise);
 }
 
@@ -209,62 +218,96 @@ struct setting {
 
 class siege_run {
 public:
-    explicit siege_run(setting s) : set_(s) {
-        for (auto& k : keys_) k.emplace(joinery::key_pair::generate());
-        for (std::size_t i = 0; i < keys_.size(); ++i) joinery::save_keys(*keys_[i], folder_ / ("key" + std::to_string(i)));
-        std::vector<std::string> words{"/proc/self/exe", "--leader", "tcp://127.0.0.1:*", file("besieged"),
-                                       folder_ / "key0", set_.rates ? "rates" : "unlimited"};
-        for (std::size_t i = 1; i < keys_.size(); ++i) {
-            if (i == first_hostile) words.emplace_back("-");
-            words.push_back(to_string(keys_[i]->public_half()));
-        }
-        besieged_ = std::make_unique<child_process>(words);
-        const auto address = besieged_->ask("address", patience).at(0);
+    explicit siege_run(setting s) : set_(s), judged_(s.messages >= judged_from), besieged_("besieged", *this, 0) {
         for (std::size_t i = 0; i < 2; ++i)
-            good_.push_back(std::make_unique<good_leader>(i == 0 ? "eu" : "us", options_of(i, address)));
+            good_.push_back(std::make_unique<good_leader>(i == 0 ? "eu" : "us", options_of(i)));
         for (auto& g : good_) until([&] { return g->reaches(1); }, 60s, "the good leaders do not get through");
-        for (std::size_t i = first_hostile; i < keys_.size(); ++i)
-            hostile_.emplace_back(std::vector<std::string>{"/proc/self/exe", "--attacker", address,
-                                                           folder_ / ("key" + std::to_string(i)),
-                                                           std::to_string(i - first_hostile), std::to_string(set_.seed)});
+        if (judged_) other_.emplace("other", *this, 1);
     }
 
     /// What failed; empty: nothing.
     std::string run() {
-        const bool judged = set_.messages >= judged_from;
-        const auto before = memory();
-        cap_ = memory_cap(limits(true), sockets(*keys_[0], {}), 2 + 2 * attackers, before.at(0));
+        const auto before = besieged_.numbers("memory");
+        cap_ = memory_cap(limits(true), sockets(besieged_.keys, {}), 2 + 2 * attackers, before.at(0));
         std::printf("%llu messages from %zu hostile peers, seed %llu, rates %s, storages %s; load %.2f\n",
-                    number(set_.messages), attackers, number(set_.seed), set_.rates ? "2000 messages, 4 MiB a second" : "none",
-                    set_.storages ? "SQLite, full" : "none", load());
+                    number(set_.messages), attackers, number(set_.seed),
+                    set_.rates ? "2000 messages, 4 MiB a second" : "none", set_.storages ? "SQLite, full" : "none",
+                    load());
         good_[0]->watch(*good_[1]);
         good_[1]->watch(*good_[0]);
         for (auto& g : good_) g->write();
-        const std::uint64_t rounds = judged ? 10 : 2;
-        const auto quiet = judged ? 5000ms : 500ms;
+        const std::uint64_t rounds = judged_ ? 10 : 2;
+        const auto pause = judged_ ? 5000ms : 300ms;
         for (std::uint64_t i = 0; i < rounds; ++i) {
-            peace(quiet);
-            attack(set_.messages * (i + 1) / rounds);
+            spend(peace, [&] { std::this_thread::sleep_for(pause); });
+            if (other_) {
+                other_->tell("attack");
+                spend(elsewhere, [&] { std::this_thread::sleep_for(pause); });
+                other_->tell("rest");
+            }
+            attack_until(set_.messages * (i + 1) / rounds);
         }
-        peace(quiet);
         report_counts();
-        for (auto& h : hostile_) {
+        other_.reset();
+        for (auto& h : besieged_.hostile) {
             h.send("quit");
             h.wait();
         }
-        return judge(judged, before);
+        return judge(before);
     }
 
 private:
-    static constexpr std::size_t first_hostile = 3;
     static constexpr auto patience = 120s;
+    using key_pairs = std::vector<joinery::key_pair>;
+
+    /// A leader as a process of its own, and the hostile peers that it has.
+    struct target {
+        joinery::key_pair keys = joinery::key_pair::generate();
+        std::unique_ptr<child_process> leader;
+        std::string address;
+        std::vector<child_process> hostile;
+
+        target(const std::string& name, const siege_run& run, std::size_t place) {
+            const auto saved = [&](const joinery::key_pair& k, const std::string& of) {
+                const auto path = run.folder_ / (of + ".key");
+                joinery::save_keys(k, path);
+                return path;
+            };
+            std::vector<std::string> words{"/proc/self/exe", "--leader",        "tcp://127.0.0.1:*",
+                                           run.file(name),   saved(keys, name), run.set_.rates ? "rates" : "unlimited"};
+            for (const auto& k : run.good_keys_) words.push_back(to_string(k.public_half()));
+            words.emplace_back("-");
+            std::vector<std::string> paths;
+            for (std::size_t i = 0; i < attackers; ++i) {
+                const auto k = joinery::key_pair::generate();
+                paths.push_back(saved(k, name + std::to_string(i)));
+                words.push_back(to_string(k.public_half()));
+            }
+            leader = std::make_unique<child_process>(words);
+            address = leader->ask("address", patience).at(0);
+            for (std::size_t i = 0; i < attackers; ++i)
+                hostile.emplace_back(std::vector<std::string>{"/proc/self/exe", "--attacker", address, paths[i],
+                                                              std::to_string(place * attackers + i),
+                                                              std::to_string(run.set_.seed)});
+        }
+        void tell(const std::string& command) {
+            for (auto& h : hostile) h.ask(command, patience);
+        }
+        static std::vector<std::size_t> numbers(child_process& of, const std::string& command) {
+            std::vector<std::size_t> all;
+            for (const auto& line : of.ask(command, patience)) all.push_back(std::stoull(line));
+            return all;
+        }
+        std::vector<std::size_t> numbers(const std::string& command) { return numbers(*leader, command); }
+    };
 
     setting set_;
+    bool judged_;
     storage_test::scratch_folder folder_;
-    std::array<std::optional<joinery::key_pair>, first_hostile + attackers> keys_;
-    std::unique_ptr<child_process> besieged_;
+    key_pairs good_keys_{joinery::key_pair::generate(), joinery::key_pair::generate()};
+    target besieged_;
     std::vector<std::unique_ptr<good_leader>> good_;
-    std::vector<child_process> hostile_;
+    std::optional<target> other_;
     std::vector<phase> phases_;
     std::uint64_t arrived_ = 0; // messages of hostile peers at the leader
     std::size_t cap_ = 0;
@@ -272,14 +315,14 @@ private:
     static unsigned long long number(std::uint64_t n) { return n; }
     std::string file(const std::string& name) const { return set_.storages ? folder_ / (name + ".db") : std::string(); }
 
-    joinery::node_options options_of(std::size_t i, const std::string& address) {
+    joinery::node_options options_of(std::size_t i) {
         joinery::access_policy policy;
-        policy.self.key = keys_[i + 1]->public_half();
+        policy.self.key = good_keys_[i].public_half();
         auto& besieged = policy.peers.emplace_back();
-        besieged.key = keys_[0]->public_half();
+        besieged.key = besieged_.keys.public_half();
         besieged.rights = joinery::access_right::admin;
-        auto z = sockets(*keys_[i + 1], policy.keys());
-        z.peers = {address};
+        auto z = sockets(good_keys_[i], policy.keys());
+        z.peers = {besieged_.address};
         joinery::node_options n;
         n.name = i == 0 ? "eu" : "us";
         n.transport = joinery::zmq_transport(z);
@@ -287,34 +330,29 @@ private:
         n.access = std::move(policy);
         return n;
     }
-    std::vector<std::size_t> numbers(child_process& of, const std::string& command) {
-        std::vector<std::size_t> all;
-        for (const auto& line : of.ask(command, patience)) all.push_back(std::stoull(line));
-        return all;
-    }
-    /// In use, most in use, resident, most resident.
-    std::vector<std::size_t> memory() { return numbers(*besieged_, "memory"); }
     /// Frames that have come to the leader and not from the good ones.
     std::uint64_t foreign() {
-        const auto all = numbers(*besieged_, "counter transport_frames_in").at(0);
+        const auto all = besieged_.numbers("counter transport_frames_in").at(0);
         std::uint64_t good = 0; // may be more by now
         for (const auto& g : good_) good += g->counter("transport_frames_out");
         return all - std::min<std::uint64_t>(all, good);
     }
-    void peace(std::chrono::milliseconds time) {
+    template <class F> void spend(phase_kind kind, F&& f) {
         const auto begin = steady::now();
-        std::this_thread::sleep_for(time);
-        phases_.push_back({false, begin, steady::now()});
+        f();
+        phases_.push_back({kind, begin, steady::now()});
     }
-    void attack(std::uint64_t upto) {
-        for (auto& h : hostile_) h.ask("attack", patience);
-        const auto begin = steady::now();
-        until([&] { return (arrived_ = foreign()) >= upto; }, 3600s, "the attack does not get through");
-        phases_.push_back({true, begin, steady::now()});
-        for (auto& h : hostile_) h.ask("rest", patience);
-        const auto m = memory();
-        std::printf("%9llu messages have arrived; %5.1f MiB in use, at most %5.1f MiB; resident at most %5.1f MiB; load %.2f\n",
-                    number(arrived_), mib(m[0]), mib(m[1]), mib(m[3]), load());
+    void attack_until(std::uint64_t count) {
+        besieged_.tell("attack");
+        spend(attack, [&] {
+            until([&] { return (arrived_ = foreign()) >= count; }, 3600s, "the attack does not get through",
+                  judged_ ? 1000ms : 20ms);
+        });
+        besieged_.tell("rest");
+        const auto m = besieged_.numbers("memory"); // in use, most in use, resident, most resident
+        std::printf(
+            "%9llu messages have arrived; %5.1f MiB in use, at most %5.1f MiB; resident at most %5.1f MiB; load %.2f\n",
+            number(arrived_), mib(m[0]), mib(m[1]), mib(m[3]), load());
         std::fflush(stdout);
         if (m[1] > cap_) throw std::runtime_error("the leader takes more memory than its cap");
     }
@@ -323,8 +361,8 @@ private:
     void report_counts() {
         const auto& kinds = hostile_peer::kinds();
         std::vector<std::uint64_t> sum(kinds.size() + 2);
-        for (auto& h : hostile_) {
-            const auto counts = numbers(h, "count");
+        for (auto& h : besieged_.hostile) {
+            const auto counts = target::numbers(h, "count");
             for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += counts.at(i);
         }
         std::uint64_t mended = 0, changed = 0;
@@ -335,24 +373,25 @@ private:
         }
         std::printf("sent %llu messages, %.1f MiB, %llu of them real traffic or noise, %llu with corrected checksums\n",
                     number(sum[kinds.size()]), mib(sum[kinds.size() + 1]), number(changed), number(mended));
-        const std::vector<const char*> names{"frames_over_rate", "frames_rejected", "denials",          "updates_received",
-                                             "updates_applied",  "hellos_received", "beacons_received", "pulls_sent",
-                                             "answers_made",     "answers_refused", "transport_dropped"};
+        const std::vector<const char*> names{"frames_over_rate", "frames_rejected",  "denials",
+                                             "updates_received", "updates_applied",  "hellos_received",
+                                             "beacons_received", "pulls_sent",       "answers_made",
+                                             "answers_refused",  "transport_dropped"};
         std::string command = "counter";
         for (const auto* n : names) command += std::string(" ") + n;
-        const auto values = numbers(*besieged_, command);
+        const auto values = besieged_.numbers(command);
         std::printf("the leader: %llu arrived", number(arrived_));
         for (std::size_t i = 0; i < names.size(); ++i) std::printf(", %s %llu", names[i], number(values[i]));
         std::printf("\n");
     }
 
-    std::string judge(bool judged, const std::vector<std::size_t>& before) {
+    std::string judge(const std::vector<std::size_t>& before) {
         for (auto& g : good_) g->rest();
         // What was written last is read where it was not written, whatever the dates of the hostile ones.
         good_[0]->at(commons).write([](board& b, joinery::transaction& tx) { b.notes.set(tx, "contested", "good"); });
         const auto same = [&] {
             const auto digests = good_[0]->digests();
-            return good_[1]->digests() == digests && besieged_->ask("digest", patience) == digests;
+            return good_[1]->digests() == digests && besieged_.leader->ask("digest", patience) == digests;
         };
         std::string failed;
         try {
@@ -373,31 +412,52 @@ private:
             if (!good) failed += "a date in the future won over a later write; ";
         }
         if (lost > 0) failed += std::to_string(lost) + " items lost; ";
-        std::printf("%llu and %llu writes at the good leaders; %llu lost where only they may write, %llu taken away where "
-                    "the hostile ones may\n",
-                    number(good_[0]->written()), number(good_[1]->written()), number(lost), number(taken));
+        std::printf(
+            "%llu and %llu writes at the good leaders; %llu lost where only they may write, %llu taken away where "
+            "the hostile ones may\n",
+            number(good_[0]->written()), number(good_[1]->written()), number(lost), number(taken));
 
-        std::vector<double> in[2];
-        for (auto& g : good_)
-            for (const auto& s : g->samples())
-                for (const auto& p : phases_)
-                    if (s.began >= p.begin + settling && s.began < p.end) in[p.attack].push_back(s.milliseconds);
-        const auto peace = figures_of(in[0]), war = figures_of(in[1]);
-        for (const auto* f : {&peace, &war})
-            std::printf("%-9s %6zu writes until they can be read beyond the leader: median %.2f ms, 95%% %.2f, 99%% "
-                        "%.2f, at most %.2f\n",
-                        f == &peace ? "in peace" : "in attack", f->n, f->p50, f->p95, f->p99, f->most);
-        if (peace.p50 > 0)
-            std::printf("ratio of medians %.2f, of 95%% %.2f\n", war.p50 / peace.p50, war.p95 / peace.p95);
-        if (judged && war.p50 >= bound * peace.p50) failed += "the median is not within its bound; ";
-
-        const auto m = memory();
-        std::printf("memory: %.1f MiB before, at most %.1f MiB in use, %.1f MiB after; cap %.1f MiB; resident at most %.1f MiB\n",
+        failed += judge_times();
+        const auto m = besieged_.numbers("memory");
+        std::printf("memory: %.1f MiB before, at most %.1f MiB in use, %.1f MiB after; cap %.1f MiB; resident at most "
+                    "%.1f MiB\n",
                     mib(before[0]), mib(m[1]), mib(m[0]), mib(cap_), mib(m[3]));
         if (m[1] > cap_) failed += "more memory than the cap; ";
-        besieged_->send("quit");
-        if (besieged_->wait(60s) != 0) failed += "the leader did not end well; ";
+        besieged_.leader->send("quit");
+        if (besieged_.leader->wait(60s) != 0) failed += "the leader did not end well; ";
         return failed;
+    }
+
+    std::string judge_times() {
+        std::vector<journey::sample> all;
+        for (auto& g : good_) std::ranges::copy(g->samples(), std::back_inserter(all));
+        std::array<std::vector<double>, phase_names.size()> in;
+        std::printf("medians, phase by phase (attacks in brackets, round ones elsewhere):");
+        for (const auto& p : phases_) {
+            std::vector<double> now;
+            for (const auto& s : all)
+                if (s.began >= p.begin + settling && s.began < p.end) now.push_back(s.milliseconds);
+            std::ranges::copy(now, std::back_inserter(in[p.kind]));
+            std::printf(p.kind == attack      ? " [%.2f]"
+                        : p.kind == elsewhere ? " (%.2f)"
+                                              : " %.2f",
+                        figures_of(std::move(now)).p50);
+        }
+        std::printf(" ms\nfrom a write until it can be read beyond the leader, in milliseconds:\n");
+        std::array<figures, phase_names.size()> f;
+        for (std::size_t i = 0; i < f.size(); ++i) {
+            f[i] = figures_of(std::move(in[i]));
+            std::printf("  %-16s %7zu writes, median %7.2f, 95%% %7.2f, 99%% %7.2f, at most %7.2f\n", phase_names[i],
+                        f[i].n, f[i].p50, f[i].p95, f[i].p99, f[i].most);
+        }
+        if (!judged_) return {};
+        const auto ratio = [&](phase_kind to) {
+            std::printf("attack beside %s: medians %.2f, 95%% %.2f\n", phase_names[to], f[attack].p50 / f[to].p50,
+                        f[attack].p95 / f[to].p95);
+            return f[attack].p50 / f[to].p50;
+        };
+        ratio(peace);
+        return ratio(elsewhere) < bound ? "" : "the median is not within its bound; ";
     }
 };
 

@@ -66,12 +66,13 @@ inline std::size_t memory_cap(const joinery::engine_limits& l, const joinery::zm
     const std::size_t answers = l.answer_bytes + l.staging;
     const std::size_t others = l.requests * 2 * joinery::request::max_bytes + l.presence_bytes;
     const std::size_t decoding = 64 * 2 * z.max_frame;
-    const std::size_t of_collection = l.buffer + l.staging + (std::size_t{64} << 20); // the last: removals that are kept
+    const std::size_t of_collection =
+        l.buffer + l.staging + (std::size_t{64} << 20); // the last: removals that are kept
     return before + queues + versions + answers + others + decoding + collections.size() * of_collection;
 }
 
-/// `main` of the leader under siege: LISTEN FILE KEYS RATES KEY..., of the good peers and then, after "-", of the hostile
-/// ones. It answers lines, as child_process expects.
+/// `main` of the leader under siege: LISTEN FILE KEYS RATES KEY..., of the good peers and then, after "-", of the
+/// hostile ones. It answers lines, as child_process expects.
 int run_leader(const std::vector<std::string>& args);
 /// `main` of hostile peers: ADDRESS KEYS NUMBER SEED.
 int run_attacker(const std::vector<std::string>& args);

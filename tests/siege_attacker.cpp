@@ -136,7 +136,7 @@ bool line_waits(std::chrono::milliseconds time) {
 
 int run_attacker(const std::vector<std::string>& args) {
     // It stands for another machine, and takes no time from the leader that it could not take there.
-    static_cast<void>(::setpriority(PRIO_PROCESS, 0, 19));
+    static_cast<void>(::setpriority(PRIO_PROCESS, 0, 10));
     const auto number = std::stoull(args.at(2)), seed = std::stoull(args.at(3));
     hostile_sockets net(args.at(0), joinery::load_keys(args.at(1)));
     hostile_peer::setting s;
@@ -144,7 +144,7 @@ int run_attacker(const std::vector<std::string>& args) {
     for (const auto& name : collections)
         s.collections.emplace_back(name,
                                    std::make_unique<hostile_edits_of<board, decltype(edit_board)>>(s.id, edit_board));
-    s.most_edits = 2000;
+    s.most_edits = 300;
     s.give = [&](std::size_t, std::span<const std::byte> frame) { net.give(frame); };
     s.reconnect = [&](std::size_t) { net.connect(); };
     hostile_peer peer(std::move(s), seed + number);
