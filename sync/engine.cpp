@@ -217,6 +217,8 @@ void engine::core::flush() {
     if (std::exchange(beacon_due, false)) write_beacons(std::nullopt);
     for (auto& [l, k] : links) {
         if (std::exchange(k.beacon_due, false)) write_beacons(l);
+        for (const auto number : std::exchange(k.lists, {}))
+            write_list(collections[number], k.out); // once, however often
         if (k.out.empty()) continue;
         send(l, k.out.close(frame_kind::direct)); // if it fails, a timer repeats what matters
         k.out.clear();

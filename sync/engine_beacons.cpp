@@ -76,7 +76,7 @@ void engine::core::on_beacon(link_id l, link& k, const beacon& m) {
             if (!v.let_in) v.let_in = has;
             check_holds();
         }
-        if (b.members != 0 && b.members != c->list) write_list(*c, k.out);
+        if (b.members != 0 && b.members != c->list) k.lists.insert(c->number);
         if (b.digest && trusted) audit(*c, m.replica, v, b);
     }
 }

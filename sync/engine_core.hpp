@@ -122,6 +122,7 @@ struct engine::core {
         std::uint64_t echo = 0;          // the challenge to answer
         engine_time doubt_until = never; // not never: another instance may live under its id; do not answer yet
         bool beacon_due = false;         // it asked for an acknowledgement
+        std::set<collection_id> lists;   // of members, that are others there
         std::map<collection_id, std::set<replica_id>> receipts; // it asked whether edits of these have arrived
         std::uint64_t asked = 0;                                // the round of questions that the challenge is of
         std::uint64_t to_ask = 0;                               // the last one; if it is later, the link is asked again
