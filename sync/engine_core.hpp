@@ -272,6 +272,7 @@ struct engine::core {
     std::map<link_id, link> links;
     std::map<replica_id, peer> peers;
     answer_book answers;
+    std::pair<replica_id, std::uint64_t> made_last; // whose turn it was to be made
     std::uint64_t next_request = 0;
     std::uint64_t rounds = 0; // of questions to all
 

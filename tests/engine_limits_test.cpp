@@ -289,3 +289,26 @@ TEST_CASE("limits: an edit is joined whole or not at all, whatever became of its
     }
     CHECK(refused > whole.size());
 }
+
+TEST_CASE("limits: of many answers that are to be made, one step of one is made at a time") {
+    router r;
+    auto& a = r.add("a");
+    a.start();
+    for (int i = 0; i < 50; ++i) fill(a, 100);
+    constexpr std::uint64_t many = 5;
+    for (std::uint64_t i = 1; i <= many; ++i) {
+        a.engine->connected(played + i);
+        say(a, played + i, hello_of(replica_id{0x100 + i}, i));
+        message_batch b;
+        b.add(pull{set_channel(), i, {}, 0, 1 << 20});
+        a.engine->received(played + i, b.close(frame_kind::direct)); // and no flush
+    }
+    std::size_t flushes = 0;
+    for (auto made = a.counters().answers_made; made < many && flushes < 1000; ++flushes) {
+        a.engine->flush();
+        CHECK(a.counters().answers_made <= made + 1);
+        made = a.counters().answers_made;
+    }
+    CHECK(flushes >= 3 * many); // 2048 dots of 5000 in a step
+    CHECK(flushes < 1000);
+}
