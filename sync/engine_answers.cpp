@@ -7,7 +7,7 @@ namespace joinery {
 
 namespace {
 
-constexpr std::uint64_t first_step = 2'048;                 // dots
+constexpr std::uint64_t first_step = 16'384;                // dots
 constexpr std::size_t greatest_step = std::size_t{1} << 20; // bytes
 
 } // namespace
