@@ -299,6 +299,8 @@ TEST_CASE("limits: of many answers that are to be made, one step of one is made 
     for (std::uint64_t i = 1; i <= many; ++i) {
         a.engine->connected(played + i);
         say(a, played + i, hello_of(replica_id{0x100 + i}, i));
+    }
+    for (std::uint64_t i = 1; i <= many; ++i) {
         message_batch b;
         b.add(pull{set_channel(), i, {}, 0, 1 << 20});
         a.engine->received(played + i, b.close(frame_kind::direct)); // and no flush
