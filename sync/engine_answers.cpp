@@ -98,10 +98,17 @@ std::vector<std::byte> engine::core::next_step(const collection& c, steps_of_sta
 
 // ---- answers ----
 
-// One step of each, so that neither readers nor peers have to wait for a great one. Who has to wait is told now and
-// then.
+// One step of one of them, in turns, so that neither readers nor peers have to wait for great ones or many. Who has to
+// wait is told now and then.
 void engine::core::make_answers() {
+    auto turn = std::find_if(answers.begin(), answers.end(),
+                             [&](const auto& a) { return a.second.making && a.first > made_last; });
+    if (turn == answers.end())
+        turn = std::find_if(answers.begin(), answers.end(), [](const auto& a) { return a.second.making.has_value(); });
+    std::optional<std::pair<replica_id, std::uint64_t>> next;
+    if (turn != answers.end()) next = made_last = turn->first;
     for (auto at = answers.begin(); at != answers.end();) {
+        const bool its_turn = next == at->first;
         auto& a = (at++)->second;
         if (!a.making) continue;
         auto* c = find(a.channel);
@@ -110,7 +117,7 @@ void engine::core::make_answers() {
             continue;
         }
         const bool goes_on = answers.may_grow(a, options.limits.answer_bytes);
-        if (goes_on) make_more(*c, a);
+        if (goes_on && its_turn) make_more(*c, a);
         if (!a.making) continue;
         const auto tell = a.making->told + options.timings.pull_timeout / 4;
         wake(goes_on ? now : tell);

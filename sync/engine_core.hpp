@@ -291,6 +291,7 @@ struct engine::core {
     std::map<replica_id, peer> peers;
     answer_book answers;
     std::deque<std::pair<link_id, comparison>> comparisons; // to be answered, one with each flush
+    std::pair<replica_id, std::uint64_t> made_last;         // whose turn it was to be made
     std::uint64_t next_request = 0;
     std::uint64_t rounds = 0; // of questions to all
 

@@ -94,7 +94,10 @@ void engine::core::received(link_id l, std::span<const std::byte> frame) {
     const auto at = links.find(l);
     if (at == links.end()) return; // of a link that is gone
     auto& k = at->second;
-    if (!within_rate(l, k, k.rates->bytes, options.limits.rate_bytes, frame.size())) return;
+    // Its first message is paid for before anything of it is read.
+    if (!within_rate(l, k, k.rates->bytes, options.limits.rate_bytes, frame.size()) ||
+        !within_rate(l, k, k.rates->messages, options.limits.rate_messages, 1))
+        return;
     const auto opened = open_frame(frame);
     if (!opened) return reject(l, k, opened.error());
     if (is_stored(opened->kind)) return reject(l, k, decode_error::wrong_type);
@@ -106,12 +109,12 @@ void engine::core::received(link_id l, std::span<const std::byte> frame) {
     message m;
     std::unique_lock<std::mutex> lock; // of the state that a run of updates belongs to
     collection* locked = nullptr;
-    for (;;) {
+    for (bool first = true;; first = false) {
         const auto more = reader.next(m);
         std::optional<decode_error> bad;
         if (!more)
             bad = more.error();
-        else if (!*more || !within_rate(l, k, k.rates->messages, options.limits.rate_messages, 1))
+        else if (!*more || (!first && !within_rate(l, k, k.rates->messages, options.limits.rate_messages, 1)))
             return;
         else if (greatest_version(m) > options.limits.version_entries)
             bad = decode_error::too_large;

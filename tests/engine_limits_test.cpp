@@ -215,6 +215,33 @@ TEST_CASE("limits: what exceeds a rate is repaired, and others do not wait") {
     check_converged(r);
 }
 
+TEST_CASE("limits: what comes above a rate is not read") {
+    router r;
+    auto& a = begin(r, [](auto& l) { l.rate_messages = 10; }); // the hello was the first
+    const std::vector<std::byte> junk(100, std::byte{'?'});
+    for (int i = 0; i < 20; ++i) a.engine->received(played, junk);
+    CHECK(a.counters().frames_rejected == 9);
+    CHECK(a.counters().frames_over_rate == 11);
+}
+
+TEST_CASE("limits: however often a peer says that it has other members, it is told once of those that are here") {
+    router r;
+    auto& a = r.add("a");
+    r.add("played by the test");
+    a.start();
+    r.link(0, 1);
+    say(a, 1, hello_of(self, 1));
+    r.seen.clear();
+    message_batch many;
+    for (std::uint64_t i = 1; i <= 1000; ++i) many.add(beacon{self, 1, {{set_channel(), {}, i, std::nullopt}}});
+    a.engine->received(1, many.close(frame_kind::direct));
+    a.engine->flush();
+    std::size_t told = 0;
+    for (const auto& e : r.seen)
+        for (const auto kind : content_of(e.frame).kinds) told += kind == is_membership;
+    CHECK(told == 1);
+}
+
 TEST_CASE("limits: an edit is joined whole or not at all, whatever became of its bytes") {
     replica<set_of_strings> own(self);
     own.edit([](auto& s, auto& tx) {
@@ -365,4 +392,29 @@ TEST_CASE("limits: what a peer says over and over is not told of over and over")
     a.events.clear();
     say(a, played, hello_of(replica_id{0x79}, 1));
     CHECK(a.heard_of(event_kind::peer_up));
+}
+
+TEST_CASE("limits: of many answers that are to be made, one step of one is made at a time") {
+    router r;
+    auto& a = r.add("a");
+    a.start();
+    for (int i = 0; i < 50; ++i) fill(a, 100);
+    constexpr std::uint64_t many = 5;
+    for (std::uint64_t i = 1; i <= many; ++i) {
+        a.engine->connected(played + i);
+        say(a, played + i, hello_of(replica_id{0x100 + i}, i));
+    }
+    for (std::uint64_t i = 1; i <= many; ++i) {
+        message_batch b;
+        b.add(pull{set_channel(), i, {}, 0, 1 << 20});
+        a.engine->received(played + i, b.close(frame_kind::direct)); // and no flush
+    }
+    std::size_t flushes = 0;
+    for (auto made = a.counters().answers_made; made < many && flushes < 1000; ++flushes) {
+        a.engine->flush();
+        CHECK(a.counters().answers_made <= made + 1);
+        made = a.counters().answers_made;
+    }
+    CHECK(flushes >= many);
+    CHECK(flushes < 1000);
 }

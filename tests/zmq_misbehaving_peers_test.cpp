@@ -145,6 +145,23 @@ TEST_CASE("zmq_transport: garbage at the listening sockets does no harm") {
     CHECK(a.seen.violations == 0);
 }
 
+// So that what came from others goes on: the owner does that after a poll.
+TEST_CASE("zmq_transport: a poll ends soon, however much has come and however long the owner takes over it") {
+    test_node a = node(any_port);
+    test_node b = node({}, {a.net->address()});
+    REQUIRE(eventually({&a, &b}, [&] { return a.link() && b.link(); }));
+    a.seen.on_frame = [](const auto&) { std::this_thread::sleep_for(milliseconds(2)); };
+    for (int i = 0; i < 100; ++i) REQUIRE(b.send(b.link(), "work"));
+    std::size_t most = 0;
+    REQUIRE(eventually({}, [&] {
+        const auto before = a.seen.frames.size();
+        a.poll();
+        most = std::max(most, a.seen.frames.size() - before);
+        return a.seen.frames.size() == 100;
+    }));
+    CHECK(most <= 5);
+}
+
 TEST_CASE("zmq_transport: a listener that talks nonsense keeps nobody from the others") {
     raw_listener peer;
     test_node a = node(any_port);

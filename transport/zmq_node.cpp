@@ -139,10 +139,12 @@ void zmq_node::poll(transport_events& events) {
     });
     if (!more) due_ = next;
     polling_ = false;
+    polled_at_ = steady::now();
 }
 
 void zmq_node::wait(milliseconds timeout) {
     const auto now = steady::now();
+    if (polled_at_ != steady::time_point()) owners_ = now - std::exchange(polled_at_, {});
     const auto until = std::min(due_, now + std::clamp(timeout, milliseconds(0), longest_wait));
     const bool at_once = wake_.take() || until <= now;
     // Rounded up: a timer that is a fraction of a millisecond away must not spin.
@@ -234,6 +236,7 @@ void zmq_node::hand_over(transport_events& events, link_id link, std::span<const
 bool zmq_node::receive(transport_events& events) {
     std::size_t budget = poll_budget;
     const auto now = steady::now();
+    poll_until_ = now + std::clamp<steady::duration>(owners_, least_poll, longest_poll);
     for (;;) {
         bool more = false;
         // The owner may dial further peers meanwhile, so no iterator is kept.
@@ -255,6 +258,14 @@ bool zmq_node::receive(transport_events& events) {
         }
         if (!more) return true;
     }
+}
+
+bool zmq_node::pay(std::size_t& budget, std::size_t& left, std::size_t bytes) const {
+    constexpr std::size_t frame_cost = 64;
+    const std::size_t cost = bytes + frame_cost;
+    budget = steady::now() >= poll_until_ ? 0 : budget - std::min(budget, cost);
+    left -= std::min(left, cost);
+    return budget > 0 && left > 0;
 }
 
 // True if message_ is whole. Ours have one part; of others the rest is read and all of it dropped.

@@ -135,8 +135,10 @@ private:
     std::vector<pollfd> descriptors_; // the wake pipe's, and those of the sockets as `for_each_socket` goes
     steady::time_point due_{};        // when to poll even if nothing comes
     bool looked_ = false;             // `wait` has filled in what has come
+    steady::duration owners_{0};      // what the owner has done since the last poll has taken so long
 
     bool polling_ = false;
+    steady::time_point polled_at_{}, poll_until_{}; // the end of the last poll, and of this one
 
     // ---- zmq_node.cpp: turns ----
 
@@ -145,6 +147,9 @@ private:
     void flush_notices(transport_events& events);
     void hand_over(transport_events& events, link_id link, std::span<const std::byte> frame);
     bool receive(transport_events& events);
+    /// Takes from both what a message of so many bytes costs, and the time that it took; true if there is room for
+    /// another.
+    bool pay(std::size_t& budget, std::size_t& left, std::size_t bytes) const;
     bool single_part(watched_socket& socket);
     bool is_frame() const { return !message_.empty() && *message_.data<std::byte>() == frame_mark; }
     steady::time_point run_timers(steady::time_point now, bool drained);
@@ -215,15 +220,9 @@ private:
 /// What one poll may hand over, and one socket before the next has its turn.
 inline constexpr std::size_t poll_budget = std::size_t{1} << 18; // bytes, about
 inline constexpr std::size_t slice = std::size_t{1} << 16;
-
-/// Takes from both what a message of so many bytes costs; true if there is room for another.
-inline bool pay(std::size_t& budget, std::size_t& left, std::size_t bytes) {
-    constexpr std::size_t frame_cost = 64;
-    const std::size_t cost = bytes + frame_cost;
-    budget -= std::min(budget, cost);
-    left -= std::min(left, cost);
-    return budget > 0 && left > 0;
-}
+/// How long it may take: as long as the owner has taken since the last one (it may have to sync a disk), within these.
+/// So what came from one peer goes on soon, however much there is from others.
+inline constexpr std::chrono::microseconds least_poll{500}, longest_poll{10'000};
 
 inline constexpr std::chrono::milliseconds longest_wait = std::chrono::hours(24);
 inline constexpr int missing_signs = 10; // signs of life in succession
