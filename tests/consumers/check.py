@@ -79,8 +79,8 @@ def meson(consumer, source, components, work):
         shutil.copy(file, project)
     (project / "subprojects").mkdir()
     (project / "subprojects/joinery").symlink_to(source)
-    # Unity builds: nothing here is built twice, and this takes half the time.
-    run("meson", "setup", build, project, "-Dbuildtype=plain", "-Dunity=subprojects", "-Dunity_size=16",
+    # Unity builds: nothing here is built twice, and this takes half the time. Then precompiling headers does not pay.
+    run("meson", "setup", build, project, "-Dbuildtype=plain", "-Dunity=subprojects", "-Dunity_size=16", "-Db_pch=false",
         "-Djoinery:default_library=shared", f"-Dcomponents={','.join(components)}",
         *(f"-Djoinery:{c}={'enabled' if c in components else 'disabled'}" for c in COMPONENTS))
     run("ninja", "-C", build)

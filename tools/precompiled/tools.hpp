@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: Apache-2.0
+// What most parts of the tool include, compiled once.
+#include <joinery/joinery.hpp>
