@@ -224,24 +224,6 @@ TEST_CASE("limits: what comes above a rate is not read") {
     CHECK(a.counters().frames_over_rate == 11);
 }
 
-TEST_CASE("limits: however often a peer says that it has other members, it is told once of those that are here") {
-    router r;
-    auto& a = r.add("a");
-    r.add("played by the test");
-    a.start();
-    r.link(0, 1);
-    say(a, 1, hello_of(self, 1));
-    r.seen.clear();
-    message_batch many;
-    for (std::uint64_t i = 1; i <= 1000; ++i) many.add(beacon{self, 1, {{set_channel(), {}, i, std::nullopt}}});
-    a.engine->received(1, many.close(frame_kind::direct));
-    a.engine->flush();
-    std::size_t told = 0;
-    for (const auto& e : r.seen)
-        for (const auto kind : content_of(e.frame).kinds) told += kind == is_membership;
-    CHECK(told == 1);
-}
-
 TEST_CASE("limits: an edit is joined whole or not at all, whatever became of its bytes") {
     replica<set_of_strings> own(self);
     own.edit([](auto& s, auto& tx) {
