@@ -9,6 +9,10 @@
 
 #include <doctest/doctest.h>
 
+#include <fcntl.h>
+#include <sys/socket.h>
+
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
@@ -202,6 +206,27 @@ TEST_CASE("zmq_transport: keys are taken away and given back many times") {
     a.broadcast("the end");
     REQUIRE(eventually({&a, &b, &c}, [&] { return b.got("the end") && c.got("the end"); }));
     CHECK(a.seen.violations + b.seen.violations + c.seen.violations == 0);
+}
+
+TEST_CASE("zmq_transport: nobody waits to accept where two sockets listen for a moment") {
+    const party pa, pb;
+    test_node a = node(pa.options({pb.key()}, any_port));
+    const auto listening = [] {
+        std::size_t found = 0;
+        for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+            const int fd = std::stoi(entry.path().filename());
+            int listens = 0;
+            socklen_t size = sizeof listens;
+            if (::getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) != 0 || listens == 0) continue;
+            CHECK((::fcntl(fd, F_GETFL) & O_NONBLOCK) != 0);
+            ++found;
+        }
+        return found;
+    };
+    CHECK(listening() == 4); // for links and for broadcasts, and a duplicate of each
+    a.net->admit({});
+    a.poll();
+    CHECK(listening() >= 4);
 }
 
 TEST_CASE("leader: what is written while keys come and go reaches everybody who is admitted") {

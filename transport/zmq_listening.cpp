@@ -37,7 +37,9 @@ bool somebody_listens(const std::string& path) {
 
 // ---- binding ----
 
-// With keys the socket may have to be made anew, at the same place: `descriptor` is kept so that it never is free.
+// With keys the socket may have to be made anew, at the same place: `descriptor` is kept so that it never is free. The
+// old socket goes in its own time, and while both listen one of them finds nothing to accept: then it must not wait, as
+// libzmq's thread would stand still.
 std::string zmq_node::bind(monitored_socket& s, const zmq_address& a, const char* what, owned_descriptor& descriptor) {
     auto& socket = s.data.socket;
     socket.set(zmq::sockopt::ipv6, a.numeric_ipv6());
@@ -51,8 +53,11 @@ std::string zmq_node::bind(monitored_socket& s, const zmq_address& a, const char
         throw refuse(e.what());
     }
     while (const auto e = s.reported()) {
-        if (options_.keys && e->kind == ZMQ_EVENT_LISTENING)
-            descriptor = owned_descriptor::duplicate(static_cast<int>(e->value));
+        if (!options_.keys || e->kind != ZMQ_EVENT_LISTENING) continue;
+        descriptor = owned_descriptor::duplicate(static_cast<int>(e->value));
+        const int flags = ::fcntl(descriptor.get(), F_GETFL);
+        if (flags < 0 || ::fcntl(descriptor.get(), F_SETFL, flags | O_NONBLOCK) != 0)
+            throw refuse(std::generic_category().message(errno));
     }
     return socket.get(zmq::sockopt::last_endpoint);
 }
