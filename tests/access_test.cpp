@@ -7,17 +7,19 @@
 #include <joinery/metrics.hpp>
 #include <joinery/or_set.hpp>
 
+#include "comes.hpp"
+
 #include <doctest/doctest.h>
 
 #include <algorithm>
 #include <map>
 #include <stdexcept>
 #include <string>
-#include <thread>
 #include <vector>
 
 using namespace joinery;
 using namespace std::chrono_literals;
+using test_support::comes;
 
 namespace {
 
@@ -60,12 +62,6 @@ template <class L> void add(L& l, const std::string& element) {
 }
 template <class L> bool arrives(const L& l, const std::string& element) {
     return l.wait_until([&](const auto& s) { return s.contains(element); }, patience);
-}
-template <class F> bool comes(F&& f) {
-    for (const auto end = std::chrono::steady_clock::now() + patience; std::chrono::steady_clock::now() < end;
-         std::this_thread::sleep_for(1ms))
-        if (f()) return true;
-    return false;
 }
 
 } // namespace

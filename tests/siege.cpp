@@ -9,7 +9,8 @@
 #include "hostile_peer.hpp"
 
 #include "../examples/child_process.hpp"
-#include "../test_support/scratch_folder.hpp"
+#include "comes.hpp"
+#include "scratch_folder.hpp"
 
 #include <algorithm>
 #include <array>
@@ -40,6 +41,7 @@ using steady = std::chrono::steady_clock;
 constexpr std::size_t attackers = 4;
 constexpr std::uint64_t kept = 200;            // items of each leader and collection; older ones are removed
 constexpr auto between_writes = 5ms;           // of each good leader
+constexpr auto measured = 5s;                  // of peace, and of an attack elsewhere
 constexpr auto settling = 200ms;               // after the start of a phase: not counted
 constexpr double bound = 2;                    // of the medians
 constexpr std::uint64_t judged_from = 100'000; // messages: a shorter run says nothing about times
@@ -207,8 +209,7 @@ double load() {
 template <class P>
 void until(P&& holds, std::chrono::seconds patience, const std::string& otherwise,
            std::chrono::milliseconds every = 20ms) {
-    for (const auto end = steady::now() + patience; !holds(); std::this_thread::sleep_for(every))
-        if (steady::now() > end) throw std::runtime_error(otherwise);
+    if (!test_support::comes(holds, patience, every)) throw std::runtime_error(otherwise);
 }
 
 struct setting {
@@ -237,12 +238,11 @@ public:
         good_[1]->watch(*good_[0]);
         for (auto& g : good_) g->write();
         const std::uint64_t rounds = judged_ ? 10 : 2;
-        const auto pause = judged_ ? 5000ms : 300ms;
         for (std::uint64_t i = 0; i < rounds; ++i) {
-            spend(peace, [&] { std::this_thread::sleep_for(pause); });
-            if (other_) {
+            if (judged_) {
+                spend(peace, [] { std::this_thread::sleep_for(measured); });
                 other_->tell("attack");
-                spend(elsewhere, [&] { std::this_thread::sleep_for(pause); });
+                spend(elsewhere, [] { std::this_thread::sleep_for(measured); });
                 other_->tell("rest");
             }
             attack_until(set_.messages * (i + 1) / rounds);

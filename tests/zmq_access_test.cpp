@@ -3,6 +3,7 @@
 #include <joinery/joinery.hpp>
 #include <joinery/leader.hpp>
 
+#include "comes.hpp"
 #include "zmq_peers.hpp"
 
 #include <doctest/doctest.h>
@@ -12,7 +13,6 @@
 #include <mutex>
 #include <set>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -21,6 +21,7 @@ using namespace std::chrono_literals;
 using joinery::access_policy;
 using joinery::access_right;
 using joinery::peer_key;
+using test_support::comes;
 
 namespace {
 
@@ -32,12 +33,6 @@ access_policy policy(const rights& all) {
     access_policy p;
     for (const auto& [key, right] : all) p.peers.push_back({.key = key, .rights = right});
     return p;
-}
-
-template <class F> bool comes(F&& f) {
-    for (const auto end = steady::now() + patience; steady::now() < end; std::this_thread::sleep_for(2ms))
-        if (f()) return true;
-    return false;
 }
 
 /// A node with a key, which nobody is let in to yet, its two collections, and what it has logged.
