@@ -195,7 +195,6 @@ engine_time engine::core::jitter(engine_time t) {
 
 void engine::core::flush() {
     for (auto& c : collections) take_edits(c);
-    make_answers();
     write_receipts();
     write_log();
 
@@ -231,6 +230,7 @@ void engine::core::flush() {
         }
     }
     for (const auto& e : std::exchange(events, {})) out.notify(e);
+    make_answers(); // what has come goes on before; what is made here is sent with the next flush, after the log
     for (auto& c : collections) compact(c);
 }
 

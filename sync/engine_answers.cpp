@@ -7,8 +7,8 @@ namespace joinery {
 
 namespace {
 
-constexpr std::uint64_t first_step = 16'384;                // dots
-constexpr std::size_t greatest_step = std::size_t{1} << 20; // bytes
+constexpr std::uint64_t first_step = 2048;                  // dots
+constexpr std::size_t greatest_step = std::size_t{1} << 17; // bytes
 
 } // namespace
 
@@ -46,8 +46,10 @@ void engine::core::on_pull(link_id l, link& k, const joinery::pull& m) {
     a.expires = expires;
     wake(expires);
     if (m.repair) {
+        if (k.rates->answers.next() > now) return refused(refusal::busy);
         const auto bytes = answer_to_repair(*c, m);
         if (!bytes) return refused(refusal::busy);
+        k.rates->answers.pay(now, options.limits.rate_bytes, bytes->size());
         auto& added = answers.add(std::move(a));
         answers.begin(added, {});
         answers.grow(added, *bytes);
@@ -98,13 +100,17 @@ std::vector<std::byte> engine::core::next_step(const collection& c, steps_of_sta
 
 // ---- answers ----
 
-// One step of one of them, in turns, so that neither readers nor peers have to wait for great ones or many. Who has to
-// wait is told now and then.
+// One step of one of them, in turns, so that neither readers nor peers have to wait for great ones or many, and for
+// each key no more than it may bring. Who has to wait is told now and then.
 void engine::core::make_answers() {
+    const auto paid_at = [&](const answer_book::answer& a) {
+        const auto k = links.find(a.link);
+        return k == links.end() ? now : k->second.rates->answers.next();
+    };
+    const auto may_be_made = [&](const auto& a) { return a.second.making && paid_at(a.second) <= now; };
     auto turn = std::find_if(answers.begin(), answers.end(),
-                             [&](const auto& a) { return a.second.making && a.first > made_last; });
-    if (turn == answers.end())
-        turn = std::find_if(answers.begin(), answers.end(), [](const auto& a) { return a.second.making.has_value(); });
+                             [&](const auto& a) { return a.first > made_last && may_be_made(a); });
+    if (turn == answers.end()) turn = std::find_if(answers.begin(), answers.end(), may_be_made);
     std::optional<std::pair<replica_id, std::uint64_t>> next;
     if (turn != answers.end()) next = made_last = turn->first;
     for (auto at = answers.begin(); at != answers.end();) {
@@ -116,12 +122,16 @@ void engine::core::make_answers() {
             answers.erase(a.peer, a.request);
             continue;
         }
-        const bool goes_on = answers.may_grow(a, options.limits.answer_bytes);
-        if (goes_on && its_turn) make_more(*c, a);
+        const bool has_room = answers.may_grow(a, options.limits.answer_bytes);
+        const auto k = links.find(a.link);
+        if (has_room && its_turn) {
+            const auto made = make_more(*c, a);
+            wake(now);
+            if (k != links.end()) k->second.rates->answers.pay(now, options.limits.rate_bytes, made);
+        }
         if (!a.making) continue;
         const auto tell = a.making->told + options.timings.pull_timeout / 4;
-        wake(goes_on ? now : tell);
-        const auto k = links.find(a.link);
+        wake(has_room ? std::clamp(paid_at(a), now, std::max(now, tell)) : tell);
         if (now < tell || k == links.end()) continue;
         a.making->told = now;
         a.expires = now + options.timings.answer_life;
@@ -129,7 +139,8 @@ void engine::core::make_answers() {
     }
 }
 
-void engine::core::make_more(collection& c, answer_book::answer& a) {
+// Returns how many bytes were made.
+std::size_t engine::core::make_more(collection& c, answer_book::answer& a) {
     auto& m = *a.making;
     if (a.bytes.empty()) { // not before: who waits takes no room
         const bool complete = !m.left.empty() && !m.horizon.within(m.since);
@@ -152,9 +163,11 @@ void engine::core::make_more(collection& c, answer_book::answer& a) {
         a.digest = digest(a.bytes);
         a.making.reset();
         ++counters.answers_made;
-        return;
+        return rest.size();
     }
-    answers.grow(a, next_step(c, m));
+    const auto part = next_step(c, m);
+    answers.grow(a, part);
+    return part.size();
 }
 
 void engine::core::on_credit(link& k, const credit& m) {

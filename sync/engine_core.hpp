@@ -101,9 +101,12 @@ struct engine::core {
     // What the links of one key have used together; without a key, what one link has.
     struct link_rates {
         token_bucket messages, bytes;
+        answer_pace answers;
         engine_time ids_until{0}; // its new ids, one after the other
 
-        bool unused(engine_time now) const { return messages.full(now) && bytes.full(now) && ids_until <= now; }
+        bool unused(engine_time now) const {
+            return messages.full(now) && bytes.full(now) && answers.full(now) && ids_until <= now;
+        }
     };
 
     // What a link may do in a collection.
@@ -536,7 +539,7 @@ struct engine::core {
     static steps_of_state begin_steps(const collection& c, const causal_context& wanted);
     /// The next part, encoded. Requires: something is left.
     static std::vector<std::byte> next_step(const collection& c, steps_of_state& m);
-    void make_more(collection& c, answer_book::answer& a);
+    std::size_t make_more(collection& c, answer_book::answer& a);
     void on_credit(link& k, const credit& m);
     void send_chunks();
 

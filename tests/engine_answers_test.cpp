@@ -27,7 +27,7 @@ TEST_CASE("engine: a great answer is made in steps, and what is edited meanwhile
     router r;
     auto &a = r.add("a"), &b = r.add("b");
     a.start();
-    constexpr int count = 100'000;
+    constexpr int count = 100'000, spacing = 1000;
     fill(a, count);
     b.start();
     b.add("of b"); // kept
@@ -43,8 +43,8 @@ TEST_CASE("engine: a great answer is made in steps, and what is edited meanwhile
                 {
                     std::lock_guard lock(a.set->mutex());
                     a.set->edit([&](auto& s, auto& tx) { // of any part
-                        s.remove(tx, "a " + std::to_string(edits * 5000));
-                        s.add(tx, "a " + std::to_string(edits * 5000 + 7));
+                        s.remove(tx, "a " + std::to_string(edits * spacing));
+                        s.add(tx, "a " + std::to_string(edits * spacing + 7));
                     });
                 }
                 a.add_later("new " + std::to_string(edits)); // the next step takes them along
@@ -60,10 +60,10 @@ TEST_CASE("engine: a great answer is made in steps, and what is edited meanwhile
     CHECK(edits > 3);
     CHECK(seen_empty);
     // All at once, and as it was at the end.
-    REQUIRE(edits < count / 5000);
+    REQUIRE(edits < count / spacing);
     CHECK((*b.set)->size() == count + 1);
     for (int i = 0; i < edits; ++i) {
-        CHECK_FALSE(b.has("a " + std::to_string(i * 5000)));
+        CHECK_FALSE(b.has("a " + std::to_string(i * spacing)));
         CHECK(b.has("new " + std::to_string(i)));
     }
     CHECK(b.counters().pulls_completed == 1);
@@ -207,6 +207,41 @@ TEST_CASE("engine: one peer does not take all places for answers") {
     r.link(0, 2);
     r.run(1s);
     CHECK((*b.set)->size() == 100);
+}
+
+TEST_CASE("engine: no more is made for a peer in a second than it may bring, and others do not wait") {
+    router r;
+    auto& a = r.add("a");
+    a.options.limits.rate_bytes = 2000;
+    auto &greedy = r.add("greedy"), &b = r.add("b");
+    a.start();
+    greedy.start();
+    fill(a, 1000);
+    r.link(0, 1);
+    r.run(1s);
+    REQUIRE((*greedy.set)->size() == 1000);
+    r.run(20s); // what was made is paid for
+    r.lose = [](const router::envelope& e, const frame_content&) { return e.from == 1; };
+    const auto made = [&] { return a.counters().answers_made; };
+    const auto before = made();
+    std::uint64_t request = 0;
+    const auto ask_for = [&](std::chrono::milliseconds time) {
+        for (const auto end = r.now + time; r.now < end;) {
+            ask(a, 1, "set", ++request);
+            r.run(100ms);
+        }
+    };
+    ask_for(500ms);
+    CHECK(made() == before + 1); // greater than what is saved up
+    b.start();
+    r.link(0, 2);
+    ask_for(500ms);
+    CHECK((*b.set)->size() == 1000);
+    CHECK(made() == before + 2);
+    ask_for(30s);
+    const std::uint64_t least_bytes = 1000 * 5;
+    CHECK(made() >= before + 2 + 3);
+    CHECK(made() <= before + 2 + 31 * 2000 / least_bytes);
 }
 
 TEST_CASE("engine: who asks again gets an answer in the place of the one before") {

@@ -232,7 +232,7 @@ public:
         cap_ = memory_cap(limits(true), sockets(besieged_.keys, {}), 2 + 2 * attackers, before.at(0));
         std::printf("%llu messages from %zu hostile peers, seed %llu, rates %s, storages %s; load %.2f\n",
                     number(set_.messages), attackers, number(set_.seed),
-                    set_.rates ? "500 messages, 4 MiB a second" : "none", set_.storages ? "SQLite, full" : "none",
+                    set_.rates ? "500 messages, 1 MiB a second" : "none", set_.storages ? "SQLite, full" : "none",
                     load());
         good_[0]->watch(*good_[1]);
         good_[1]->watch(*good_[0]);

@@ -32,7 +32,7 @@ inline constexpr std::size_t commons = 0, ours = 1;
 inline joinery::engine_limits limits(bool rates) {
     joinery::engine_limits l;
     l.rate_messages = rates ? 500 : 0;
-    l.rate_bytes = rates ? std::uint64_t{4} << 20 : 0;
+    l.rate_bytes = rates ? std::uint64_t{1} << 20 : 0;
     l.buffer = std::size_t{4} << 20;
     l.buffer_per_link = std::size_t{1} << 20;
     l.version_entries = 1000;

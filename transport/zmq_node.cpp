@@ -236,7 +236,7 @@ void zmq_node::hand_over(transport_events& events, link_id link, std::span<const
 bool zmq_node::receive(transport_events& events) {
     std::size_t budget = poll_budget;
     const auto now = steady::now();
-    poll_until_ = now + std::clamp<steady::duration>(owners_, least_poll, longest_poll);
+    poll_until_ = now + std::clamp<steady::duration>(owners_ / 4, least_poll, longest_poll);
     for (;;) {
         bool more = false;
         // The owner may dial further peers meanwhile, so no iterator is kept.

@@ -220,8 +220,8 @@ private:
 /// What one poll may hand over, and one socket before the next has its turn.
 inline constexpr std::size_t poll_budget = std::size_t{1} << 18; // bytes, about
 inline constexpr std::size_t slice = std::size_t{1} << 16;
-/// How long it may take: as long as the owner has taken since the last one (it may have to sync a disk), within these.
-/// So what came from one peer goes on soon, however much there is from others.
+/// How long it may take: a quarter of what the owner has taken since the last one (it may have to sync a disk), within
+/// these. So what came from one peer goes on soon, however much there is from others.
 inline constexpr std::chrono::microseconds least_poll{500}, longest_poll{10'000};
 
 inline constexpr std::chrono::milliseconds longest_wait = std::chrono::hours(24);
