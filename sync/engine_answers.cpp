@@ -34,8 +34,11 @@ void engine::core::on_pull(link_id l, link& k, const joinery::pull& m) {
         a->until = m.until;
         return;
     }
-    // While our own edits are held back, an answer would give them away.
-    if (c->held || !answers.has_room(*k.peer, m.channel, options.limits.answers)) return refused(refusal::busy);
+    // While our own edits are held back, an answer would give them away. Who would have to wait for long may ask
+    // others.
+    if (c->held || !answers.has_room(*k.peer, m.channel, options.limits.answers) ||
+        k.rates->answers.next() > now + options.timings.pull_timeout)
+        return refused(refusal::busy);
 
     answer_book::answer a;
     a.peer = *k.peer;
