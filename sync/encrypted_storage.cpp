@@ -172,6 +172,7 @@ storage_key storage_key::from_file(const std::string& path) {
     ::close(file);
     if (known && !S_ISREG(status.st_mode)) throw fail("not a regular file");
     if (n < 0) throw fail(std::generic_category().message(error));
+    if (status.st_uid != ::geteuid() && status.st_uid != 0) throw fail("it belongs to another user, who may use it");
     if ((status.st_mode & 077) != 0) throw fail("others may read or write it; make it 0600 or 0400");
     if (n != ssize_t{size}) throw fail(fmt::format("a key is {} bytes, and nothing else is in the file", size));
     return {byte_span(content).first(size), false, {}};

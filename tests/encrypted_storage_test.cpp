@@ -480,6 +480,11 @@ TEST_CASE("encrypted_storage: keys in files") {
         ::chmod(path.c_str(), mode);
         refused_for(path, "others may read");
     }
+    ::chmod(path.c_str(), 0600);
+    if (::chown(path.c_str(), 12345, 12345) == 0) { // only root can
+        refused_for(path, "another user");
+        REQUIRE(::chown(path.c_str(), ::geteuid(), ::getegid()) == 0);
+    }
     memory_disk disk(durability::full);
     const content c = fill_two(*open(disk));
     for (const ::mode_t mode : {0600, 0400}) {

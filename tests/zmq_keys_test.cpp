@@ -10,6 +10,7 @@
 #include <doctest/doctest.h>
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <fstream>
 #include <mutex>
@@ -121,6 +122,11 @@ TEST_CASE("keys: a file that others can use, or that is not one, is refused in o
         CAPTURE(mode);
         write(path, text, mode);
         CHECK(refusal(path).find("others than its owner") != std::string::npos);
+    }
+    write(path, text, 0600);
+    if (::chown(path.c_str(), 12345, 12345) == 0) { // only root can
+        CHECK(refusal(path).find("another user") != std::string::npos);
+        REQUIRE(::chown(path.c_str(), ::geteuid(), ::getegid()) == 0);
     }
     write(path, "joinery key pair 1\r\n\r\n# a remark\r\n" + text.substr(text.find("public")), 0400);
     CHECK_NOTHROW(joinery::load_keys(path.string()));

@@ -155,6 +155,9 @@ key_pair load_keys(const std::string& path) {
     struct stat about {};
     if (::fstat(d.fd, &about) != 0) throw failed("stat", path);
     if (!S_ISREG(about.st_mode)) throw refused(path, "not a regular file");
+    if (about.st_uid != ::geteuid() && about.st_uid != 0)
+        throw refused(path,
+                      "it belongs to another user, who may use it; chown it, or make new keys if somebody may have");
     if ((about.st_mode & (S_IRWXG | S_IRWXO)) != 0)
         throw refused(path, "others than its owner may use it; chmod 600, or make new keys if somebody may have");
 
