@@ -190,10 +190,11 @@ private:
     }
 
     // By a replica that the input does not name: forged removals of dots that are yet to be issued would kill them
-    // elsewhere and not here.
+    // elsewhere and not here. Nor does it name the id that it takes later.
     void edit(const causal<T>& s) {
-        constexpr replica_id me{0x6a6f696e65727921};
+        constexpr replica_id me{0x6a6f696e65727921}, fresh{0x6a6f696e65727922};
         if (s.context().greatest(me) > max_sequence / 2) return; // there must be room for more
+        if (s.context().greatest(fresh) > 0) return;
         replica<T> r(me, s);
         auto before = encode(r.state());
         for (unsigned step = 0; step < Type::steps; ++step) {
@@ -223,7 +224,7 @@ private:
             }
         }
         check_state(r.state());
-        r.rename_from(published, replica_id{99});
+        r.rename_from(published, fresh);
         check_state(r.state());
     }
 

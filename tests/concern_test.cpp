@@ -7,6 +7,7 @@
 #include <joinery/or_set.hpp>
 #include <joinery/session.hpp>
 
+#include "comes.hpp"
 #include "gated_storage.hpp"
 
 #include <doctest/doctest.h>
@@ -65,6 +66,9 @@ TEST_CASE("concern: receipt is acknowledged before the peer's disk has it, durab
     number_leader b(std::move(with_disk));
     add(b, 0);
     arrives(a, 0);
+    // b has nothing left to store: who the members are comes before the edit.
+    REQUIRE(test_support::comes([&] { return b.status().collections[0].members.size() == 2; }));
+    REQUIRE(a.write(adding(-1), {.acknowledgements = 1, .timeout = patience}).complete);
 
     slow->close();
     const auto received =

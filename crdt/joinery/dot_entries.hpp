@@ -116,7 +116,12 @@ template <class P> template <class Archive> void dot_entries<P>::load(Archive& a
                 read_element(ar, e.value);
             }
         }
-        if (ar.renaming()) sort();
+        if (ar.renaming()) { // it moves entries to another replica, but never makes two of one
+            sort();
+            const auto same = [](const auto& a, const auto& b) { return a.where == b.where; };
+            if (std::adjacent_find(items_.begin(), items_.end(), same) != items_.end())
+                ar.fail(decode_error::non_canonical);
+        }
     } else {
         std::vector<dot_entry<P>> all;
         ar(cereal::make_nvp("entries", all));
