@@ -80,7 +80,7 @@ struct engine_limits {
     std::size_t version_entries = 65'536;       ///< replicas in a version, in anything that a peer says
     std::size_t peer_ids = 64;                  ///< that one key has at a time, of those that are not gone
     std::uint64_t rate_messages = 0;            ///< of one key, or link without one, in a second and at once; 0: any
-    std::uint64_t rate_bytes = 0;               ///< the same of frames; and of answers to it
+    std::uint64_t rate_bytes = 0;               ///< the same of frames, and of answers to it
     std::size_t staging = std::size_t{1} << 30; ///< bytes of an incoming answer
     std::size_t answers = 64;                   ///< outgoing answers held at once
     std::size_t answer_bytes = std::size_t{256} << 20; ///< of all of them, and one more, however great
