@@ -124,11 +124,13 @@ private:
         require(pruned.join(s) == false, "a state has nothing new for its copy");
     }
 
-    // Two things that came under one dot, from different sides, do not always show in what is held, as the index of
-    // dots knows one of them: but then which one depends on who came first.
-    static bool contradict(const std::vector<const fragment_of<T>*>& sides, const causal<T>& a, const causal<T>& b) {
-        const auto held = a.whole().fragment, other = b.whole().fragment;
-        return ambiguous(held) || ambiguous(other) || (share_dots(sides) && held != other);
+    // Two things that came under one dot, together or from different sides, do not always show in what is held, as the
+    // index of dots knows one of them: but then which one depends on who came first.
+    static bool contradict(const std::vector<const delta<T>*>& sides, const causal<T>& a, const causal<T>& b) {
+        for (const delta<T>* side : sides)
+            if (ambiguous(side->fragment)) return true;
+        const auto held = a.whole(), other = b.whole();
+        return ambiguous(held.fragment) || ambiguous(other.fragment) || (share_dots(sides) && held != other);
     }
 
     // Some edits by replicas 1, 2 and 3, so that what arrives meets dots of the same names.
@@ -150,7 +152,10 @@ private:
         bool grew = alone.join(d);
         require(grew == (!d.covered.empty() && d.since.empty()), "a state grows by what it lacks");
         require(!alone.join(d), "joining again changes nothing");
-        one_state(alone);
+        if (ambiguous(d.fragment))
+            readable(alone);
+        else
+            one_state(alone);
 
         for (bool other_first : {false, true}) {
             delta<T> group = other_first ? base().edits[0] : d;
@@ -168,8 +173,8 @@ private:
         mine.join(base().edits[2]);
         causal<T> theirs = s;
         for (const auto& d : base().edits) theirs.join(d);
-        const auto known = base().state.whole().fragment, added = s.whole().fragment;
-        if (contradict({&known, &base().edits[2].fragment, &added}, mine, theirs)) return readable(mine);
+        const auto known = base().state.whole(), added = s.whole();
+        if (contradict({&known, &base().edits[2], &added}, mine, theirs)) return readable(mine);
         check_state(mine);
         require(theirs.context() == mine.context(), "both have seen the same");
         check_state(theirs);
@@ -240,8 +245,8 @@ private:
         causal<T> forward, backward;
         for (const auto& d : deltas) forward.join(d);
         for (auto it = deltas.rbegin(); it != deltas.rend(); ++it) backward.join(*it);
-        std::vector<const fragment_of<T>*> sides;
-        for (const auto& d : deltas) sides.push_back(&d.fragment);
+        std::vector<const delta<T>*> sides;
+        for (const auto& d : deltas) sides.push_back(&d);
         if (contradict(sides, forward, backward)) return readable(forward);
         check_state(forward);
         check_state(backward);

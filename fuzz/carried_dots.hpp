@@ -8,6 +8,7 @@
 
 #include <joinery/joinery.hpp>
 
+#include <map>
 #include <tuple>
 #include <vector>
 
@@ -54,14 +55,17 @@ template <class Fragment> bool ambiguous(const Fragment& fragment) {
     return twice;
 }
 
-/// True if a dot is in two of these fragments.
-template <class Fragment> bool share_dots(const std::vector<const Fragment*>& fragments) {
+/// True if a dot is in two of these, or a removal's, which kills other things in each.
+template <class T> bool share_dots(const std::vector<const delta<T>*>& all) {
     causal_context seen;
     bool shared = false;
-    for (const Fragment* fragment : fragments) {
-        for_each_carried(*fragment, [&](const dot_range& r) { shared |= seen.intersects(r); });
-        for_each_carried(*fragment, [&](const dot_range& r) { seen.add(r); });
+    for (const delta<T>* d : all) {
+        for_each_carried(d->fragment, [&](const dot_range& r) { shared |= seen.intersects(r); });
+        for_each_carried(d->fragment, [&](const dot_range& r) { seen.add(r); });
     }
+    std::map<dot, kills> removals;
+    for (const delta<T>* d : all)
+        for (const auto& r : d->removals) shared |= removals.emplace(r.event, r.killed).first->second != r.killed;
     return shared;
 }
 

@@ -2,8 +2,8 @@
 #pragma once
 
 // Two good nodes with disks, the wire between them, and bad links to each, whose frames come from the input. What
-// leaves a good node is checked: its frames are whole, and no own dot that was ever told of stands for another edit
-// later.
+// leaves a good node is checked: its frames are whole, no own dot that was ever told of stands for another edit later,
+// and who may not read hears nothing.
 
 #include "framing.hpp"
 
@@ -23,6 +23,7 @@
 #include <set>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace joinery::fuzz {
@@ -89,6 +90,51 @@ inline bool says_of_dots(const message& m) {
            std::holds_alternative<membership>(m);
 }
 
+/// What the bad links may do; they may never relay. None: there is no policy.
+class guard {
+public:
+    guard() = default;
+    explicit guard(unsigned how) : rates_(how & 16) {
+        constexpr std::array all{access_right::none, access_right::read, access_right::write, access_right::read};
+        for (std::size_t bad = 0; bad < bad_links.size(); ++bad) rights_.push_back(all[how >> 2 * bad & 3]);
+    }
+    bool believes(std::size_t bad) const { return rights_.empty() || rights_[bad] >= access_right::write; }
+    bool shuts_out(std::size_t bad) const { return !rights_.empty() && rights_[bad] == access_right::none; }
+    bool shuts_out() const { return shuts_out(0) || shuts_out(1); }
+    std::optional<peer_key> bad_key(std::size_t bad) const { return key(1, bad); }
+    std::optional<peer_key> good_key(std::size_t place) const { return key(2, place); }
+    /// Of the node at this place.
+    void set(engine_options& o, std::size_t place) const {
+        if (rates_) {
+            o.limits.rate_messages = 200;
+            o.limits.rate_bytes = 16 * 1024;
+        }
+        if (rights_.empty()) return;
+        auto& policy = o.access.emplace();
+        policy.self.key = *good_key(place);
+        policy.peers.push_back({.key = *good_key(1 - place), .rights = access_right::admin});
+        for (std::size_t bad = 0; bad < bad_links.size(); ++bad)
+            policy.peers.push_back({.key = *bad_key(bad), .rights = rights_[bad], .relay = false});
+    }
+
+private:
+    std::vector<access_right> rights_; // of the bad links
+    bool rates_ = false;
+
+    std::optional<peer_key> key(unsigned kind, std::size_t number) const {
+        if (rights_.empty()) return std::nullopt;
+        return peer_key{std::byte(kind), std::byte(number)};
+    }
+};
+
+/// To whom it is sent.
+inline bool tells_of_edits(const message& m) {
+    if (const auto* h = std::get_if<hello>(&m)) return !h->collections.empty();
+    if (const auto* b = std::get_if<beacon>(&m)) return !b->collections.empty();
+    return std::holds_alternative<update>(m) || std::holds_alternative<chunk>(m) ||
+           std::holds_alternative<digests>(m) || std::holds_alternative<presence>(m);
+}
+
 class world;
 
 class node final : public engine_output {
@@ -112,20 +158,27 @@ public:
     }
     void start();
     void stop(bool clean, std::size_t keep);
-    void connect(std::size_t bad, bool there) {
-        if (!e || up[bad] == there) return;
-        up[bad] = there;
-        there ? e->connected(bad_links[bad]) : e->disconnected(bad_links[bad]);
-        e->flush();
-    }
+    void connect(std::size_t bad, bool there);
     void edit(unsigned what);
+    /// What is logged then is there after a crash.
+    void flush();
 
     void broadcast(std::span<const std::byte> frame) override;
     bool send(link_id l, std::span<const std::byte> frame) override;
     void notify(const event& what) override { diverged |= what.kind == event_kind::divergence; }
 
 private:
-    void check(std::span<const std::byte> frame, overheard* by);
+    unsigned edit_in_flush_ = 0;
+    struct {
+        replica_id id;
+        std::uint64_t set = 0, doc = 0;
+    } logged_; // own dots
+
+    void make_edit(unsigned what);
+    void edit_meanwhile() {
+        if (const auto what = std::exchange(edit_in_flush_, 0)) make_edit(what);
+    }
+    void check(std::span<const std::byte> frame, overheard* by, bool may_read = true);
     void check(const message& m);
     static void listen(const message& m, overheard& by);
 };
@@ -146,7 +199,10 @@ public:
     std::map<own, std::uint64_t> told;                                ///< own dots up to here are known to others
     std::map<std::pair<own, std::uint64_t>, std::uint64_t> published; ///< by the first dot: the digests of edits
 
-    world() {
+    const guard policy;
+    std::set<replica_id> good_ids; ///< all that good nodes ever had
+
+    explicit world(const guard& g) : policy(g) {
         for (std::uint64_t i = 0; i < 2; ++i) nodes.emplace_back(*this, i, replica_id{100 + 100 * i});
         for (auto& n : nodes) n.start();
     }
@@ -162,12 +218,12 @@ public:
         linked = there;
         wire.clear();
         for (auto& n : nodes)
-            if (n.e) there ? n.e->connected(good_link) : n.e->disconnected(good_link);
+            if (n.e) there ? n.e->connected(good_link, policy.good_key(1 - n.place)) : n.e->disconnected(good_link);
         flush();
     }
     void flush() {
         for (auto& n : nodes)
-            if (n.e) n.e->flush();
+            if (n.e) n.flush();
     }
     void put(std::size_t to, std::span<const std::byte> frame) {
         if (linked) wire.push_back({to, {frame.begin(), frame.end()}});
@@ -180,7 +236,7 @@ public:
     void receive(node& n, link_id l, std::span<const std::byte> frame) {
         if (!n.e) return;
         n.e->received(l, frame);
-        n.e->flush();
+        n.flush();
         answer(n);
     }
     void answer(node& n) {
@@ -188,7 +244,7 @@ public:
         require(asked.size() <= 2 * max_requests, "questions have a bound");
         for (const auto& r : asked)
             if (r.bytes.size() < 256) n.e->reply(r, r.bytes);
-        if (!asked.empty()) n.e->flush();
+        if (!asked.empty()) n.flush();
     }
     void tick(engine_time by) {
         now += by;
@@ -219,6 +275,14 @@ public:
     bool equal() {
         auto &a = nodes[0], &b = nodes[1];
         return same(*a.set, *b.set) && same(*a.doc, *b.doc);
+    }
+    bool only_own() const {
+        const auto own = [&](const auto& state) {
+            const auto version = state->version();
+            return std::all_of(version.begin(), version.end(),
+                               [&](const auto& e) { return good_ids.contains(e.first); });
+        };
+        return std::all_of(nodes.begin(), nodes.end(), [&](const node& n) { return own(n.set) && own(n.doc); });
     }
     /// The bad links are gone, all else is well, and time goes on until `done`, or for so long.
     template <class F> bool run(engine_time longest, F&& done) {
@@ -270,11 +334,28 @@ inline void node::start() {
     o.limits.presence_entries = 4;
     o.limits.presence_bytes = 256;
     o.limits.requests = world::max_requests;
+    all.policy.set(o, place);
     e.emplace(o, *open, *this);
     e->tick(all.now);
     e->attach("set", *set);
     e->attach("page", *doc);
+    if (logged_.id == e->id())
+        require(set->version()[logged_.id] >= logged_.set && doc->version()[logged_.id] >= logged_.doc,
+                "what was logged is there");
+    flush();
+}
+
+inline void node::connect(std::size_t bad, bool there) {
+    if (!e || up[bad] == there) return;
+    up[bad] = there;
+    there ? e->connected(bad_links[bad], all.policy.bad_key(bad)) : e->disconnected(bad_links[bad]);
+    flush();
+}
+
+inline void node::flush() {
     e->flush();
+    all.good_ids.insert(e->id());
+    logged_ = {e->id(), e->version(0)[e->id()], e->version(1)[e->id()]};
 }
 
 inline void node::stop(bool clean, std::size_t keep) {
@@ -291,7 +372,17 @@ inline void node::stop(bool clean, std::size_t keep) {
 }
 
 inline void node::edit(unsigned what) {
-    if (!e || !e->writable()) return;
+    if (!e) return;
+    if (what % 16 == 15) { // a writer that does so while the engine is busy
+        edit_in_flush_ = what;
+        return;
+    }
+    make_edit(what);
+    if (what % 5) flush();
+}
+
+inline void node::make_edit(unsigned what) {
+    if (!e->writable()) return;
     const auto edited = [&](auto& state, channel c, auto&& f) {
         std::lock_guard lock(state.mutex());
         const auto dots = state.edit(f, static_cast<assurance>(what % 3));
@@ -310,28 +401,31 @@ inline void node::edit(unsigned what) {
             edited(*doc, page_channel(), [&](page& p, transaction& tx) { edit_page(p, tx, what); });
     } catch (const std::overflow_error&) { // a counter that arrived full
     }
-    if (what % 5) e->flush();
 }
 
 inline void node::broadcast(std::span<const std::byte> frame) {
-    check(frame, nullptr);
+    check(frame, nullptr, !all.policy.shuts_out());
     all.put(1 - place, frame);
     for (std::size_t i = 0; i < bad_links.size(); ++i)
         if (up[i]) check(frame, &heard[i]);
+    edit_meanwhile();
 }
 
 inline bool node::send(link_id l, std::span<const std::byte> frame) {
     if (l == good_link) {
         check(frame, nullptr);
         all.put(1 - place, frame);
+        edit_meanwhile();
         return all.linked;
     }
-    check(frame, &heard[l == bad_links[0] ? 0 : 1]);
+    const std::size_t bad = l == bad_links[0] ? 0 : 1;
+    check(frame, &heard[bad], !all.policy.shuts_out(bad));
+    edit_meanwhile();
     return true;
 }
 
 // Every message of a frame that leaves.
-inline void node::check(std::span<const std::byte> frame, overheard* by) {
+inline void node::check(std::span<const std::byte> frame, overheard* by, bool may_read) {
     all.recorded.emplace_back(frame.begin(), frame.end());
     if (all.recorded.size() > 48) all.recorded.pop_front();
     const auto opened = open_frame(frame);
@@ -342,6 +436,7 @@ inline void node::check(std::span<const std::byte> frame, overheard* by) {
         const auto more = reader.next(m);
         require(more.has_value(), "what is sent can be read");
         if (!*more) return;
+        require(may_read || !tells_of_edits(m), "who may not read hears nothing");
         all.said.insert(digest_of(m));
         check(m);
         if (by) listen(m, *by);

@@ -63,10 +63,13 @@ answer_book::answer* answer_book::find(replica_id peer, std::uint64_t request) {
     return at == answers_.end() ? nullptr : &at->second;
 }
 
-bool answer_book::has_room(replica_id peer, joinery::channel channel, std::size_t max_answers) const {
-    std::size_t all = answers_.size(), its = 0;
-    for (auto at = answers_.lower_bound({peer, 0}); at != answers_.end() && at->first.first == peer; ++at)
-        at->second.channel == channel ? --all : ++its;
+bool answer_book::has_room(const answer& a, std::size_t max_answers) const {
+    std::size_t all = 0, its = 0;
+    for (const auto& [name, other] : answers_) {
+        if (other.peer == a.peer && other.channel == a.channel) continue;
+        ++all;
+        if (other.peer == a.peer || other.pace == a.pace) ++its;
+    }
     return all < max_answers && its < std::max<std::size_t>(max_answers / 4, 1);
 }
 

@@ -4,6 +4,8 @@
 // Both ends of a pull's answer, which is encoded deltas, cut into chunks without regard to them: the end that collects
 // it, and the end that holds the answers which are on their way.
 
+#include "token_bucket.hpp"
+
 #include <joinery/messages.hpp>
 #include <joinery/result.hpp>
 #include <joinery/transport.hpp>
@@ -11,6 +13,7 @@
 #include <chrono>
 #include <cstddef>
 #include <map>
+#include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -52,8 +55,15 @@ result<answer_parts, decode_error> parts_of(std::span<const std::byte> answer);
 /// Begins the bytes of an answer; put_item (stored_items.hpp) adds its deltas.
 void begin_answer(std::vector<std::byte>& bytes, const version_vector& horizon);
 
+/// How much is read of a state at one go.
+struct step_size {
+    std::uint64_t dots;
+    std::size_t bytes; ///< once a step was greater the next ones have fewer dots
+};
+
 /// A great state is read step by step, so that nobody has to wait for it; what happens meanwhile is the last part.
 struct steps_of_state {
+    step_size most;
     version_vector until, horizon; ///< when it began
     std::vector<dot_range> left;   ///< the next are at the end
     std::uint64_t dots = 0;        ///< of one step
@@ -72,6 +82,7 @@ public:
         link_id link = 0;
         joinery::channel channel;
         std::uint64_t request = 0;
+        std::shared_ptr<answer_pace> pace; ///< of the key that it is for, or of the link
         std::vector<std::byte> bytes;
         std::uint64_t digest = 0;
         std::uint64_t sent = 0, received = 0, until = 0;
@@ -83,9 +94,9 @@ public:
     };
 
     answer* find(replica_id peer, std::uint64_t request);
-    /// True if one more may be added for this peer, which gets no more than a quarter of the places. One for the same
+    /// True if it may be added: no peer and no key gets more than a quarter of the places. One for the same peer and
     /// channel gives its place up.
-    bool has_room(replica_id peer, joinery::channel channel, std::size_t max_answers) const;
+    bool has_room(const answer& a, std::size_t max_answers) const;
     /// True if it may grow: the others do not take so many bytes. So all together are not greater than that and one.
     bool may_grow(const answer& a, std::size_t max_bytes) const { return bytes_ - a.bytes.size() < max_bytes; }
     /// In place of one for the same peer and channel, which asks for one thing after the other.

@@ -5,6 +5,12 @@
 
 namespace joinery {
 
+namespace {
+
+constexpr step_size compaction_step{16'384, std::size_t{1} << 20};
+
+} // namespace
+
 engine::core::core(engine_options o, storage& d, engine_output& output) : options(std::move(o)), disk(d), out(output) {
     if (!options.random) options.random = [] { return replica_id::random().value(); };
     if (options.name.size() > hello::max_name) options.name.resize(hello::max_name);
@@ -230,7 +236,8 @@ void engine::core::flush() {
         }
     }
     for (const auto& e : std::exchange(events, {})) out.notify(e);
-    make_answers(); // what has come goes on before; what is made here is sent with the next flush, after the log
+    make_answers(); // what has come goes on before; what is made here is sent with the next flush
+    write_log();    // edits that these took along: whoever asks for our version is told that it is logged
     for (auto& c : collections) compact(c);
 }
 
@@ -262,7 +269,7 @@ void engine::core::compact(collection& c) {
 }
 
 // A great state is not read at one go, or readers would wait. False if this one is not great. What was read before
-// something was forgotten is of no use.
+// something was forgotten is of no use; where that happens again and again it is read at one go.
 bool engine::core::compact_in_steps(collection& c) {
     auto& m = c.compacting;
     frame_writer snapshot;
@@ -270,8 +277,10 @@ bool engine::core::compact_in_steps(collection& c) {
         std::unique_lock lock(c.state->mutex());
         if (m && m->steps.horizon != c.state->horizon()) m.reset();
         if (!m) {
-            m = collection::compaction{begin_steps(c, c.state->context()), {}};
+            if (c.compactions_begun == most_compactions_begun) return false;
+            m = collection::compaction{begin_steps(c, c.state->context(), compaction_step), {}};
             if (m->steps.left.empty()) return m.reset(), false;
+            ++c.compactions_begun;
             begin_answer(m->answer, m->steps.horizon);
         }
         if (!m->steps.left.empty()) {
@@ -318,6 +327,7 @@ void engine::core::store(collection& c, frame_writer& snapshot) {
     disk.compact(c.stored, frame);
     c.snapshot_bytes = frame.size();
     c.log_bytes = 0;
+    c.compactions_begun = 0;
 }
 
 // Peers that dial us hear what we broadcast. The others are sent the same, over one link each.

@@ -7,8 +7,7 @@ namespace joinery {
 
 namespace {
 
-constexpr std::uint64_t first_step = 2048;                  // dots
-constexpr std::size_t greatest_step = std::size_t{1} << 17; // bytes
+constexpr step_size answer_step{2048, std::size_t{1} << 17};
 
 } // namespace
 
@@ -24,35 +23,40 @@ void engine::core::on_pull(link_id l, link& k, const joinery::pull& m) {
         deny(l, k, c, "a pull");
         return refused(refusal::forbidden);
     }
-    const engine_time expires = now + options.timings.answer_life;
+    const auto waits_for_long = [&](const answer_pace& pace) {
+        return pace.next() > now + options.timings.pull_timeout;
+    };
     if (auto* a = answers.find(*k.peer, m.request)) { // it goes on
         if (a->channel != m.channel) return refused(refusal::busy);
         a->link = l;
-        a->expires = expires;
         if (m.offset < a->received || m.offset > a->bytes.size()) return;
-        a->received = a->sent = m.offset;
+        if (m.offset < a->sent) { // what is sent once more is paid for once more
+            if (waits_for_long(*a->pace)) return refused(refusal::busy);
+            a->pace->pay(now, options.limits.rate_bytes, a->sent - m.offset);
+        }
+        fetched(*a, m.offset);
+        a->sent = m.offset;
         a->until = m.until;
         return;
     }
-    // While our own edits are held back, an answer would give them away. Who would have to wait for long may ask
-    // others.
-    if (c->held || !answers.has_room(*k.peer, m.channel, options.limits.answers) ||
-        k.rates->answers.next() > now + options.timings.pull_timeout)
-        return refused(refusal::busy);
-
     answer_book::answer a;
     a.peer = *k.peer;
     a.link = l;
     a.channel = m.channel;
     a.request = m.request;
+    a.pace = {k.rates, &k.rates->answers};
     a.until = std::max<std::uint64_t>(m.until - m.offset, options.limits.chunk); // from its beginning
-    a.expires = expires;
-    wake(expires);
+    a.expires = now + options.timings.answer_life;
+    // While our own edits are held back, an answer would give them away. Who would have to wait for long may ask
+    // others.
+    if (c->held || !answers.has_room(a, options.limits.answers) || waits_for_long(*a.pace))
+        return refused(refusal::busy);
+    wake(a.expires);
     if (m.repair) {
-        if (k.rates->answers.next() > now) return refused(refusal::busy);
+        if (a.pace->next() > now) return refused(refusal::busy);
         const auto bytes = answer_to_repair(*c, m);
         if (!bytes) return refused(refusal::busy);
-        k.rates->answers.pay(now, options.limits.rate_bytes, bytes->size());
+        a.pace->pay(now, options.limits.rate_bytes, bytes->size());
         auto& added = answers.add(std::move(a));
         answers.begin(added, {});
         answers.grow(added, *bytes);
@@ -63,18 +67,19 @@ void engine::core::on_pull(link_id l, link& k, const joinery::pull& m) {
     std::lock_guard lock(c->state->mutex());
     const bool complete = !c->state->horizon().within(m.version);
     const auto wanted = complete ? c->state->context() : c->state->context().minus(m.version);
-    a.making = steps_of_answer{begin_steps(*c, wanted), m.version, now};
+    a.making = steps_of_answer{begin_steps(*c, wanted, answer_step), m.version, now};
     answers.add(std::move(a));
 }
 
 // ---- a state step by step ----
 
-steps_of_state engine::core::begin_steps(const collection& c, const causal_context& wanted) {
+steps_of_state engine::core::begin_steps(const collection& c, const causal_context& wanted, step_size most) {
     steps_of_state m;
+    m.most = most;
     m.until = c.state->version();
     m.horizon = c.state->horizon();
-    m.dots = first_step;
-    if (!c.state->leaves_tombstones() && wanted.count() > first_step)
+    m.dots = most.dots;
+    if (!c.state->leaves_tombstones() && wanted.count() > most.dots)
         wanted.for_each([&](const dot_range& r) { m.left.push_back(r); });
     return m;
 }
@@ -97,20 +102,23 @@ std::vector<std::byte> engine::core::next_step(const collection& c, steps_of_sta
         delta = c.state->extract(part);
     }
     m.made = true;
-    m.dots = delta.size() > greatest_step ? std::max<std::uint64_t>(m.dots / 2, 1) : std::min(2 * m.dots, first_step);
+    m.dots = delta.size() > m.most.bytes ? std::max<std::uint64_t>(m.dots / 2, 1) : std::min(2 * m.dots, m.most.dots);
     return delta;
 }
 
 // ---- answers ----
 
 // One step of one of them, in turns, so that neither readers nor peers have to wait for great ones or many, and for
-// each key no more than it may bring. Who has to wait is told now and then.
+// each key no more than it may bring. Who has to wait is told now and then; who finds no room for long may ask others.
 void engine::core::make_answers() {
-    const auto paid_at = [&](const answer_book::answer& a) {
-        const auto k = links.find(a.link);
-        return k == links.end() ? now : k->second.rates->answers.next();
+    const auto tell_every = options.timings.pull_timeout / 4;
+    const auto has_room = [&](const answer_book::answer& a) {
+        return answers.may_grow(a, options.limits.answer_bytes);
     };
-    const auto may_be_made = [&](const auto& a) { return a.second.making && paid_at(a.second) <= now; };
+    const auto may_be_made = [&](const auto& entry) {
+        const auto& a = entry.second;
+        return a.making && a.pace->next() <= now && has_room(a);
+    };
     auto turn = std::find_if(answers.begin(), answers.end(),
                              [&](const auto& a) { return a.first > made_last && may_be_made(a); });
     if (turn == answers.end()) turn = std::find_if(answers.begin(), answers.end(), may_be_made);
@@ -125,20 +133,27 @@ void engine::core::make_answers() {
             answers.erase(a.peer, a.request);
             continue;
         }
-        const bool has_room = answers.may_grow(a, options.limits.answer_bytes);
-        const auto k = links.find(a.link);
-        if (has_room && its_turn) {
-            const auto made = make_more(*c, a);
+        if (its_turn) {
+            a.pace->pay(now, options.limits.rate_bytes, make_more(*c, a));
             wake(now);
-            if (k != links.end()) k->second.rates->answers.pay(now, options.limits.rate_bytes, made);
         }
         if (!a.making) continue;
-        const auto tell = a.making->told + options.timings.pull_timeout / 4;
-        wake(has_room ? std::clamp(paid_at(a), now, std::max(now, tell)) : tell);
-        if (now < tell || k == links.end()) continue;
-        a.making->told = now;
-        a.expires = now + options.timings.answer_life;
-        k->second.out.add(credit{a.channel, a.request, 0, 0});
+        const auto k = links.find(a.link);
+        if (has_room(a)) {
+            wake(std::max(now, a.pace->next()));
+            a.expires = now + options.timings.answer_life;
+        } else if (a.expires <= now + tell_every) {
+            if (k != links.end()) k->second.out.add(refuse{.reason = refusal::busy, .request = a.request});
+            ++counters.answers_refused;
+            answers.erase(a.peer, a.request);
+            continue;
+        }
+        if (k == links.end()) continue;
+        if (now >= a.making->told + tell_every) {
+            a.making->told = now;
+            k->second.out.add(credit{a.channel, a.request, 0, 0});
+        }
+        wake(a.making->told + tell_every);
     }
 }
 
@@ -165,6 +180,7 @@ std::size_t engine::core::make_more(collection& c, answer_book::answer& a) {
         answers.grow(a, rest);
         a.digest = digest(a.bytes);
         a.making.reset();
+        a.expires = now + options.timings.answer_life;
         ++counters.answers_made;
         return rest.size();
     }
@@ -183,10 +199,15 @@ void engine::core::on_credit(link& k, const credit& m) {
     }
     auto* a = answers.find(*k.peer, m.request);
     if (!a) return;
-    a->received = std::max(a->received, m.received);
+    fetched(*a, m.received);
     a->until = std::max(a->until, m.until);
-    a->expires = now + options.timings.answer_life;
     if (a->received >= a->bytes.size()) answers.erase(*k.peer, m.request);
+}
+
+// Who fetches less than a chunk in that time does not keep its place.
+void engine::core::fetched(answer_book::answer& a, std::uint64_t bytes) {
+    if (bytes >= a.received + options.limits.chunk) a.expires = now + options.timings.answer_life;
+    a.received = std::max(a.received, bytes);
 }
 
 void engine::core::send_chunks() {

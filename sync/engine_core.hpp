@@ -43,6 +43,7 @@ struct engine::core {
     static constexpr std::size_t message_overhead = 128;
     static constexpr std::size_t max_conflicts = 64;
     static constexpr std::size_t max_former = 8;
+    static constexpr unsigned most_compactions_begun = 3; // in steps
     static constexpr std::size_t most_new_ids = 64;       // of one key at once; then one in each `forget_volatile`
     static constexpr engine_time least_time_to_live{100}; // of a presence
 
@@ -226,6 +227,7 @@ struct engine::core {
             std::vector<std::byte> answer; // its bytes so far
         };
         std::optional<compaction> compacting; // step by step
+        unsigned compactions_begun = 0;       // since what is stored was
         bool local = false, remote = false;   // changed since the last flush
         version_history history;
         presence_board presence;
@@ -536,11 +538,12 @@ struct engine::core {
     void on_pull(link_id l, link& k, const joinery::pull& m);
     void make_answers();
     /// Nothing is left if the state is not great, or of a type that cannot be read so. Requires: the state is locked.
-    static steps_of_state begin_steps(const collection& c, const causal_context& wanted);
+    static steps_of_state begin_steps(const collection& c, const causal_context& wanted, step_size most);
     /// The next part, encoded. Requires: something is left.
     static std::vector<std::byte> next_step(const collection& c, steps_of_state& m);
     std::size_t make_more(collection& c, answer_book::answer& a);
     void on_credit(link& k, const credit& m);
+    void fetched(answer_book::answer& a, std::uint64_t bytes);
     void send_chunks();
 
     // ---- engine_audit.cpp ----

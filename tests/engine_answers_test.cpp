@@ -4,24 +4,62 @@
 
 #include <set>
 #include <string_view>
+#include <utility>
 
 using namespace joinery;
 using namespace std::chrono_literals;
 
 namespace {
 
-/// The peer on this link asks for all of a set, and takes next to nothing.
-void ask(test_engine& n, link_id from, std::string_view set, std::uint64_t request) {
+/// The peer on this link asks for all of a set, and takes so many bytes.
+void ask(test_engine& n, link_id from, std::string_view set, std::uint64_t request, std::uint64_t until = 1) {
     joinery::pull m;
     m.channel = channel_of(name_digest(set), fingerprint<set_of_strings>());
     m.request = request;
-    m.until = 1;
+    m.until = until;
     message_batch batch;
     batch.add(m);
     n.engine->received(from, batch.close(frame_kind::direct));
 }
 
+/// How many bytes of chunks were sent to the node at this place.
+std::size_t chunk_bytes(const router& r, std::size_t to) {
+    std::size_t n = 0;
+    for (const auto& e : r.seen)
+        if (e.to == to && content_of(e.frame).has(is_chunk)) n += e.frame.size();
+    return n;
+}
+
+constexpr std::uint64_t all_of_it = std::uint64_t{1} << 40;
+constexpr peer_key key_of_greedy{std::byte{7}};
+
 } // namespace
+
+TEST_CASE("engine: what an answer takes along of edits under way is logged before anybody hears that it is") {
+    router r;
+    auto& a = r.add("a");
+    r.add("b");
+    r.start_all();
+    fill(a, 100);
+    r.run(1s);
+    ask(a, 1, "set", 1);
+    bool edited = false;
+    r.lose = [&](const router::envelope& e, const frame_content& f) { // after the log was written
+        if (e.from == 0 && f.has(is_update) && !std::exchange(edited, true)) a.add_later("late");
+        return true;
+    };
+    const auto made = a.counters().answers_made;
+    a.add("early");
+    REQUIRE(edited);
+    REQUIRE(a.counters().answers_made == made + 1);
+    const auto said = a.engine->version(a.number);
+    CHECK(said == a.set->version());
+    r.lose = nullptr;
+    a.crash();
+    a.start();
+    CHECK(a.set->version() == said);
+    CHECK(a.has("late"));
+}
 
 TEST_CASE("engine: a great answer is made in steps, and what is edited meanwhile is in it") {
     router r;
@@ -180,12 +218,68 @@ TEST_CASE("engine: answers to many peers are made within bounds, and all get the
     CHECK((*r.nodes[others]->set)->size() == 3000);
 }
 
-TEST_CASE("engine: one peer does not take all places for answers") {
+TEST_CASE("engine: who waits for room for long is told to ask others, and who takes next to nothing loses its own") {
+    router r;
+    auto& a = r.add("a");
+    a.options.limits.answer_bytes = 1;
+    auto &slow = r.add("slow"), &b = r.add("b");
+    a.start();
+    slow.start();
+    fill(a, 20'000);
+    r.link(0, 1);
+    r.run(3s);
+    REQUIRE((*slow.set)->size() == 20'000);
+    r.lose = [](const router::envelope& e, const frame_content&) { return e.from == 1; }; // the test speaks for it
+    ask(a, 1, "set", 77);
+    r.run(1s);
+    REQUIRE(a.counters().answers_made == 2);
+    b.start();
+    r.link(0, 2);
+    const auto refused = a.counters().answers_refused;
+    std::uint64_t received = 0;
+    const auto trickle = [&](std::chrono::milliseconds time) {
+        for (const auto end = r.now + time; r.now < end; r.run(500ms)) {
+            message_batch batch;
+            batch.add(
+                credit{channel_of(name_digest("set"), fingerprint<set_of_strings>()), 77, ++received, received + 1});
+            a.engine->received(1, batch.close(frame_kind::direct));
+        }
+    };
+    trickle(9s);
+    CHECK((*b.set)->size() == 0);
+    CHECK(a.counters().answers_refused == refused);
+    trickle(60s);
+    CHECK((*b.set)->size() == 20'000);
+}
+
+TEST_CASE("engine: an answer that waits for room, and for whom nobody is there, does not keep the node awake") {
+    router r;
+    auto& a = r.add("a");
+    a.options.limits.answer_bytes = 1;
+    r.add("b");
+    r.add("c");
+    r.start_all();
+    fill(a, 100);
+    r.run(1s);
+    r.lose = [](const router::envelope& e, const frame_content& f) { return e.from != 0 && f.has(is_credit); };
+    ask(a, 1, "set", 1);
+    a.engine->flush();
+    ask(a, 2, "set", 1);
+    a.engine->flush();
+    r.cut(0, 2);
+    for (int i = 0; i < 50; ++i) {
+        r.run(20ms);
+        CHECK(a.engine->next_deadline() > r.now);
+    }
+}
+
+TEST_CASE("engine: one peer does not take all places for answers, nor do the ids of one key") {
     router r;
     auto& a = r.add("a");
     a.options.limits.answers = 8;
     a.start();
-    auto &greedy = r.add("greedy"), &b = r.add("b");
+    auto &greedy = r.add("greedy"), &b = r.add("b"), &alias = r.add("alias");
+    greedy.key = alias.key = key_of_greedy;
     std::deque<replicated<set_of_strings>> sets(20);
     const auto open = [&](test_engine& n, std::size_t first) {
         for (std::size_t i = 0; i < 10; ++i) n.engine->attach("set " + std::to_string(i), sets[first + i]);
@@ -203,6 +297,13 @@ TEST_CASE("engine: one peer does not take all places for answers") {
         a.engine->flush();
     }
     CHECK(a.counters().answers_refused == 30 * 8); // two of ten
+    r.lose = [](const router::envelope& e, const frame_content& f) { return e.from != 0 && !f.has(is_hello); };
+    alias.start();
+    r.link(0, 3);
+    r.run(10ms);
+    const auto refused = a.counters().answers_refused;
+    ask(a, 3, "set 2", 1);
+    CHECK(a.counters().answers_refused == refused + 1);
     b.start();
     r.link(0, 2);
     r.run(1s);
@@ -243,6 +344,55 @@ TEST_CASE("engine: no more is made for a peer in a second than it may bring, and
     const std::uint64_t least_bytes = 1000 * 5;
     CHECK(made() >= before + 2 + 3);
     CHECK(made() <= before + 2 + 31 * 2000 / least_bytes);
+}
+
+TEST_CASE("engine: a great answer is paced from step to step, and who waits is told") {
+    router r;
+    auto &a = r.add("a"), &b = r.add("b");
+    a.options.limits.rate_bytes = 20'000;
+    a.start();
+    fill(a, 20'000);
+    b.start();
+    r.link(0, 1);
+    const auto began = r.now;
+    while ((*b.set)->empty() && r.now < began + 60s) r.run(100ms);
+    CHECK((*b.set)->size() == 20'000);
+    CHECK(b.counters().pulls_sent == 1);
+    CHECK(b.counters().pulls_resumed == 0);
+    const auto bytes = static_cast<std::int64_t>(chunk_bytes(r, 1));
+    const auto longest_step = 2s; // which is paid for after it
+    CHECK(bytes > 100'000);
+    CHECK(r.now - began > std::chrono::milliseconds(bytes * 1000 / 20'000) - 1s - longest_step);
+}
+
+TEST_CASE("engine: whoever goes away and comes back, or has another id, gets no more for its key") {
+    constexpr std::size_t rate = 50'000, answer = 10'000 * 20;
+    router r;
+    auto& a = r.add("a");
+    a.options.limits.rate_bytes = rate;
+    a.start();
+    fill(a, 10'000);
+    auto &greedy = r.add("greedy"), &alias = r.add("alias");
+    greedy.key = alias.key = key_of_greedy;
+    greedy.start();
+    alias.start();
+    r.lose = [](const router::envelope& e, const frame_content& f) { return e.from != 0 && !f.has(is_hello); };
+    r.link(0, 1);
+    r.link(0, 2);
+    const auto began = r.now;
+    for (const auto end = began + 20s; r.now < end;) {
+        const auto request = static_cast<std::uint64_t>(r.now / 10s);
+        ask(a, 1, "set", request, all_of_it);
+        ask(a, 2, "set", request, all_of_it);
+        r.cut(0, 1);
+        for (int i = 0; i < 10; ++i) r.run(5ms);
+        r.link(0, 1);
+        for (int i = 0; i < 10; ++i) r.run(5ms);
+        for (int i = 0; i < 3; ++i) ask(a, 1, "set", request, all_of_it); // from the beginning, again and again
+    }
+    CHECK(chunk_bytes(r, 1) + chunk_bytes(r, 2) <= rate * (20 + 1) + answer); // which is paid for after it
+    CHECK(a.counters().answers_made > 0);
+    CHECK(a.counters().answers_refused > 0);
 }
 
 TEST_CASE("engine: who asks again gets an answer in the place of the one before") {

@@ -106,3 +106,18 @@ TEST_CASE("engine: what is forgotten while a great state is compacted is not in 
     CHECK_FALSE(a.has("a 49999"));
     CHECK((*a.set)->size() == 49'999);
 }
+
+TEST_CASE("engine: a great state is compacted even if something is forgotten at each step") {
+    router r;
+    auto& a = r.add("a");
+    a.options.limits.log_minimum = 1000;
+    a.start();
+    a.set->set_log_budget(0); // a removal is forgotten with the next one
+    fill(a, 50'000);
+    for (int i = 0; i < 100 && a.counters().compactions == 0; ++i) a.remove("a " + std::to_string(i));
+    REQUIRE(a.counters().compactions == 1);
+    a.crash();
+    a.start();
+    CHECK_FALSE(a.has("a 1"));
+    CHECK(a.has("a 49999"));
+}
