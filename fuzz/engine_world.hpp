@@ -114,7 +114,10 @@ public:
         policy.self.key = *good_key(place);
         policy.peers.push_back({.key = *good_key(1 - place), .rights = access_right::admin});
         for (std::size_t bad = 0; bad < bad_links.size(); ++bad)
-            policy.peers.push_back({.key = *bad_key(bad), .rights = rights_[bad], .relay = false});
+            policy.peers.push_back({.key = *bad_key(bad),
+                                    .rights = rights_[bad],
+                                    .relay = false,
+                                    .ids = {replica_id{7 + bad}, replica_id{9 + bad}}}); // or the first word counts
     }
 
 private:

@@ -28,7 +28,6 @@ struct view {
     std::map<std::string, std::string> shown; // a value, a number, or the kind of a container
     std::map<std::string, std::string> texts;
     std::map<std::string, names> lists;
-    friend bool operator==(const view&, const view&) = default;
 };
 
 bool has(const document& d, const document::path& at, kind k) {

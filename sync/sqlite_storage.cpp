@@ -520,12 +520,14 @@ private:
             if (tables.step() != step_result::done) corrupt("there are more tables than were created");
         }
 
-        statement node = db_.prepare("SELECT id, state, collections, checksum FROM node");
+        statement node = db_.prepare("SELECT id, state, collections, checksum, one FROM node");
         if (node.step() != step_result::row) corrupt("no row in node");
         if (!node.is_null(0)) id_ = replica_id(unstored(node.integer(0)));
         std::int64_t state = node.integer(1);
         std::uint64_t count = unstored(node.integer(2));
-        if (unstored(node.integer(3)) != node_checksum(id_, state, count, mark_) || node.step() != step_result::done)
+        // In another row than where it is written, it would be there twice from then on.
+        if (unstored(node.integer(3)) != node_checksum(id_, state, count, mark_) || node.integer(4) != 1 ||
+            node.step() != step_result::done)
             corrupt("checksum of node");
         // It was made, durably, before the file said so.
         if ((state == unclean_full || state == unclean_relaxed) && !db_.had_wal())
