@@ -156,10 +156,15 @@ const hostile_peer::bytes& hostile_peer::remembered() {
 void hostile_peer::act(mixture m) {
     const auto weight = [&](const kind& k) { return m == mixture::many ? k.many : k.few; };
     const auto& all = kinds();
-    std::uint64_t sum = 0;
-    for (const auto& k : all) sum += weight(k);
-    auto left = random_() % sum;
-    for (current_ = 0; left >= weight(all[current_]); ++current_) left -= weight(all[current_]);
+    while (begun_ < all.size() && weight(all[begun_]) == 0) ++begun_;
+    if (begun_ < all.size()) { // each once, in order
+        current_ = begun_++;
+    } else {
+        std::uint64_t sum = 0;
+        for (const auto& k : all) sum += weight(k);
+        auto left = random_() % sum;
+        for (current_ = 0; left >= weight(all[current_]); ++current_) left -= weight(all[current_]);
+    }
     (this->*all[current_].run)(random_() % set_.nodes);
 }
 

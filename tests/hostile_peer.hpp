@@ -138,7 +138,8 @@ private:
     std::vector<bytes> remembered_;
     std::vector<joinery::replica_id> known_;
     std::uint64_t nonce_, number_ = 0, frames_ = 0;
-    std::size_t current_ = 0;
+    std::size_t current_ = 0; // of the kinds
+    std::size_t begun_ = 0;   // how many of them it has done
     bytes noise_;
 
     void meet(joinery::replica_id who);

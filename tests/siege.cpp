@@ -247,13 +247,13 @@ public:
             }
             attack_until(set_.messages * (i + 1) / rounds);
         }
-        report_counts();
+        const auto unheard = report_counts();
         other_.reset();
         for (auto& h : besieged_.hostile) {
             h.send("quit");
             h.wait();
         }
-        return judge(before);
+        return unheard + judge(before);
     }
 
 private:
@@ -358,7 +358,8 @@ private:
     }
     static double mib(std::size_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
 
-    void report_counts() {
+    std::string report_counts() {
+        std::string failed;
         const auto& kinds = hostile_peer::kinds();
         std::vector<std::uint64_t> sum(kinds.size() + 2);
         for (auto& h : besieged_.hostile) {
@@ -368,6 +369,7 @@ private:
         std::uint64_t mended = 0, changed = 0;
         for (std::size_t i = 0; i < kinds.size(); ++i) {
             std::printf("  %-46s %10llu\n", kinds[i].name, number(sum[i]));
+            if (sum[i] == 0) failed += std::string("nothing was sent: ") + kinds[i].name + "; ";
             if (kinds[i].mended) mended += sum[i];
             if (i < 7) changed += sum[i];
         }
@@ -383,6 +385,9 @@ private:
         std::printf("the leader: %llu arrived", number(arrived_));
         for (std::size_t i = 0; i < names.size(); ++i) std::printf(", %s %llu", names[i], number(values[i]));
         std::printf("\n");
+        for (const std::size_t refused : {1, 2})
+            if (values[refused] == 0) failed += std::string("no ") + names[refused] + "; ";
+        return failed;
     }
 
     std::string judge(const std::vector<std::size_t>& before) {
