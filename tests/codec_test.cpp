@@ -104,9 +104,17 @@ TEST_CASE("codec: recursion in the data is bounded") {
         l = std::move(outer);
     }
     CHECK(round_trip(l) == l);
-    std::vector<std::byte> deep(100'000, std::byte{1});
-    deep.back() = std::byte{0};
-    CHECK(refusal<list>(deep) == decode_error::too_deep);
+    const auto nested = [](std::size_t depth) { // a list is a value, and so is its tail
+        std::vector<std::byte> bytes(depth, std::byte{1});
+        bytes.back() = std::byte{0};
+        return bytes;
+    };
+    std::size_t deepest = 1;
+    while (decode<list>(nested(deepest + 1))) ++deepest;
+    CHECK(2 * deepest <= joinery::compact_input_archive::max_depth);
+    CHECK(2 * (deepest + 1) > joinery::compact_input_archive::max_depth);
+    CHECK(refusal<list>(nested(deepest + 1)) == decode_error::too_deep);
+    CHECK(refusal<list>(nested(100'000)) == decode_error::too_deep);
 }
 
 TEST_CASE("decode_error: each has a short name") {

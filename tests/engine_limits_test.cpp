@@ -6,6 +6,10 @@
 
 #include <joinery/rga_text.hpp>
 
+#include <algorithm>
+#include <tuple>
+#include <variant>
+
 using namespace joinery;
 using namespace std::chrono_literals;
 
@@ -104,6 +108,97 @@ TEST_CASE("limits: replicas in a version") {
         CHECK(rejected(acknowledgements{set_channel(), {{self, 1, v}}}) == above);
         CHECK(rejected(update{set_channel(), assurance::none, v, edit}) == above);
     }
+}
+
+TEST_CASE("limits: a version of a million made-up replicas is refused, however great frames may be") {
+    router r;
+    auto& a = begin(r);
+    const std::size_t most = a.options.limits.version_entries;
+    say(a, played, beacon{self, 1, {{set_channel(), of_replicas(most), 1, std::nullopt}}});
+    CHECK(a.counters().frames_rejected == 0);
+    say(a, played, beacon{self, 1, {{set_channel(), of_replicas(most + 1), 1, std::nullopt}}});
+    say(a, played, hello_of(self, 1, of_replicas(1'000'000)));
+    CHECK(a.counters().frames_rejected == 2);
+}
+
+TEST_CASE("limits: bytes of an answer") {
+    struct outcome {
+        std::uint64_t total = 0; // bytes of the answer
+        bool complete = false;
+        std::uint64_t rejected = 0;
+    };
+    const auto fetch = [](std::uint64_t staging) {
+        router r;
+        auto &a = r.add("a"), &b = r.add("b");
+        b.options.limits.staging = staging;
+        a.start();
+        fill(a, 5000);
+        b.start();
+        r.link(0, 1);
+        r.run(2s);
+        outcome o{0, (*b.set)->size() == 5000, b.counters().frames_rejected};
+        for (const auto& e : r.seen) {
+            const auto opened = open_frame(e.frame);
+            message_reader reader(opened->body);
+            message m;
+            while (*reader.next(m))
+                if (const auto* c = std::get_if<chunk>(&m)) o.total = c->total;
+        }
+        return o;
+    };
+    const auto total = fetch(1 << 30).total;
+    REQUIRE(total > 10'000);
+    for (const int above : {-1, 0, 1}) {
+        CAPTURE(above);
+        const auto o = fetch(total - static_cast<std::uint64_t>(above));
+        REQUIRE(o.total == total);
+        CHECK(o.complete == (above <= 0));
+        CHECK((o.rejected > 0) == (above > 0));
+    }
+}
+
+TEST_CASE("limits: links, and peers") {
+    constexpr std::size_t most = 4;
+    for (const bool of_links : {true, false})
+        for (const std::size_t n : {most - 1, most, most + 1}) {
+            CAPTURE(of_links);
+            CAPTURE(n);
+            router r;
+            auto& a = r.add("a");
+            (of_links ? a.options.limits.links : a.options.limits.peers) = most;
+            a.start();
+            for (std::size_t i = 0; i < n; ++i) {
+                a.engine->connected(played + i);
+                say(a, played + i, hello_of(replica_id{100 + i}, 1 + i));
+            }
+            CHECK(a.engine->peers().size() == std::min(n, most));
+            a.engine->disconnected(played);
+            a.engine->connected(played + n);
+            say(a, played + n, hello_of(replica_id{100 + n}, 1 + n)); // in its place
+            const auto all = a.engine->peers();
+            CHECK(std::any_of(all.begin(), all.end(), [&](const auto& p) { return p.id == replica_id{100 + n}; }));
+        }
+}
+
+TEST_CASE("limits: updates of all links that wait") {
+    replica<set_of_strings> one(self), other(replica_id{0x88});
+    edit_of(one, "lost");
+    edit_of(other, "lost");
+    const auto mine = edit_of(one, std::string(100, 'x')), theirs = edit_of(other, std::string(100, 'y'));
+    const auto give = [&](std::size_t most) {
+        router r;
+        auto& a = begin(r, [&](auto& l) { l.buffer = most; });
+        a.engine->connected(played + 1);
+        say(a, played + 1, hello_of(replica_id{0x88}, 2));
+        say(a, played, update{set_channel(), assurance::none, {}, mine});
+        say(a, played + 1, update{set_channel(), assurance::none, {}, theirs});
+        return std::tuple(a.status().buffered_bytes, a.counters().buffers_dropped, a.count(event_kind::buffer_dropped));
+    };
+    const auto bytes = std::get<0>(give(1 << 20));
+    REQUIRE(bytes > 200);
+    CHECK(give(bytes + 1) == std::tuple(bytes, 0, 0));
+    CHECK(give(bytes) == std::tuple(bytes, 0, 0));
+    CHECK(give(bytes - 1) == std::tuple(0, 1, 1));
 }
 
 TEST_CASE("limits: members") {

@@ -602,6 +602,26 @@ TEST_CASE("leader: presence is seen by the others, as bytes and as values, until
     CHECK(b.presence().empty());
 }
 
+TEST_CASE("leader: how far a peer's clock may be ahead is the node's to say") {
+    for (const auto ahead : {999ms, 1000ms, 1001ms}) {
+        CAPTURE(ahead);
+        memory_network network;
+        const auto clocked = [&](const std::string& name, const std::string& peer, std::uint64_t time) {
+            auto o = options(network, name, {peer});
+            o.wall = [time] { return time; };
+            o.max_skew = 1s;
+            return o;
+        };
+        constexpr std::uint64_t here = 1'000'000;
+        node a(clocked("a", "b", here)), b(clocked("b", "a", here + static_cast<std::uint64_t>(ahead.count())));
+        auto at_a = a.open<lww_register<std::string>>("dated"), at_b = b.open<lww_register<std::string>>("dated");
+        at_b.write([](auto& r, auto& tx) { r.set(tx, "ahead"); });
+        REQUIRE(at_a.wait_until([](const auto& r) { return !r.empty(); }, patience));
+        CHECK(a.status().clock_rejections == (ahead > 1s ? 1 : 0));
+        CHECK(a.status().greatest_skew == (ahead > 1s ? 1001 : 0));
+    }
+}
+
 TEST_CASE("leader: a flood of writes arrives complete") {
     memory_network network;
     set_leader a(options(network, "a", {"b"}));

@@ -3,6 +3,7 @@
 #include <joinery/joinery.hpp>
 #include <joinery/keys.hpp>
 #include <joinery/leader.hpp>
+#include <joinery/metrics.hpp>
 #include <joinery/zmq_transport.hpp>
 
 #include "zmq_peers.hpp"
@@ -283,6 +284,9 @@ TEST_CASE("leader: one whose frames may leave the machine in plaintext says so")
         l->add("something");
         REQUIRE(l->gets("something"));
         CHECK(l->it.status().security == (l == &a ? link_security::insecure : link_security::local));
+        const auto text = joinery::prometheus_text(l->it.status());
+        const auto metric = text.substr(text.find("\njoinery_node_insecure") + 1);
+        CHECK(metric.substr(0, metric.find('\n')).ends_with(l == &a ? " 1" : " 0"));
         l->it.close();
         CHECK(l->has_logged("node_stopped"));
         CHECK(l->has_logged("transport_insecure") == (l == &a));
