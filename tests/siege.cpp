@@ -286,9 +286,9 @@ private:
             leader = std::make_unique<child_process>(words);
             address = leader->ask("address", patience).at(0);
             for (std::size_t i = 0; i < attackers; ++i)
-                hostile.emplace_back(std::vector<std::string>{"/proc/self/exe", "--attacker", address, paths[i],
-                                                              std::to_string(place * attackers + i),
-                                                              std::to_string(run.set_.seed)});
+                hostile.emplace_back(std::vector<std::string>{
+                    "/proc/self/exe", "--attacker", address, paths[i], std::to_string(place * attackers + i),
+                    std::to_string(run.set_.seed), run.judged_ ? "elsewhere" : "here"});
         }
         void tell(const std::string& command) {
             for (auto& h : hostile) h.ask(command, patience);

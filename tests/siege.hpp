@@ -74,7 +74,7 @@ inline std::size_t memory_cap(const joinery::engine_limits& l, const joinery::zm
 /// `main` of the leader under siege: LISTEN FILE KEYS RATES KEY..., of the good peers and then, after "-", of the
 /// hostile ones. It answers lines, as child_process expects.
 int run_leader(const std::vector<std::string>& args);
-/// `main` of hostile peers: ADDRESS KEYS NUMBER SEED.
+/// `main` of hostile peers: ADDRESS KEYS NUMBER SEED "here" or "elsewhere".
 int run_attacker(const std::vector<std::string>& args);
 
 /// Bytes that are allocated in this process now.
