@@ -122,6 +122,8 @@ public:
         ended_.notify_all();
         if (thread_.joinable()) thread_.join();
     }
+    /// What is watched may go.
+    void look_away() { watches_.clear(); }
 
     bool reaches(std::size_t peers) const {
         const auto all = node_.status().peers;
@@ -224,6 +226,9 @@ public:
             good_.push_back(std::make_unique<good_leader>(i == 0 ? "eu" : "us", options_of(i)));
         for (auto& g : good_) until([&] { return g->reaches(1); }, 60s, "the good leaders do not get through");
         if (judged_) other_.emplace("other", *this, 1);
+    }
+    ~siege_run() {
+        for (auto& g : good_) g->look_away();
     }
 
     /// What failed; empty: nothing.
