@@ -444,7 +444,7 @@ struct engine::core {
     void load_members(const stored_collection& was);
     bool write_members();
     /// Calls send(message_batch&) for each frame of it.
-    template <class Send> void write_list(const collection& c, Send&& send) const;
+    template <class Send> void write_list(const collection& c, Send&& send);
     void write_lists();
     void write_lists(link_id l, link& k);
     void on_membership(link_id l, link& k, const membership& m);
@@ -479,6 +479,7 @@ struct engine::core {
     bool is_answered(const collection& c) const;
     bool may_be_outdated(const collection& c);
     bool may_publish(collection& c);
+    bool is_newcomer(const collection& c, replica_id who);
     /// True if everything has to be stored. Requires: the state is locked.
     bool make_anew(collection& c);
     void evicted();

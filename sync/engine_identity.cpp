@@ -91,6 +91,15 @@ bool engine::core::make_anew(collection& c) {
     return true;
 }
 
+// Who waits to be let in and has nothing yet is no reason for another to wait: founders meet, whatever their number.
+bool engine::core::is_newcomer(const collection& c, replica_id who) {
+    const auto p = peers.find(who);
+    if (p == peers.end() || !p->second.up) return false;
+    const auto& v = p->second.views[c.number];
+    const auto* k = link_to(p->second);
+    return v.shares && !v.member && v.said.empty() && k && relays(*k, c);
+}
+
 // Who joins a group takes what a member has before it says anything. Where all that are left wait to be let in, the
 // one that has the most is the first member again (whoever has all of another's and more, has the most of the two); of
 // those that have as much, the one with the least id.

@@ -185,7 +185,7 @@ bool engine::core::write_members() {
 }
 
 // In parts, if it is long: the lists only grow, so each says something by itself.
-template <class Send> void engine::core::write_list(const collection& c, Send&& send) const {
+template <class Send> void engine::core::write_list(const collection& c, Send&& send) {
     const std::size_t most = std::max<std::size_t>(options.limits.batch / 10, 1);
     message_batch batch;
     membership m{c.channel, {}, {}};
@@ -200,7 +200,8 @@ template <class Send> void engine::core::write_list(const collection& c, Send&& 
         if (m.joined.size() + m.gone.size() >= most) part_ends();
         to.push_back(who);
     };
-    for (const auto who : joined.at(c.channel)) add(m.joined, who);
+    for (const auto who : joined.at(c.channel))
+        if (!c.joining || !is_newcomer(c, who)) add(m.joined, who); // who waits says nothing of others that do
     for (const auto who : gone) add(m.gone, who);
     part_ends();
 }

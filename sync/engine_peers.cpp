@@ -307,7 +307,9 @@ void engine::core::write_hello(link_id l, link& k) {
         hello::collection item{c.name_digest, c.fingerprint, public_version(c)};
         item.refuses = !may(k, c, access_right::write);
         item.member = !c.joining && !next_id;
-        for (const auto who : joined.at(c.channel)) item.group |= who != k.peer && !gone.contains(who);
+        item.group = c.joining && c.group; // as others have said
+        for (const auto who : joined.at(c.channel))
+            item.group |= who != k.peer && !gone.contains(who) && !is_newcomer(c, who);
         item.fallen_back = p && p->views[c.number].fallen_back.value_or(false);
         item.withholds = withholds(c);
         const std::size_t cost = 32 + 20 * item.version.size();

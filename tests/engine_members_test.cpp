@@ -3,6 +3,7 @@
 #include "engine_pages.hpp"
 
 #include <set>
+#include <tuple>
 
 using namespace joinery;
 using namespace std::chrono_literals;
@@ -333,6 +334,36 @@ TEST_CASE("engine: founders meet with their edits, and none is made anew") {
     p.check_equal();
     CHECK(p.text(0).size() == 3);
     for (std::size_t i = 0; i < 3; ++i) CHECK(p.status(i).members.size() == 3);
+}
+
+TEST_CASE("engine: founders do not wait for each other, however many they are") {
+    for (const bool chain : {false, true}) {
+        for (unsigned seed = 1; seed <= 50; ++seed) {
+            CAPTURE(chain);
+            CAPTURE(seed);
+            router r;
+            r.random.seed(seed);
+            start(r, {"a", "b", "c", "d"});
+            pages p(r);
+            for (std::size_t i = 0; i < 4; i += 3) p.type(i, 0, "one two three");
+            for (std::size_t i = 1; i < 4; ++i)
+                for (std::size_t j = chain ? i - 1 : 0; j < i; ++j) r.link(i, j);
+            while (!r.wire.empty()) { // some links are slow, and broadcasts go another way
+                const auto& e = r.wire[r.random() % r.wire.size()];
+                const auto way = [](const router::envelope& x) {
+                    return std::tuple(x.from, x.to, content_of(x.frame).kind);
+                };
+                const auto first =
+                    std::find_if(r.wire.begin(), r.wire.end(), [&](const auto& other) { return way(other) == way(e); });
+                std::rotate(r.wire.begin(), first, first + 1);
+                r.deliver_next();
+            }
+            r.run(100ms); // much less than the patience with who does not answer
+            for (std::size_t i = 0; i < 4; ++i) CHECK_FALSE(p.held(i));
+            CHECK(p.text(0).size() == 26);
+            p.check_equal();
+        }
+    }
 }
 
 TEST_CASE("engine: a storage that fell back behind what it had acknowledged is let in like a newcomer") {
