@@ -393,8 +393,18 @@ bool node_core::leave(std::chrono::milliseconds timeout) {
         pending_ = true;
         ask_ = true;
         rouse();
-        if (!progress_.wait_for(lock, waiting_time(timeout), [&] { return !running_ || known(); }) || !running_)
-            return false;
+        const auto until_known = [&](std::chrono::milliseconds time) {
+            return progress_.wait_for(lock, time, [&] { return !running_ || known(); });
+        };
+        const auto patience = waiting_time(timeout);
+        if (!until_known(patience / 2)) { // peers may always be a little behind who never stops writing
+            const bool drained = draining_.exchange(true);
+            if (!until_known(patience - patience / 2)) {
+                draining_ = drained;
+                return false;
+            }
+        }
+        if (!running_) return false;
         outside_thread([&] { engine_->leave(); });
     }
     close();

@@ -487,12 +487,36 @@ TEST_CASE("leader: what a node that leaves has accepted its peers have") {
                 } catch (const node_closed&) {
                 }
             });
-        REQUIRE(b.wait_until([](const auto& s) { return s.size() > 5; }, patience));
-        REQUIRE(a.leave(patience));
+        const bool some = b.wait_until([](const auto& s) { return s.size() > 5; }, patience);
+        const bool left = a.leave(patience);
+        if (!left) a.close();
         for (auto& w : writers) w.join();
+        REQUIRE(some);
+        REQUIRE(left);
         for (const auto& all : written)
             for (const auto& element : all) REQUIRE(arrives(b, element));
     }
+}
+
+TEST_CASE("leader: who never stops writing can leave") {
+    memory_network network;
+    set_leader a(options(network, "a", {"b"}));
+    set_leader b(options(network, "b", {"a"}));
+    std::vector<std::thread> writers;
+    for (int w = 0; w < 8; ++w)
+        writers.emplace_back([&, w] {
+            try {
+                for (int i = 0;; ++i) add(a, std::to_string(w) + "." + std::to_string(i));
+            } catch (const node_draining&) {
+            } catch (const node_closed&) {
+            }
+        });
+    const bool some = b.wait_until([](const auto& s) { return s.size() > 100; }, patience);
+    const bool left = a.leave(4s);
+    if (!left) a.close();
+    for (auto& w : writers) w.join();
+    CHECK(some);
+    CHECK(left);
 }
 
 TEST_CASE("leader: closing is quick, whatever is under way") {

@@ -374,9 +374,10 @@ public:
     /// For nodes that are lost, or away for too long. Throws std::invalid_argument for this node's own id, and
     /// permission_denied if the access policy does not make this node an admin: nobody would believe it.
     void evict(replica_id who) { core_->evict(who); }
-    /// Says goodbye, and closes: nobody waits for this node. False, and nothing has happened, if within the time no
-    /// peer had all of its edits durably; once one has, writes throw node_draining. Opened again, its storage goes on
-    /// under a new id. Not on the node's own thread (std::logic_error). Throws node_closed, also if storing fails.
+    /// Says goodbye, and closes: nobody waits for this node. False, and it goes on, if within the time no peer had all
+    /// of its edits durably; once one has, and in the second half of the time, writes throw node_draining. Opened
+    /// again, its storage goes on under a new id. Not on the node's own thread (std::logic_error). Throws node_closed,
+    /// also if storing fails.
     bool leave(std::chrono::milliseconds timeout) { return core_->leave(timeout); }
     /// Before the node is stopped: from now on writes throw node_draining, while reads go on and edits come and go; and
     /// waits until peers have durably all that was here when it was called, edits of others included. If the time runs
