@@ -503,7 +503,7 @@ TEST_CASE("leader: who never stops writing can leave") {
     set_leader a(options(network, "a", {"b"}));
     set_leader b(options(network, "b", {"a"}));
     std::vector<std::thread> writers;
-    for (int w = 0; w < 8; ++w)
+    for (int w = 0; w < 4; ++w)
         writers.emplace_back([&, w] {
             try {
                 for (int i = 0;; ++i) add(a, std::to_string(w) + "." + std::to_string(i));
@@ -512,7 +512,7 @@ TEST_CASE("leader: who never stops writing can leave") {
             }
         });
     const bool some = b.wait_until([](const auto& s) { return s.size() > 100; }, patience);
-    const bool left = a.leave(4s);
+    const bool left = a.leave(8s);
     if (!left) a.close();
     for (auto& w : writers) w.join();
     CHECK(some);
