@@ -6,10 +6,12 @@
 #include <joinery/memory_storage.hpp>
 #include <joinery/memory_transport.hpp>
 
+#include "comes.hpp"
 #include "gated_storage.hpp"
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <numeric>
@@ -372,11 +374,14 @@ TEST_CASE("home: an answer that nobody could be sent is refused, and nothing has
 
     // Owners are as long as whoever claims for them likes.
     registrar desk_eu(eu), desk_us(us);
+    eu.disconnect("us");
+    us.disconnect("eu");
+    for (const auto* at : {&eu, &us})
+        REQUIRE(
+            test_support::comes([&] { return std::ranges::none_of(at->status().peers, &peer_status::up); }, patience));
     eu.write([](claims& c, transaction& tx) {
         c.granted.at(tx, "12A")->set(tx, {std::string(40'000, 'a'), 1, tx.replica()});
     });
-    eu.disconnect("us");
-    us.disconnect("eu");
     us.write([](claims& c, transaction& tx) {
         c.granted.at(tx, "12A")->set(tx, {std::string(40'000, 'b'), 1, tx.replica()});
     });
